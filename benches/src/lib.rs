@@ -1,0 +1,1 @@
+//! Benchmarks of nodestore against its peers; see README.md.

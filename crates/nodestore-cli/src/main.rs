@@ -1,0 +1,2 @@
+//! The `nodestore` program.
+fn main() {}
