@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn the_first_backend_and_operation_stay() {
-        let error = Error::config("x").with_backend("a").with_backend("b").with_operation("c").with_operation("d");
+        let error =
+            Error::config("x").with_backend("a").with_backend("b").with_operation("c").with_operation("d");
         assert_eq!((error.backend(), error.operation()), (Some("a"), Some("c")));
     }
 }

@@ -1,1 +1,53 @@
-//! placeholder while the house is being built
+//! Interfaces and node types of nodestore.
+
+mod backend;
+mod chat;
+mod chat_message;
+mod docs;
+mod embedder;
+mod error;
+pub mod filter;
+mod forward;
+mod index;
+mod index_struct;
+mod kv;
+mod node;
+mod page;
+mod reader;
+mod retriever;
+mod similarity;
+mod vectors;
+
+use std::pin::Pin;
+
+pub use backend::{Backend, Capabilities};
+pub use chat::ChatStore;
+pub use chat_message::{ChatMessage, ContentBlock, MessageRole};
+pub use docs::{
+    AddMode, AddOptions, AddReport, DocQuery, DocStore, DocStoreExt, Order, RefDocDeleted, RefDocInfo,
+};
+pub use embedder::Embedding;
+pub use error::{Error, ErrorKind, Result};
+pub use filter::{Condition, Filter, Scalar, Timestamp};
+pub use index::IndexStore;
+pub use index_struct::IndexStruct;
+pub use kv::{KvCapabilities, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update, UpdateFn};
+pub use node::{
+    Document, ImageContent, IndexContent, MediaContent, MediaResource, Node, NodeContent, NodeId, RefDocId,
+    RelatedNode, Relationships, TextContent,
+};
+pub use page::{Cursor, Page};
+pub use reader::Reader;
+pub use retriever::Retriever;
+pub use similarity::Metric;
+pub use vectors::{
+    DistinctOptions, DistinctValues, FieldKind, FieldType, FilterableField, GetOptions, MetadataPatch,
+    QueryKind, QueryKindName, QueryPlan, ScoredNode, Selector, VectorCapabilities, VectorConfig,
+    VectorFields, VectorQuery, VectorStore, VectorStoreExt,
+};
+
+/// A JSON object whose members keep their order.
+pub type JsonObject = serde_json::Map<String, serde_json::Value>;
+
+/// A stream of results that borrows neither the store nor its arguments.
+pub type BoxStream<T> = Pin<Box<dyn futures::Stream<Item = Result<T>> + Send + 'static>>;

@@ -1,0 +1,73 @@
+//! Backends: a database that serves one or more roles.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    ChatStore, DocStore, IndexStore, KvCapabilities, KvStore, Result, VectorCapabilities, VectorStore,
+};
+
+#[allow(clippy::struct_excessive_bools, reason = "each role is offered or not, independently")]
+/// What a backend can do, by role; `None` or `false` = the role is not offered.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Whether other processes see the data.
+    pub shared: bool,
+    /// The key-value role.
+    pub kv: Option<KvCapabilities>,
+    /// Whether the document role is offered.
+    pub docs: bool,
+    /// Whether the index role is offered.
+    pub index: bool,
+    /// Whether the chat role is offered.
+    pub chat: bool,
+    /// The vector role.
+    pub vectors: Option<VectorCapabilities>,
+}
+
+impl Capabilities {
+    /// No role; set those the backend offers.
+    #[must_use]
+    pub fn new(shared: bool) -> Self {
+        Self { shared, kv: None, docs: false, index: false, chat: false, vectors: None }
+    }
+}
+
+/// A database that serves one or more roles; what `nodestore::open` answers.
+///
+/// Opening is cheap. What a role needs is created at its first use.
+#[async_trait]
+pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
+    /// The backend's name: `"embedded"`.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// One round trip to the server (for a local store: one read).
+    async fn ping(&self) -> Result<()>;
+
+    /// Removes all data of the namespace; the backend stays usable, empty and unconfigured. Refused with
+    /// `InvalidInput` when the store was opened without a namespace on a server that others may share.
+    async fn drop_namespace(&self) -> Result<()>;
+
+    /// Writes out what is pending and lets go of connections and files. Later calls are `Unavailable`.
+    async fn close(&self) -> Result<()>;
+
+    /// The key-value role.
+    fn kv(&self) -> Result<Arc<dyn KvStore>>;
+
+    /// The document role.
+    fn docs(&self) -> Result<Arc<dyn DocStore>>;
+
+    /// The index role.
+    fn index(&self) -> Result<Arc<dyn IndexStore>>;
+
+    /// The chat role.
+    fn chat(&self) -> Result<Arc<dyn ChatStore>>;
+
+    /// The vector role.
+    fn vectors(&self) -> Result<Arc<dyn VectorStore>>;
+}
