@@ -1,6 +1,7 @@
 //! Interfaces and node types of nodestore.
 
 mod backend;
+mod bounds;
 mod chat;
 mod chat_message;
 mod docs;
@@ -8,14 +9,21 @@ mod embedder;
 mod error;
 pub mod filter;
 mod forward;
+pub mod fusion;
 mod index;
 mod index_struct;
 mod kv;
+mod matrix;
+pub mod mmr;
 mod node;
 mod page;
 mod reader;
 mod retriever;
-mod similarity;
+pub mod similarity;
+pub mod tokens;
+pub mod top_k;
+pub mod vector_search;
+pub mod vector_table;
 mod vectors;
 
 use std::pin::Pin;
