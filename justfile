@@ -1,0 +1,45 @@
+# Tasks of the workspace. The scripts behind them run without just.
+
+# List the tasks
+default:
+    @just --list --unsorted
+
+# Quick tests: units, documentation examples, conformance of the stores that need no server
+test *args:
+    cargo test --locked {{ args }}
+
+# All tests, after installing what they need; anything missing is a failure
+test-all *args:
+    scripts/test-all {{ args }}
+
+# Formatting, clippy, documentation, licences, spelling, dependency rules
+lint:
+    scripts/lint
+
+# Every crate with each of its features alone
+features:
+    scripts/check-features
+
+# The documentation, opened in a browser
+doc:
+    cargo doc --locked --workspace --all-features --no-deps --open
+
+# The benchmarks against their peers
+bench *args:
+    benches/run {{ args }}
+
+# The long form of the crash and fault tests
+soak *args:
+    scripts/soak {{ args }}
+
+# A dry run of publishing every crate
+package:
+    scripts/package
+
+# What continuous integration runs
+ci:
+    CI=true .ci/run
+
+# Format the code
+fmt:
+    cargo fmt --all

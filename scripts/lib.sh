@@ -1,0 +1,42 @@
+# Read by the scripts beside this file: source scripts/lib.sh
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ ${CI:-} == true ]]; then
+    export CARGO_INCREMENTAL=0
+fi
+
+# need PROGRAM HINT: stop early, with a next step, when a program is missing.
+need() {
+    if ! command -v "$1" >/dev/null; then
+        echo "error: $1 is needed and was not found. $2" >&2
+        exit 1
+    fi
+}
+
+# step HEADING COMMAND...: a heading, the command, the time it took.
+# A failure ends the script with the command's exit code.
+step() {
+    local heading=$1 start=$SECONDS code=0
+    shift
+    echo
+    echo "==> $heading"
+    "$@" || code=$?
+    if ((code != 0)); then
+        echo "==> FAILED: $heading (exit code $code, after $((SECONDS - start)) s)" >&2
+        exit "$code"
+    fi
+    echo "==> $heading: ok, $((SECONDS - start)) s"
+}
+
+# use_tools: put the pinned developer tools on PATH.
+use_tools() {
+    local tools
+    need python3 "Install Python 3.11 or newer."
+    tools=$(scripts/python-env --bin scripts/python/tools.txt)
+    export PATH="$tools:$PATH"
+}
+
+need cargo "Install Rust with rustup; rust-toolchain.toml names the version."
