@@ -1,6 +1,7 @@
 //! Interfaces and node types of nodestore.
 
 mod backend;
+pub mod bm25;
 mod bounds;
 mod chat;
 mod chat_message;
@@ -10,6 +11,7 @@ mod error;
 pub mod filter;
 mod forward;
 pub mod fusion;
+mod hash_embedder;
 mod index;
 mod index_struct;
 mod kv;
@@ -34,9 +36,10 @@ pub use chat_message::{ChatMessage, ContentBlock, MessageRole};
 pub use docs::{
     AddMode, AddOptions, AddReport, DocQuery, DocStore, DocStoreExt, Order, RefDocDeleted, RefDocInfo,
 };
-pub use embedder::Embedding;
+pub use embedder::{Embedder, Embedding};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Condition, Filter, Scalar, Timestamp};
+pub use hash_embedder::HashEmbedder;
 pub use index::IndexStore;
 pub use index_struct::IndexStruct;
 pub use kv::{KvCapabilities, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update, UpdateFn};

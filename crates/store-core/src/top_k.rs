@@ -31,9 +31,16 @@ impl<T, C: FnMut(&T, &T) -> Ordering> TopK<T, C> {
         Self { limit, entries: Vec::new(), floor: f64::NEG_INFINITY, ties }
     }
 
+    /// Whether an item of this score may still enter: when it may not, there is no need to make it.
+    #[must_use]
+    pub fn accepts(&self, score: f64) -> bool {
+        // False for NaN.
+        score >= self.floor && self.limit > 0
+    }
+
     /// Offers one item.
     pub fn push(&mut self, score: f64, item: T) {
-        if score < self.floor || score.is_nan() || self.limit == 0 {
+        if !self.accepts(score) {
             return;
         }
         self.entries.push((score, item));
