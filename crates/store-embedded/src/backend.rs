@@ -1,0 +1,99 @@
+//! The backend: one namespace of one folder, every role.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{
+    Backend, Capabilities, ChatStore, DocStore, Error, IndexStore, KvStore, Result, VectorStore,
+};
+
+use crate::config::EmbeddedConfig;
+use crate::engine::{Engine, Table as _, blocking};
+use crate::error::NAME;
+use crate::schema::META;
+use crate::space::Handle;
+
+/// An embedded store: every role on disk, in one folder, with no server.
+///
+/// Within one process any number of backends may open the same folder and share its file; a second process that
+/// tries gets [`Unavailable`](store_core::ErrorKind::Unavailable). The folder is free again when the last of
+/// them is closed or dropped.
+#[derive(Clone, Debug)]
+pub struct EmbeddedBackend {
+    handle: Arc<Handle>,
+    config: EmbeddedConfig,
+}
+
+impl EmbeddedBackend {
+    /// Opens the store in the configured folder, and makes it when it is absent and
+    /// [`EmbeddedConfig::create`] says so.
+    ///
+    /// A folder that can not be written opens for reading: reads work, writes are refused. Errors:
+    /// `Unavailable` when another process has the folder open, `Config` for a store of a newer version or a
+    /// file of another program, `Corrupt` for a damaged one, `NotFound` when nothing is there to open.
+    pub async fn open(config: EmbeddedConfig) -> Result<Self> {
+        config.validate()?;
+        let (path, create, cache_bytes) = (config.path.clone(), config.create, config.cache_bytes);
+        let engine = blocking(move || Engine::open(&path, create, cache_bytes)).await?;
+        let handle = Arc::new(Handle::new(engine.space(&config.namespace)));
+        Ok(Self { handle, config })
+    }
+
+    /// The folder, as configured.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.config.path
+    }
+
+    /// What it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &EmbeddedConfig {
+        &self.config
+    }
+}
+
+#[async_trait]
+impl Backend for EmbeddedBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(false)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let read = self.handle.read(|tx, _| tx.table(META)?.len());
+        read.await.map(|_| ()).map_err(|error| error.with_operation("ping"))
+    }
+
+    async fn drop_namespace(&self) -> Result<()> {
+        let write = self.handle.write(|tx, tables| tx.drop_tables(&tables.prefix));
+        write.await.map_err(|error| error.with_operation("drop_namespace"))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.handle.close().await
+    }
+
+    fn kv(&self) -> Result<Arc<dyn KvStore>> {
+        Err(Error::unsupported(NAME, "kv"))
+    }
+
+    fn docs(&self) -> Result<Arc<dyn DocStore>> {
+        Err(Error::unsupported(NAME, "docs"))
+    }
+
+    fn index(&self) -> Result<Arc<dyn IndexStore>> {
+        Err(Error::unsupported(NAME, "index"))
+    }
+
+    fn chat(&self) -> Result<Arc<dyn ChatStore>> {
+        Err(Error::unsupported(NAME, "chat"))
+    }
+
+    fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+}
