@@ -19,14 +19,34 @@ need() {
 # step HEADING COMMAND...: a heading, the command, the time it took.
 # A failure ends the script with the command's exit code.
 step() {
+    local code=0
+    timed "$@" || code=$?
+    ((code == 0)) || exit "$code"
+}
+
+# part HEADING COMMAND...: like step, but a failure is kept for finish, so that
+# one run tells all there is to mend. A script that uses it ends with finish.
+failed=()
+part() {
+    timed "$@" || failed+=("$1")
+}
+
+finish() {
+    ((${#failed[@]} == 0)) && return
+    echo >&2
+    printf 'FAILED: %s\n' "${failed[@]}" >&2
+    exit 1
+}
+
+timed() {
     local heading=$1 start=$SECONDS code=0
     shift
     echo
     echo "==> $heading"
     "$@" || code=$?
     if ((code != 0)); then
-        echo "==> FAILED: $heading (exit code $code, after $((SECONDS - start)) s)" >&2
-        exit "$code"
+        echo "==> $heading: FAILED with exit code $code after $((SECONDS - start)) s" >&2
+        return "$code"
     fi
     echo "==> $heading: ok, $((SECONDS - start)) s"
 }
