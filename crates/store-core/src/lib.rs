@@ -14,14 +14,18 @@ pub mod fusion;
 mod hash_embedder;
 mod index;
 mod index_struct;
+mod json;
 mod kv;
 mod matrix;
 pub mod mmr;
 mod node;
 mod page;
+pub mod python;
 mod reader;
 mod retriever;
 pub mod similarity;
+#[cfg(test)]
+mod test_support;
 pub mod tokens;
 pub mod top_k;
 pub mod vector_search;
@@ -32,7 +36,10 @@ use std::pin::Pin;
 
 pub use backend::{Backend, Capabilities};
 pub use chat::ChatStore;
-pub use chat_message::{ChatMessage, ContentBlock, MessageRole};
+pub use chat_message::{
+    AudioBlock, CacheControl, ChatMessage, CitableBlock, CitationBlock, ContentBlock, DocumentBlock,
+    ImageBlock, MessageRole, ThinkingBlock, ToolCallBlock, ToolKwargs, VideoBlock,
+};
 pub use docs::{
     AddMode, AddOptions, AddReport, DocQuery, DocStore, DocStoreExt, Order, RefDocDeleted, RefDocInfo,
 };
@@ -44,8 +51,8 @@ pub use index::IndexStore;
 pub use index_struct::IndexStruct;
 pub use kv::{KvCapabilities, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update, UpdateFn};
 pub use node::{
-    Document, ImageContent, IndexContent, MediaContent, MediaResource, Node, NodeContent, NodeId, RefDocId,
-    RelatedNode, Relationships, TextContent,
+    Document, ImageContent, IndexContent, MediaContent, MediaResource, MetadataMode, Node, NodeContent,
+    NodeId, RefDocId, Related, RelatedNode, Relationship, Relationships, TextContent,
 };
 pub use page::{Cursor, Page};
 pub use reader::Reader;

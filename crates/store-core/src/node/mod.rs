@@ -3,69 +3,38 @@
 //! One [`Node`] type holds what all LlamaIndex node classes share; [`NodeContent`] holds what sets them apart.
 //! [`Document`] is a node that is known to be a document, as readers give it.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod content;
+mod document;
+mod hash;
+mod ids;
+mod media;
+mod read;
+mod relationships;
+mod text;
+mod url;
+mod vector_metadata;
+mod wire;
+
+pub use content::{ImageContent, IndexContent, MediaContent, NodeContent, TextContent};
+pub use document::Document;
+pub use ids::{NodeId, RefDocId};
+pub use media::MediaResource;
+pub use relationships::{Related, RelatedNode, Relationship, Relationships};
+use serde_json::Value;
+pub use text::MetadataMode;
 
 use crate::JsonObject;
 
-/// The id of a node (or of a document) in a store: non-empty text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(String);
-
-/// The id of a source document, as nodes name it in their source relationship: non-empty text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RefDocId(String);
-
-macro_rules! id_type {
-    ($name:ident) => {
-        impl $name {
-            /// Wraps the text; stores refuse an empty id with `InvalidInput`.
-            pub fn new(id: impl Into<String>) -> Self {
-                Self(id.into())
-            }
-
-            /// The id as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-
-            /// The id's text, by value.
-            #[must_use]
-            pub fn into_string(self) -> String {
-                self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(id: &str) -> Self {
-                Self(id.to_owned())
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(id: String) -> Self {
-                Self(id)
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-    };
-}
-id_type!(NodeId);
-id_type!(RefDocId);
-
 /// A node or document: what all classes share, and the [`content`](Node::content) that sets them apart.
+///
+/// ```
+/// use store_core::{MetadataMode, Node};
+/// let node = Node::text("Wine grows in Tokaj.").with_id("n1").with_metadata("page", 3).with_source("d1");
+/// assert_eq!(node.content_with(MetadataMode::All)?, "page: 3\n\nWine grows in Tokaj.");
+/// assert_eq!(node.to_json()["__type__"], "1");
+/// assert_eq!(Node::from_json(node.to_json())?, node);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Unique id within a store (`id_` in JSON); a random UUID unless given.
@@ -90,144 +59,121 @@ pub struct Node {
     pub content: NodeContent,
 }
 
-/// What sets a node's class apart.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NodeContent {
-    /// `TextNode`: a chunk of text.
-    Text(TextContent),
-    /// `ImageNode`: an image beside its text.
-    Image(Box<ImageContent>),
-    /// `IndexNode`: a text that points to another index or object.
-    Index(Box<IndexContent>),
-    /// `Node`: up to four media resources.
-    Multimodal(Box<MediaContent>),
-    /// `Document`: a whole source, as read.
-    Document(Box<MediaContent>),
-    /// `ImageDocument`: a document around an image.
-    ImageDocument(Box<MediaContent>),
-}
-
-/// The text of a `TextNode`, `ImageNode` or `IndexNode`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextContent {
-    /// The text; may be empty.
-    pub text: String,
-    /// Media type of the text; default `text/plain`.
-    pub mimetype: String,
-    /// Start of the text in its source, in characters.
-    pub start_char_idx: Option<i64>,
-    /// End of the text in its source, in characters.
-    pub end_char_idx: Option<i64>,
-}
-
-/// The content of an `ImageNode`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageContent {
-    /// The text beside the image.
-    pub text: TextContent,
-    /// The image's bytes as base64 text.
-    pub image: Option<String>,
-    /// A path to the image.
-    pub image_path: Option<String>,
-    /// A URL of the image.
-    pub image_url: Option<String>,
-    /// Media type of the image, guessed from the path's extension when absent.
-    pub image_mimetype: Option<String>,
-    /// The embedding of the text beside the image.
-    pub text_embedding: Option<Vec<f64>>,
-}
-
-/// The content of an `IndexNode`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IndexContent {
-    /// The text.
-    pub text: TextContent,
-    /// The id of what the node points to.
-    pub index_id: String,
-    /// The object pointed to, as JSON: null, a node's `{__data__, __type__}`, or any other JSON.
-    pub obj: serde_json::Value,
-}
-
-/// The resources of a `Node`, `Document` or `ImageDocument`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MediaContent {
-    /// The text.
-    pub text: Option<MediaResource>,
-    /// The image.
-    pub image: Option<MediaResource>,
-    /// The audio.
-    pub audio: Option<MediaResource>,
-    /// The video.
-    pub video: Option<MediaResource>,
-}
-
-/// One media resource. Its bytes are never stored, as in LlamaIndex: keep a path or URL.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MediaResource {
-    /// Embeddings by kind (`dense`, `sparse`).
-    pub embeddings: Option<BTreeMap<String, Vec<f64>>>,
-    /// Text, for a text resource.
-    pub text: Option<String>,
-    /// A path.
-    pub path: Option<String>,
-    /// A URL.
-    pub url: Option<String>,
-    /// The media type.
-    pub mimetype: Option<String>,
-}
-
-/// The links of a node.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Relationships {
-    /// The document the node was cut from.
-    pub source: Option<RelatedNode>,
-    /// The node before it in the source.
-    pub previous: Option<RelatedNode>,
-    /// The node after it in the source.
-    pub next: Option<RelatedNode>,
-    /// The node above it in a hierarchy.
-    pub parent: Option<RelatedNode>,
-    /// The nodes below it in a hierarchy; `None` when the relationship is absent.
-    pub children: Option<Vec<RelatedNode>>,
-}
-
-/// LlamaIndex's `RelatedNodeInfo`: a link to a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RelatedNode {
-    /// The id of the node linked to.
-    pub node_id: NodeId,
-    /// Its type as Python writes it (`"1"` … `"5"`); an unknown one is kept.
-    pub node_type: Option<String>,
-    /// Metadata of the link.
-    pub metadata: JsonObject,
-    /// The linked node's content hash, when known.
-    pub hash: Option<String>,
-}
+const METADATA_TEMPLATE: &str = "{key}: {value}";
+const METADATA_SEPARATOR: &str = "\n";
+const TEXT_TEMPLATE: &str = "{metadata_str}\n\n{content}";
 
 impl Node {
-    /// The id of the source document, from the source relationship.
+    /// A node of that content with a random id and LlamaIndex's defaults.
+    #[must_use]
+    pub fn new(content: NodeContent) -> Self {
+        Self {
+            id: NodeId::random(),
+            embedding: None,
+            metadata: JsonObject::new(),
+            excluded_embed_metadata_keys: Vec::new(),
+            excluded_llm_metadata_keys: Vec::new(),
+            relationships: Relationships::new(),
+            metadata_template: METADATA_TEMPLATE.to_owned(),
+            metadata_separator: METADATA_SEPARATOR.to_owned(),
+            text_template: TEXT_TEMPLATE.to_owned(),
+            content,
+        }
+    }
+
+    /// A `TextNode`: a chunk of text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(NodeContent::Text(TextContent::new(text)))
+    }
+
+    /// A `Document` of that text (an empty one has no text resource, as in Python).
+    pub fn document(text: impl Into<String>) -> Self {
+        Self::new(NodeContent::Document(Box::new(MediaContent::of_text(text.into()))))
+    }
+
+    /// An `ImageNode`.
+    #[must_use]
+    pub fn image(image: ImageContent) -> Self {
+        Self::new(NodeContent::Image(Box::new(image)))
+    }
+
+    /// An `IndexNode`: a text that points to the index or object of that id.
+    pub fn index(text: impl Into<String>, index_id: impl Into<String>) -> Self {
+        Self::new(NodeContent::Index(Box::new(IndexContent {
+            text: TextContent::new(text),
+            index_id: index_id.into(),
+            obj: Value::Null,
+        })))
+    }
+
+    /// A `Node` of media resources.
+    #[must_use]
+    pub fn multimodal(media: MediaContent) -> Self {
+        Self::new(NodeContent::Multimodal(Box::new(media)))
+    }
+
+    /// An `ImageDocument`: a document around an image.
+    #[must_use]
+    pub fn image_document(media: MediaContent) -> Self {
+        Self::new(NodeContent::ImageDocument(Box::new(media)))
+    }
+
+    /// Sets the id.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<NodeId>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// Sets one metadata entry; one that is there keeps its place.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets the embedding.
+    #[must_use]
+    pub fn with_embedding(mut self, embedding: impl AsRef<[f32]>) -> Self {
+        self.set_embedding(embedding.as_ref());
+        self
+    }
+
+    /// Sets the source document the node was cut from.
+    #[must_use]
+    pub fn with_source(self, id: impl Into<NodeId>) -> Self {
+        let source = RelatedNode { node_type: Some("4".to_owned()), ..RelatedNode::new(id) };
+        self.with_relationship(Relationship::Source, Related::One(source))
+    }
+
+    /// Sets where a relationship leads.
+    #[must_use]
+    pub fn with_relationship(mut self, relationship: Relationship, related: Related) -> Self {
+        self.relationships.set(relationship, related);
+        self
+    }
+
+    /// Sets the embedding; every `f32` is exact in the `f64` that JSON holds.
+    pub fn set_embedding(&mut self, embedding: &[f32]) {
+        self.embedding = Some(embedding.iter().map(|&value| f64::from(value)).collect());
+    }
+
+    /// The embedding as `f32`, each value rounded to the nearest; one beyond the range of `f32` becomes infinite.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is asked for")]
+    pub fn embedding_f32(&self) -> Option<Vec<f32>> {
+        self.embedding.as_ref().map(|values| values.iter().map(|&value| value as f32).collect())
+    }
+
+    /// LlamaIndex's name of the class: `TextNode`, `Document`, …
+    #[must_use]
+    pub fn class_name(&self) -> &'static str {
+        self.content.class_name()
+    }
+
+    /// The id of the source document, from the source relationship; `None` also when a list of nodes stands there.
     #[must_use]
     pub fn ref_doc_id(&self) -> Option<RefDocId> {
-        self.relationships.source.as_ref().map(|source| RefDocId::new(source.node_id.as_str()))
-    }
-}
-
-/// A node that is known to be a document, as readers give it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document(Node);
-
-impl Document {
-    /// The document as a node.
-    #[must_use]
-    pub fn into_node(self) -> Node {
-        self.0
-    }
-}
-
-impl std::ops::Deref for Document {
-    type Target = Node;
-
-    fn deref(&self) -> &Node {
-        &self.0
+        self.relationships.source().map(|source| RefDocId::new(source.node_id.as_str()))
     }
 }

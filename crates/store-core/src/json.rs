@@ -1,0 +1,121 @@
+//! Small helpers between serde and JSON objects.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Error, JsonObject, Result};
+
+/// The JSON object a type of ours serializes to.
+pub(crate) fn object_of<T: Serialize>(value: &T) -> JsonObject {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(object)) => object,
+        // Not reached: the types given here are objects with text keys, and nothing in them fails to serialize.
+        _ => JsonObject::new(),
+    }
+}
+
+/// The members of an object that is being read, taken out one by one, by value.
+///
+/// An absent member and one of the wrong type are different things: the first is `None`, the second an error that
+/// names the member.
+pub(crate) struct Members(JsonObject);
+
+impl Members {
+    pub(crate) fn new(object: JsonObject) -> Self {
+        Self(object)
+    }
+
+    /// The members of `value`, which must be an object; `name` is for the error.
+    pub(crate) fn of(value: Value, name: &str) -> Result<Self> {
+        match value {
+            Value::Object(object) => Ok(Self(object)),
+            other => Err(wrong(name, "an object", &other)),
+        }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        // The order of what is left is never looked at, so the quick removal will do.
+        self.0.swap_remove(name)
+    }
+
+    /// As [`take`](Self::take), where `null` is the same as absent.
+    pub(crate) fn take_some(&mut self, name: &str) -> Option<Value> {
+        self.take(name).filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>> {
+        self.take(name).map(|value| text(value, name)).transpose()
+    }
+
+    pub(crate) fn text_or(&mut self, name: &str, default: &str) -> Result<String> {
+        Ok(self.text(name)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    pub(crate) fn required_text(&mut self, name: &str) -> Result<String> {
+        self.text(name)?.ok_or_else(|| Error::invalid_input(format!("the member {name:?} is missing")))
+    }
+
+    pub(crate) fn nullable_text(&mut self, name: &str) -> Result<Option<String>> {
+        self.take_some(name).map(|value| text(value, name)).transpose()
+    }
+
+    pub(crate) fn object(&mut self, name: &str) -> Result<Option<JsonObject>> {
+        self.take(name).map(|value| Ok(Self::of(value, name)?.0)).transpose()
+    }
+
+    /// An integer, also one written as a float (`4.0`), as document databases may give it back.
+    pub(crate) fn nullable_integer(&mut self, name: &str) -> Result<Option<i64>> {
+        let Some(value) = self.take_some(name) else { return Ok(None) };
+        let integer = value.as_i64().or_else(|| {
+            // Every float with this text is a whole number, and it is parsed back exactly or not at all.
+            value
+                .as_f64()
+                .filter(|float| float.fract() == 0.0)
+                .and_then(|float| format!("{float:.0}").parse().ok())
+        });
+        integer.map(Some).ok_or_else(|| wrong(name, "an integer or null", &value))
+    }
+
+    pub(crate) fn nullable_floats(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
+        self.take_some(name).map(|value| floats(value, name)).transpose()
+    }
+
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => items.into_iter().map(|item| text(item, name)).collect(),
+            Some(other) => Err(wrong(name, "a list of texts", &other)),
+        }
+    }
+}
+
+fn text(value: Value, name: &str) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(wrong(name, "text", &other)),
+    }
+}
+
+pub(crate) fn floats(value: Value, name: &str) -> Result<Vec<f64>> {
+    let Value::Array(items) = value else { return Err(wrong(name, "a list of numbers or null", &value)) };
+    let number = |(i, item): (usize, Value)| {
+        item.as_f64().ok_or_else(|| wrong(&format!("{name}[{i}]"), "a number", &item))
+    };
+    items.into_iter().enumerate().map(number).collect()
+}
+
+pub(crate) fn wrong(name: &str, expected: &str, found: &Value) -> Error {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Error::invalid_input(format!("the member {name:?} must be {expected}, not {found}"))
+}

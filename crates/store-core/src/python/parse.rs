@@ -1,0 +1,199 @@
+//! Reading the JSON that Python's `json` module writes.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Reads JSON as Python writes it, also where that is no JSON or holds what a [`Value`] can not:
+///
+/// | in the text | in the value |
+/// |---|---|
+/// | `NaN`, `Infinity`, `-Infinity`, a float beyond the range of `f64` | `null` |
+/// | an integer beyond 64 bits | the nearest float |
+/// | a lone surrogate (`"\ud800"`) | U+FFFD |
+/// | `-0` | `0`, as in Python |
+///
+/// The first three lose something, so each text in which one occurs is reported by a `tracing` warning, without the
+/// values. A node whose embedding holds a `NaN` is then refused by [`Node::from_json`](crate::Node::from_json).
+///
+/// # Errors
+/// `InvalidInput` when the text is no JSON, or nested deeper than 128 levels.
+pub fn parse_json(text: &str) -> Result<Value> {
+    let mut scan = Scan { text, at: 0, repairs: Vec::new(), lost: None };
+    scan.run();
+    if let Some(lost) = scan.lost {
+        tracing::warn!(lost, "JSON written by Python holds what can not be kept exactly");
+    }
+    let repaired = scan.repaired();
+    serde_json::from_str(repaired.as_deref().unwrap_or(text)).map_err(|error| {
+        Error::invalid_input(format!("the text is not valid JSON: {error}")).with_source(error)
+    })
+}
+
+/// Finds what `serde_json` would refuse or change. It judges no JSON: what it does not know it leaves alone.
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+    repairs: Vec<(Range<usize>, &'static str)>,
+    lost: Option<&'static str>,
+}
+
+impl Scan<'_> {
+    fn run(&mut self) {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => self.string(),
+                b'0'..=b'9' | b'-' => self.number(),
+                b'N' => self.word("NaN", "NaN"),
+                b'I' => self.word("Infinity", "Infinity"),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn replace(&mut self, length: usize, by: &'static str) {
+        self.repairs.push((self.at..self.at + length, by));
+        self.at += length;
+    }
+
+    fn word(&mut self, word: &str, lost: &'static str) {
+        if self.rest().starts_with(word) {
+            self.lost = Some(lost);
+            self.replace(word.len(), "null");
+        } else {
+            self.at += 1;
+        }
+    }
+
+    fn number(&mut self) {
+        if self.rest().starts_with("-Infinity") {
+            return self.word("-Infinity", "-Infinity");
+        }
+        let bytes = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = bytes.iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len());
+        let token = self.text.get(self.at..self.at + length).unwrap_or_default();
+        if token == "-0" {
+            return self.replace(length, "0");
+        }
+        // Up to 18 digits every integer fits, and no float is out of range without an exponent or 300 digits.
+        let is_float = token.contains(['.', 'e', 'E']);
+        if length > 18 || is_float {
+            if token.parse::<f64>().is_ok_and(f64::is_infinite) {
+                self.lost = Some("a number beyond the range of floats");
+                return self.replace(length, "null");
+            }
+            if !is_float && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
+                self.lost = Some("an integer beyond 64 bits");
+            }
+        }
+        self.at += length;
+    }
+
+    fn string(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return;
+                }
+                b'\\' => match self.surrogate() {
+                    None => self.at += 2,
+                    Some(0xd800..=0xdbff) => {
+                        self.at += 6;
+                        if matches!(self.surrogate(), Some(0xdc00..=0xdfff)) {
+                            self.at += 6;
+                        } else {
+                            self.at -= 6;
+                            self.lone_surrogate();
+                        }
+                    }
+                    Some(_) => self.lone_surrogate(),
+                },
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn lone_surrogate(&mut self) {
+        self.lost = Some("a lone surrogate");
+        self.replace(6, "\\ufffd");
+    }
+
+    /// The surrogate whose escape starts here.
+    fn surrogate(&self) -> Option<u16> {
+        let digits = self.rest().strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok().filter(|unit| (0xd800..=0xdfff).contains(unit))
+    }
+
+    fn repaired(&self) -> Option<String> {
+        if self.repairs.is_empty() {
+            return None;
+        }
+        let mut out = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for (range, by) in &self.repairs {
+            out.push_str(self.text.get(from..range.start).unwrap_or_default());
+            out.push_str(by);
+            from = range.end;
+        }
+        out.push_str(self.text.get(from..).unwrap_or_default());
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_python_writes_beyond_json() {
+        let text = r#"{"NaN": [NaN, Infinity, -Infinity, 1e400, -1e400], "s": "NaN \"Infinity\" \ud800 \ud83d\ude80 \udc00\\ud800",
+            "i": [18446744073709551615, 18446744073709551616, -9223372036854775808, -9223372036854775809, -0, -0.0],
+            "\ud83dx": "\ud800\ud83d\ude80"}"#;
+        let value = parse_json(text).unwrap();
+        let expected = json!({"NaN": [null, null, null, null, null],
+            "s": "NaN \"Infinity\" \u{fffd} 🚀 \u{fffd}\\ud800",
+            "i": [u64::MAX, 18_446_744_073_709_551_616.0, i64::MIN, -9_223_372_036_854_775_809.0, 0, -0.0],
+            "\u{fffd}x": "\u{fffd}🚀"});
+        assert_eq!(value, expected);
+        assert_eq!(value.to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn refuses_what_is_no_json() {
+        for text in
+            ["", "{", "Nan", "\"\\ud800", "\"\\", "--0", "[1,]", "\"\\u12", "nullNaN", &"[".repeat(1000)]
+        {
+            assert!(parse_json(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_all_json_as_serde_json_does(value in crate::test_support::json_value()) {
+            prop_assert_eq!(&parse_json(&value.to_string()).unwrap(), &value);
+            prop_assert_eq!(&parse_json(&crate::python::python_json(&value)).unwrap(), &value);
+            prop_assert_eq!(&parse_json(&crate::python::python_json_utf8(&value)).unwrap(), &value);
+        }
+
+        #[test]
+        fn never_panics(text in r#"(["\\NaIudfty0-9e.+\-{}\[\]:,é 🚀]|\\u[dD][89a-f][0-9]{2}){0,40}"#) {
+            let _ = parse_json(&text);
+        }
+    }
+}
