@@ -145,10 +145,11 @@ impl Error {
         self
     }
 
-    /// Names the operation as `role.method` (`"kv.put_many"`); the first name given stays.
+    /// Names the operation as `role.method` (`"kv.put_many"`); the last name given stands, so that an error
+    /// carries the call the user made and not one that it made in turn.
     #[must_use]
     pub fn with_operation(mut self, operation: &'static str) -> Self {
-        self.0.operation.get_or_insert(operation);
+        self.0.operation = Some(operation);
         self
     }
 
@@ -310,9 +311,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_backend_and_operation_stay() {
+    fn the_first_backend_stays_and_the_outermost_operation_stands() {
         let error =
             Error::config("x").with_backend("a").with_backend("b").with_operation("c").with_operation("d");
-        assert_eq!((error.backend(), error.operation()), (Some("a"), Some("c")));
+        assert_eq!((error.backend(), error.operation()), (Some("a"), Some("d")));
     }
 }

@@ -1,0 +1,140 @@
+//! Checks that every store makes before it writes.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use crate::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, Selector};
+
+/// Refuses an empty collection, key or id; `what` names it in the message.
+pub fn non_empty(what: &str, text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Err(Error::invalid_input(format!("the {what} is empty; it must be non-empty text")));
+    }
+    Ok(())
+}
+
+/// Refuses an empty collection or an empty key among `keys`.
+pub fn collection_and_keys<'a>(collection: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    non_empty("collection name", collection)?;
+    keys.into_iter().try_for_each(|key| non_empty("key", key).map_err(|error| error.with_collection(collection)))
+}
+
+/// Checks a whole [`put_many`](crate::KvStore::put_many) against its contract and the store's limits, so that a
+/// refusal comes before the first write.
+pub fn put(
+    collection: &str,
+    entries: &[(String, JsonObject)],
+    options: &PutOptions,
+    capabilities: &KvCapabilities,
+) -> Result<()> {
+    collection_and_keys(collection, entries.iter().map(|(key, _)| key.as_str()))?;
+    if options.ttl.is_some_and(|ttl| ttl.is_zero()) {
+        return Err(Error::invalid_input("the time to live is zero; leave it out to keep the value forever"));
+    }
+    if options.ttl.is_some() && !capabilities.ttl {
+        return Err(Error::new(ErrorKind::Unsupported, "this backend keeps no time to live"));
+    }
+    if options.mode == PutMode::Insert {
+        no_duplicates("key", entries.iter().map(|(key, _)| key.as_str()))?;
+    }
+    for (key, value) in entries {
+        if let Some(limit) = capabilities.max_key_bytes {
+            within("key", key, key.len(), limit)?;
+        }
+        if let Some(limit) = capabilities.max_value_bytes {
+            within("value", key, encoded_size(value)?, limit)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a value given twice, naming each such value once.
+pub fn no_duplicates<'a>(what: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut seen = HashSet::new();
+    let mut twice: Vec<&str> = keys.into_iter().filter(|key| !seen.insert(*key)).collect();
+    if twice.is_empty() {
+        return Ok(());
+    }
+    twice.sort_unstable();
+    twice.dedup();
+    let first = twice.first().copied().unwrap_or_default();
+    Err(Error::invalid_input(format!("the {what} {first:?} is given more than once in one call")).with_failed(twice))
+}
+
+/// The error of an insert that met existing keys; they keep their values, the others are written.
+#[must_use]
+pub fn already_exist(what: &str, existing: Vec<String>) -> Error {
+    let message = match existing.as_slice() {
+        [only] => format!("the {what} {only:?} exists already and keeps its value"),
+        many => format!("{} {what}s exist already and keep their values; the others are written", many.len()),
+    };
+    Error::new(ErrorKind::AlreadyExists, message).with_failed(existing)
+}
+
+/// Refuses `size` bytes over `limit` with key, size and limit.
+pub fn within(what: &str, key: &str, size: usize, limit: usize) -> Result<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    let message = format!("the {what} takes {size} bytes, the limit is {limit} bytes; nothing was written");
+    Err(Error::new(ErrorKind::LimitExceeded, message).with_key(key).with_failed([key]))
+}
+
+/// The size of a value as compact JSON, in bytes.
+pub fn encoded_size(value: &JsonObject) -> Result<usize> {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value)
+        .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))?;
+    Ok(count.0)
+}
+
+
+/// Refuses a selector without any restriction, for calls that change or remove what is selected.
+pub fn restricted(selector: &Selector, operation: &'static str) -> Result<()> {
+    if selector.is_unrestricted() {
+        return Err(Error::invalid_input(
+            "the selector restricts nothing, so the call would touch the whole store; name ids, source documents \
+             or a filter, or use clear",
+        )
+        .with_operation(operation));
+    }
+    valid_selector(selector).map_err(|error| error.with_operation(operation))
+}
+
+/// Refuses a selector with an empty id or a filter that can not be answered.
+pub fn valid_selector(selector: &Selector) -> Result<()> {
+    selector.ids.iter().flatten().try_for_each(|id| non_empty("node id", id.as_str()))?;
+    selector.ref_docs.iter().flatten().try_for_each(|id| non_empty("ref doc id", id.as_str()))?;
+    selector.filter.as_ref().map_or(Ok(()), crate::Filter::validate)
+}
+
+/// The items with each key once, in first-seen order; of equal keys the `last` or the first item stays.
+pub(crate) fn unique_by<T, K: Eq + Hash>(items: Vec<T>, last: bool, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut places = std::collections::HashMap::with_capacity(items.len());
+    let mut unique: Vec<T> = Vec::with_capacity(items.len());
+    for item in items {
+        match places.entry(key(&item)) {
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(unique.len());
+                unique.push(item);
+            }
+            std::collections::hash_map::Entry::Occupied(place) => {
+                if last && let Some(slot) = unique.get_mut(*place.get()) {
+                    *slot = item;
+                }
+            }
+        }
+    }
+    unique
+}

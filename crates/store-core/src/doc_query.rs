@@ -1,0 +1,253 @@
+//! Answering a [`DocQuery`] from a plain scan: filter, sort, projection and cursor, for backends that can not
+//! push a query down.
+//!
+//! Without a sort a page reads on from its cursor and holds at most `limit` nodes. With one it reads the whole
+//! collection and holds at most `limit` nodes besides the one in hand.
+
+use std::cmp::Ordering;
+
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
+
+use crate::{BoxStream, Cursor, DocQuery, Error, ErrorKind, JsonObject, Node, NodeId, Order, Page, Result, check};
+
+/// Most nodes that a sorted query without a limit holds.
+pub const MAX_SORTED: usize = 100_000;
+
+/// Refuses a query that can not be answered: a bad filter, an empty key, a limit of zero.
+pub fn validate(query: &DocQuery) -> Result<()> {
+    if let Some(filter) = &query.filter {
+        filter.validate()?;
+    }
+    if query.limit == Some(0) {
+        return Err(Error::invalid_input("the limit is 0; it must be at least 1, or absent for everything"));
+    }
+    let paths = query.sort.iter().map(|(key, _)| key).chain(query.projection.iter().flatten());
+    for path in paths {
+        if path.split('.').any(str::is_empty) {
+            return Err(Error::invalid_input(format!("the path {path:?} has an empty part")));
+        }
+    }
+    Ok(())
+}
+
+/// One page, from a scan of all nodes; `scan` starts after the given id.
+pub async fn find_by_scan(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>, query: &DocQuery) -> Result<Page<JsonObject>> {
+    validate(query)?;
+    if query.sort.is_empty() { page_in_scan_order(scan, query).await } else { page_in_sort_order(scan, query).await }
+}
+
+/// A node's JSON with only what the projection keeps.
+#[must_use]
+pub fn project(node: &Node, projection: Option<&[String]>) -> JsonObject {
+    let mut json = node.to_json();
+    let Some(paths) = projection else { return json };
+    if let Some(Value::Object(data)) = json.get_mut("__data__") {
+        let kept = std::mem::take(data)
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let whole = name == "id_" || name == "class_name" || paths.contains(&name);
+                if whole {
+                    return Some((name, value));
+                }
+                let inner: Vec<&str> = paths.iter().filter_map(|path| path.strip_prefix(&name)?.strip_prefix('.')).collect();
+                keep_paths(value, &inner).map(|value| (name, value))
+            })
+            .collect();
+        *data = kept;
+    }
+    json
+}
+
+/// The part of an object which the paths reach, in its own order; `None` when they reach nothing.
+fn keep_paths(value: Value, paths: &[&str]) -> Option<Value> {
+    let Value::Object(object) = value else { return None };
+    let kept: JsonObject = object
+        .into_iter()
+        .filter_map(|(name, value)| {
+            if paths.contains(&name.as_str()) {
+                return Some((name, value));
+            }
+            let inner: Vec<&str> = paths.iter().filter_map(|path| path.strip_prefix(&name)?.strip_prefix('.')).collect();
+            keep_paths(value, &inner).map(|value| (name, value))
+        })
+        .collect();
+    (!kept.is_empty()).then_some(Value::Object(kept))
+}
+
+/// What a cursor of `find` says: where the last page ended.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    id: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Value>,
+}
+
+/// What a cursor is bound to; limit and projection may differ from page to page.
+fn bound_to(query: &DocQuery) -> String {
+    format!("docs.find {:?} {:?}", query.filter, query.sort)
+}
+
+async fn page_in_scan_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>, query: &DocQuery) -> Result<Page<JsonObject>> {
+    let bound = bound_to(query);
+    let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
+    let mut nodes = scan(after.map(|place| NodeId::new(place.id)));
+    let mut items = Vec::new();
+    while let Some(node) = nodes.next().await.transpose()? {
+        if query.filter.as_ref().is_some_and(|filter| !filter.matches(&node.metadata)) {
+            continue;
+        }
+        items.push(project(&node, query.projection.as_deref()));
+        if query.limit == Some(items.len()) {
+            let place = Place { id: node.id.into_string(), keys: Vec::new() };
+            return Ok(Page { items, next: Some(Cursor::encode(&bound, &place)) });
+        }
+    }
+    Ok(Page::whole(items))
+}
+
+async fn page_in_sort_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>, query: &DocQuery) -> Result<Page<JsonObject>> {
+    let bound = bound_to(query);
+    let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
+    let hold = query.limit.unwrap_or(MAX_SORTED);
+    let mut nodes = scan(None);
+    let mut held: Vec<(Vec<Value>, Node)> = Vec::new();
+    let mut dropped = false;
+    while let Some(node) = nodes.next().await.transpose()? {
+        if query.filter.as_ref().is_some_and(|filter| !filter.matches(&node.metadata)) {
+            continue;
+        }
+        let keys = sort_keys(&node.metadata, query);
+        let past = |place: &Place| order(query, &keys, node.id.as_str(), &place.keys, &place.id) == Ordering::Greater;
+        if !after.as_ref().is_none_or(past) {
+            continue;
+        }
+        held.push((keys, node));
+        // Twice the page in hand before each cut: every node is then moved a bounded number of times.
+        if held.len() >= hold.saturating_mul(2).max(1024) {
+            sort_and_cut(&mut held, hold, query);
+            dropped = true;
+        }
+    }
+    dropped |= held.len() > hold;
+    sort_and_cut(&mut held, hold, query);
+    if dropped && query.limit.is_none() {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"),
+        ));
+    }
+    let next = held.last().filter(|_| dropped).map(|(keys, node)| {
+        Cursor::encode(&bound, &Place { id: node.id.as_str().to_owned(), keys: keys.clone() })
+    });
+    let items = held.iter().map(|(_, node)| project(node, query.projection.as_deref())).collect();
+    Ok(Page { items, next })
+}
+
+fn sort_and_cut(held: &mut Vec<(Vec<Value>, Node)>, hold: usize, query: &DocQuery) {
+    held.sort_by(|(left, a), (right, b)| order(query, left, a.id.as_str(), right, b.id.as_str()));
+    held.truncate(hold);
+}
+
+fn sort_keys(metadata: &JsonObject, query: &DocQuery) -> Vec<Value> {
+    query.sort.iter().map(|(path, _)| value_at(metadata, path).cloned().unwrap_or_default()).collect()
+}
+
+/// The value a path in dot notation reaches.
+#[must_use]
+pub fn value_at<'a>(object: &'a JsonObject, path: &str) -> Option<&'a Value> {
+    let mut parts = path.split('.');
+    let first = object.get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.as_object()?.get(part))
+}
+
+fn order(query: &DocQuery, left: &[Value], left_id: &str, right: &[Value], right_id: &str) -> Ordering {
+    let by_key = query.sort.iter().zip(left.iter().zip(right)).map(|((_, order), (left, right))| {
+        let ascending = compare(left, right);
+        if *order == Order::Ascending { ascending } else { ascending.reverse() }
+    });
+    by_key.fold(Ordering::Equal, Ordering::then).then_with(|| left_id.cmp(right_id))
+}
+
+/// The order of sort keys: missing, bools, numbers by exact value, texts by code point, all else equal.
+#[must_use]
+pub fn compare(left: &Value, right: &Value) -> Ordering {
+    fn rank(value: &Value) -> u8 {
+        match value {
+            Value::Null => 0,
+            Value::Bool(_) => 1,
+            Value::Number(_) => 2,
+            Value::String(_) => 3,
+            Value::Array(_) | Value::Object(_) => 4,
+        }
+    }
+    match (left, right) {
+        (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
+        (Value::Number(left), Value::Number(right)) => compare_numbers(left, right),
+        (Value::String(left), Value::String(right)) => left.cmp(right),
+        _ => rank(left).cmp(&rank(right)),
+    }
+}
+
+/// The order of two JSON numbers by exact value: no integer is rounded to a float first.
+#[must_use]
+pub fn compare_numbers(left: &Number, right: &Number) -> Ordering {
+    match (integer(left), integer(right)) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        (Some(left), None) => compare_mixed(left, float(right)),
+        (None, Some(right)) => compare_mixed(right, float(left)).reverse(),
+        (None, None) => float(left).total_cmp(&float(right)).then(Ordering::Equal),
+    }
+}
+
+fn integer(number: &Number) -> Option<i128> {
+    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+}
+
+fn float(number: &Number) -> f64 {
+    number.as_f64().unwrap_or(f64::NAN)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the float's whole part lies within i128 after the range check")]
+fn compare_mixed(integer: i128, float: f64) -> Ordering {
+    if float >= 1e30 {
+        return Ordering::Less;
+    }
+    if float <= -1e30 {
+        return Ordering::Greater;
+    }
+    let whole = float.trunc();
+    integer.cmp(&(whole as i128)).then_with(|| 0.0_f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal))
+}
+
+/// Refuses empty ids, for every call that takes some.
+pub(crate) fn valid_ids<'a>(ids: impl IntoIterator<Item = &'a NodeId>) -> Result<()> {
+    ids.into_iter().try_for_each(|id| check::non_empty("node id", id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_compare_by_exact_value() {
+        let number = |text: &str| serde_json::from_str::<Number>(text).unwrap();
+        let order = |left, right| compare_numbers(&number(left), &number(right));
+        assert_eq!(order("9007199254740993", "9007199254740992.0"), Ordering::Greater);
+        assert_eq!(order("18446744073709551615", "18446744073709551616.0"), Ordering::Less);
+        assert_eq!(order("1", "1.0"), Ordering::Equal);
+        assert_eq!(order("-1", "-1.5"), Ordering::Greater);
+        assert_eq!(order("1.5", "1"), Ordering::Greater);
+        assert_eq!(order("1e300", "18446744073709551615"), Ordering::Greater);
+    }
+
+    #[test]
+    fn missing_is_smallest_then_bools_numbers_texts() {
+        let mut values = [json!("a"), json!([1]), json!(2), json!(null), json!(true), json!(1.5), json!("B")];
+        values.sort_by(compare);
+        assert_eq!(json!(values), json!([null, true, 1.5, 2, "B", "a", [1]]));
+    }
+}

@@ -1,0 +1,390 @@
+//! The document store over any key-value store, in LlamaIndex's layout.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, future};
+use serde_json::Value;
+
+use super::ref_docs::{self, RefDocChange};
+use crate::{
+    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, ErrorKind, JsonObject, KvStore, KvStoreExt,
+    Node, NodeId, Page, PutMode, PutOptions, RefDocDeleted, RefDocId, RefDocInfo, Result, ScanOptions, Update, check,
+    doc_query,
+};
+
+/// How often a writer that meets others on the same nodes looks again whether its edges still stand.
+const SETTLE_ROUNDS: usize = 8;
+
+/// The three collections of a document store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocCollections {
+    /// Nodes by id; Python's default is `docstore/data` (Redis: `docstore/doc`).
+    pub nodes: String,
+    /// Hash and ref-doc id by node id; `docstore/metadata`.
+    pub metadata: String,
+    /// Node ids and metadata by ref-doc id; `docstore/ref_doc_info`.
+    pub ref_docs: String,
+}
+
+impl Default for DocCollections {
+    fn default() -> Self {
+        Self {
+            nodes: "docstore/data".into(),
+            metadata: "docstore/metadata".into(),
+            ref_docs: "docstore/ref_doc_info".into(),
+        }
+    }
+}
+
+/// LlamaIndex's document store over any key-value store.
+///
+/// Each call makes a fixed number of batched reads and writes, however many nodes it carries. Hashes and ref
+/// docs are merged by [`KvStore::update_many`], so that concurrent writers lose nothing. The three collections
+/// are written one after the other: a call that fails between two of them is made good by repeating it. Two
+/// writers that race to overwrite one id may pair the node of one with the hash of the other.
+#[derive(Clone, Debug)]
+pub struct KvDocStore<K> {
+    kv: K,
+    names: DocCollections,
+}
+
+/// What the metadata collection keeps of a node.
+#[derive(Debug)]
+struct Entry {
+    id: NodeId,
+    hash: String,
+    ref_doc: Option<RefDocId>,
+    metadata: JsonObject,
+}
+
+impl<K: KvStore> KvDocStore<K> {
+    /// With Python's default collections.
+    pub fn new(kv: K) -> Self {
+        Self::with_collections(kv, DocCollections::default())
+    }
+
+    /// With other collections.
+    pub fn with_collections(kv: K, names: DocCollections) -> Self {
+        Self { kv, names }
+    }
+
+    /// Writes the nodes themselves, and answers the ids which existed and stay as they are.
+    async fn write_nodes(&self, nodes: Vec<Node>, options: AddOptions) -> Result<HashSet<String>> {
+        let nodes = nodes.into_iter().map(|node| (node.id.as_str().to_owned(), node)).collect::<Vec<_>>();
+        if !options.store_text {
+            if options.mode == AddMode::Overwrite {
+                return Ok(HashSet::new());
+            }
+            let ids: Vec<&str> = nodes.iter().map(|(id, _)| id.as_str()).collect();
+            let stored = self.kv.get_many(&self.names.nodes, &ids).await?;
+            return Ok(ids.iter().zip(stored).filter_map(|(id, node)| node.map(|_| (*id).to_owned())).collect());
+        }
+        let entries = nodes.into_iter().map(|(id, node)| (id, node.to_json())).collect();
+        let mode = if options.mode == AddMode::Overwrite { PutMode::Upsert } else { PutMode::Insert };
+        match self.kv.put_many(&self.names.nodes, entries, PutOptions::default().with_mode(mode)).await {
+            Ok(()) => Ok(HashSet::new()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(error.failed().iter().cloned().collect()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes hashes and ref-doc ids, and answers the ref doc that each node belonged to before.
+    async fn write_metadata(&self, entries: &[Entry]) -> Result<HashMap<String, RefDocId>> {
+        let by_id: HashMap<&str, &Entry> = entries.iter().map(|entry| (entry.id.as_str(), entry)).collect();
+        let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let mut before = HashMap::new();
+        let mut apply = |id: &str, old: Option<&JsonObject>| {
+            match old.and_then(ref_doc_of) {
+                Some(ref_doc) => before.insert(id.to_owned(), ref_doc),
+                None => before.remove(id),
+            };
+            let Some(entry) = by_id.get(id) else { return Ok(Update::Keep) };
+            let new = metadata_entry(&entry.hash, entry.ref_doc.as_ref());
+            Ok(if old == Some(&new) { Update::Keep } else { Update::Put(new) })
+        };
+        self.kv.update_many(&self.names.metadata, &ids, &mut apply).await?;
+        Ok(before)
+    }
+
+    async fn write_ref_docs(&self, changes: &BTreeMap<String, RefDocChange>) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let mut apply = |id: &str, old: Option<&JsonObject>| match changes.get(id) {
+            Some(change) => change.apply(old).map_err(|error| error.with_key(id)),
+            None => Ok(Update::Keep),
+        };
+        self.kv.update_many(&self.names.ref_docs, &ids, &mut apply).await?;
+        Ok(())
+    }
+
+    async fn remove_edges(&self, edges: impl IntoIterator<Item = (RefDocId, NodeId)>) -> Result<()> {
+        let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
+        for (ref_doc, id) in edges {
+            changes.entry(ref_doc.into_string()).or_default().remove.insert(id);
+        }
+        self.write_ref_docs(&changes).await
+    }
+
+    /// Edges follow the metadata entry: another writer may have moved a node between our two writes.
+    async fn settle(&self, entries: &[Entry]) -> Result<()> {
+        let mut unsettled: Vec<&Entry> = entries.iter().filter(|entry| entry.ref_doc.is_some()).collect();
+        let mut removed: HashSet<&str> = HashSet::new();
+        for _ in 0..SETTLE_ROUNDS {
+            let ids: Vec<&str> = unsettled.iter().map(|entry| entry.id.as_str()).collect();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let now = self.kv.get_many(&self.names.metadata, &ids).await?;
+            let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
+            let mut changed = Vec::new();
+            for (entry, now) in unsettled.into_iter().zip(now) {
+                let Some(ref_doc) = &entry.ref_doc else { continue };
+                let ours = now.as_ref().and_then(ref_doc_of).as_ref() == Some(ref_doc);
+                let id = entry.id.as_str();
+                if ours == removed.contains(id) {
+                    let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
+                    if ours {
+                        removed.remove(id);
+                        change.add.push(entry.id.clone());
+                    } else {
+                        removed.insert(id);
+                        change.remove.insert(entry.id.clone());
+                    }
+                    changed.push(entry);
+                }
+            }
+            self.write_ref_docs(&changes).await?;
+            unsettled = changed;
+        }
+        Ok(())
+    }
+
+    /// Removes nodes and hashes, and answers how many nodes existed. The metadata entries go last: until then a
+    /// repeated call still knows the edges.
+    async fn remove(&self, ids: &[&str], leaving: Option<&RefDocId>) -> Result<usize> {
+        let known = self.kv.get_many(&self.names.metadata, ids).await?;
+        let edges: Vec<Option<RefDocId>> = known.iter().map(|entry| entry.as_ref().and_then(ref_doc_of)).collect();
+        let other = |ref_doc: &RefDocId| leaving != Some(ref_doc);
+        let named = ids.iter().zip(&edges).filter_map(|(id, edge)| Some((edge.clone().filter(other)?, NodeId::from(*id))));
+        self.remove_edges(named).await?;
+        let existed = self.kv.delete_many(&self.names.nodes, ids).await?;
+        let mut last: HashMap<String, RefDocId> = HashMap::new();
+        let mut apply = |id: &str, old: Option<&JsonObject>| {
+            match old.and_then(ref_doc_of) {
+                Some(ref_doc) => last.insert(id.to_owned(), ref_doc),
+                None => last.remove(id),
+            };
+            Ok(if old.is_some() { Update::Delete } else { Update::Keep })
+        };
+        self.kv.update_many(&self.names.metadata, ids, &mut apply).await?;
+        let moved = ids.iter().zip(edges).filter_map(|(id, edge)| {
+            let last = last.remove(*id).filter(other)?;
+            (Some(&last) != edge.as_ref()).then(|| (last, NodeId::from(*id)))
+        });
+        self.remove_edges(moved.collect::<Vec<_>>()).await?;
+        Ok(existed)
+    }
+
+    async fn add_unnamed(&self, nodes: Vec<Node>, options: AddOptions) -> Result<AddReport> {
+        validate(&nodes, options.mode)?;
+        let nodes = check::unique_by(nodes, options.mode == AddMode::Overwrite, |node| node.id.clone());
+        let total = nodes.len();
+        if total == 0 {
+            return Ok(AddReport::default());
+        }
+        let mut entries: Vec<Entry> = nodes.iter().map(entry).collect();
+        let existing = self.write_nodes(nodes, options).await?;
+        entries.retain(|entry| !existing.contains(entry.id.as_str()));
+        if !entries.is_empty() {
+            let before = self.write_metadata(&entries).await?;
+            self.write_ref_docs(&changes(&entries, before)).await?;
+            self.settle(&entries).await?;
+        }
+        if options.mode == AddMode::Fail && !existing.is_empty() {
+            let mut existing: Vec<String> = existing.into_iter().collect();
+            existing.sort_unstable();
+            return Err(check::already_exist("node", existing));
+        }
+        Ok(AddReport::new(entries.len(), total - entries.len()))
+    }
+
+    async fn delete_ref_doc_unnamed(&self, id: &RefDocId) -> Result<Option<RefDocDeleted>> {
+        check::non_empty("ref doc id", id.as_str())?;
+        let info = self.ref_doc(id).await?;
+        let existed = info.is_some();
+        let named = info.map(|info| info.node_ids).unwrap_or_default();
+        let keys: Vec<&str> = named.iter().map(NodeId::as_str).collect();
+        let stored = self.kv.get_many(&self.names.metadata, &keys).await?;
+        // Python leaves a node in its old ref doc when it moves: only what still belongs here is removed.
+        let belongs = |entry: &Option<JsonObject>| entry.as_ref().and_then(ref_doc_of).is_none_or(|other| other == *id);
+        let mut ids: Vec<&str> = keys.iter().zip(&stored).filter(|(_, entry)| belongs(entry)).map(|(key, _)| *key).collect();
+        ids.retain(|member| *member != id.as_str());
+        let nodes = ids.len();
+        ids.push(id.as_str());
+        let own_hash = self.kv.get(&self.names.metadata, id.as_str()).await?.is_some();
+        let removed_before = self.remove(&ids, Some(id)).await?;
+        let change = RefDocChange { remove: named.into_iter().collect(), ..RefDocChange::default() };
+        self.write_ref_docs(&BTreeMap::from([(id.as_str().to_owned(), change)])).await?;
+        Ok((existed || own_hash || removed_before > 0).then(|| RefDocDeleted::new(nodes)))
+    }
+}
+
+fn validate(nodes: &[Node], mode: AddMode) -> Result<()> {
+    doc_query::valid_ids(nodes.iter().map(|node| &node.id))?;
+    for node in nodes {
+        if let Some(ref_doc) = node.ref_doc_id() {
+            check::non_empty("id of the source document", ref_doc.as_str())
+                .map_err(|error| error.with_key(node.id.as_str()).with_failed([node.id.as_str()]))?;
+        }
+    }
+    if mode == AddMode::Fail {
+        check::no_duplicates("node id", nodes.iter().map(|node| node.id.as_str()))?;
+    }
+    Ok(())
+}
+
+fn entry(node: &Node) -> Entry {
+    let ref_doc = node.ref_doc_id();
+    let metadata = if ref_doc.is_some() { node.metadata.clone() } else { JsonObject::new() };
+    Entry { id: node.id.clone(), hash: node.hash(), ref_doc, metadata }
+}
+
+fn changes(entries: &[Entry], mut before: HashMap<String, RefDocId>) -> BTreeMap<String, RefDocChange> {
+    let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
+    for entry in entries {
+        let old = before.remove(entry.id.as_str());
+        if let Some(old) = old.filter(|old| Some(old) != entry.ref_doc.as_ref()) {
+            changes.entry(old.into_string()).or_default().remove.insert(entry.id.clone());
+        }
+        if let Some(ref_doc) = &entry.ref_doc {
+            let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
+            change.add.push(entry.id.clone());
+            change.metadata.extend(entry.metadata.clone());
+        }
+    }
+    changes
+}
+
+fn metadata_entry(hash: &str, ref_doc: Option<&RefDocId>) -> JsonObject {
+    let mut entry = JsonObject::new();
+    entry.insert("doc_hash".into(), Value::from(hash));
+    if let Some(ref_doc) = ref_doc {
+        entry.insert("ref_doc_id".into(), Value::from(ref_doc.as_str()));
+    }
+    entry
+}
+
+fn ref_doc_of(entry: &JsonObject) -> Option<RefDocId> {
+    entry.get("ref_doc_id").and_then(Value::as_str).map(RefDocId::from)
+}
+
+fn hash_of(entry: &JsonObject) -> Option<String> {
+    entry.get("doc_hash").and_then(Value::as_str).map(str::to_owned)
+}
+
+fn node(key: &str, stored: JsonObject) -> Result<Node> {
+    Node::from_json(stored)
+        .map_err(|error| Error::corrupt(format!("the stored node can not be read: {}", error.message())).with_key(key))
+}
+
+fn texts(ids: &[NodeId]) -> Vec<&str> {
+    ids.iter().map(NodeId::as_str).collect()
+}
+
+#[async_trait]
+impl<K: KvStore> DocStore for KvDocStore<K> {
+    async fn add(&self, nodes: Vec<Node>, options: AddOptions) -> Result<AddReport> {
+        self.add_unnamed(nodes, options).await.map_err(|error| error.with_operation("docs.add"))
+    }
+
+    async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
+        let read = async {
+            doc_query::valid_ids(ids)?;
+            let stored = self.kv.get_many(&self.names.nodes, &texts(ids)).await?;
+            ids.iter().zip(stored).map(|(id, stored)| stored.map(|stored| node(id.as_str(), stored)).transpose()).collect()
+        };
+        read.await.map_err(|error: Error| error.with_operation("docs.get_many"))
+    }
+
+    async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {
+        let delete = async {
+            doc_query::valid_ids(ids)?;
+            let ids = check::unique_by(texts(ids), false, |id| *id);
+            if ids.is_empty() { Ok(0) } else { self.remove(&ids, None).await }
+        };
+        delete.await.map_err(|error| error.with_operation("docs.delete_many"))
+    }
+
+    async fn find(&self, query: &DocQuery) -> Result<Page<JsonObject>> {
+        doc_query::find_by_scan(|after| self.scan(after), query)
+            .await
+            .map_err(|error| error.with_operation("docs.find"))
+    }
+
+    async fn ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocInfo>> {
+        let read = async {
+            check::non_empty("ref doc id", id.as_str())?;
+            let stored = self.kv.get(&self.names.ref_docs, id.as_str()).await?;
+            stored.as_ref().map(ref_docs::read).transpose().map_err(|error| error.with_key(id.as_str()))
+        };
+        read.await.map_err(|error| error.with_operation("docs.ref_doc"))
+    }
+
+    async fn delete_ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocDeleted>> {
+        self.delete_ref_doc_unnamed(id).await.map_err(|error| error.with_operation("docs.delete_ref_doc"))
+    }
+
+    async fn hashes(&self, ids: &[NodeId]) -> Result<Vec<Option<String>>> {
+        let read = async {
+            doc_query::valid_ids(ids)?;
+            let stored = self.kv.get_many(&self.names.metadata, &texts(ids)).await?;
+            Ok(stored.iter().map(|entry| entry.as_ref().and_then(hash_of)).collect())
+        };
+        read.await.map_err(|error: Error| error.with_operation("docs.hashes"))
+    }
+
+    async fn set_hashes(&self, hashes: Vec<(NodeId, String)>) -> Result<()> {
+        let write = async {
+            doc_query::valid_ids(hashes.iter().map(|(id, _)| id))?;
+            let hashes: HashMap<&str, &str> = hashes.iter().map(|(id, hash)| (id.as_str(), hash.as_str())).collect();
+            let ids: Vec<&str> = hashes.keys().copied().collect();
+            let mut apply = |id: &str, old: Option<&JsonObject>| {
+                let mut entry = old.cloned().unwrap_or_default();
+                entry.insert("doc_hash".into(), hashes.get(id).copied().unwrap_or_default().into());
+                Ok(Update::Put(entry))
+            };
+            if !ids.is_empty() {
+                self.kv.update_many(&self.names.metadata, &ids, &mut apply).await?;
+            }
+            Ok(())
+        };
+        write.await.map_err(|error: Error| error.with_operation("docs.set_hashes"))
+    }
+
+    fn scan(&self, after: Option<NodeId>) -> BoxStream<Node> {
+        let stored = self.kv.scan(&self.names.nodes, scan_options(after.map(NodeId::into_string)));
+        stored.and_then(|(key, stored)| future::ready(node(&key, stored))).boxed()
+    }
+
+    fn scan_ref_docs(&self, after: Option<RefDocId>) -> BoxStream<(RefDocId, RefDocInfo)> {
+        let stored = self.kv.scan(&self.names.ref_docs, scan_options(after.map(RefDocId::into_string)));
+        let read = |(key, stored): (String, JsonObject)| match ref_docs::read(&stored) {
+            Ok(info) => Ok((RefDocId::from(key), info)),
+            Err(error) => Err(error.with_key(key)),
+        };
+        stored.and_then(move |entry| future::ready(read(entry))).boxed()
+    }
+
+    fn scan_hashes(&self, after: Option<NodeId>) -> BoxStream<(NodeId, String)> {
+        let stored = self.kv.scan(&self.names.metadata, scan_options(after.map(NodeId::into_string)));
+        let hash = |(key, stored): (String, JsonObject)| Ok(hash_of(&stored).map(|hash| (NodeId::from(key), hash)));
+        stored.try_filter_map(move |entry| future::ready(hash(entry))).boxed()
+    }
+}
+
+fn scan_options(after: Option<String>) -> ScanOptions {
+    ScanOptions { after, ..ScanOptions::default() }
+}

@@ -1,0 +1,116 @@
+//! The memory store: every role, in the process's own memory, gone with it. For tests, examples and caches.
+
+mod kv;
+mod vectors;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+
+pub use kv::MemoryKvStore;
+pub use vectors::MemoryVectorStore;
+
+use crate::{
+    Backend, Capabilities, ChatStore, DocStore, IndexStore, KvChatStore, KvDocStore, KvIndexStore, KvStore, Result,
+    VectorStore,
+};
+
+/// A backend that keeps everything in memory.
+///
+/// ```
+/// # async fn run() -> store_core::Result<()> {
+/// use store_core::{AddOptions, Backend, DocStore, DocStoreExt, MemoryBackend, Node};
+///
+/// let docs = MemoryBackend::new().docs()?;
+/// docs.add(vec![Node::text("hello").with_id("n-1")], AddOptions::default()).await?;
+/// assert!(docs.exists(&"n-1".into()).await?);
+/// # Ok(())
+/// # }
+/// # futures::executor::block_on(run()).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBackend {
+    kv: Arc<MemoryKvStore>,
+    vectors: Arc<MemoryVectorStore>,
+}
+
+static SHARED: LazyLock<Mutex<HashMap<String, MemoryBackend>>> = LazyLock::new(Mutex::default);
+
+impl MemoryBackend {
+    /// An empty store of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The store of that namespace in this process: every call with the same name shares one store, which
+    /// lives until the process ends.
+    #[must_use]
+    pub fn shared(namespace: &str) -> Self {
+        let mut stores = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.entry(namespace.to_owned()).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::new(false);
+        capabilities.kv = Some(self.kv.capabilities());
+        capabilities.docs = true;
+        capabilities.index = true;
+        capabilities.chat = true;
+        capabilities.vectors = Some(self.vectors.capabilities());
+        capabilities
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn drop_namespace(&self) -> Result<()> {
+        self.kv.reset();
+        self.vectors.reset();
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn kv(&self) -> Result<Arc<dyn KvStore>> {
+        Ok(Arc::clone(&self.kv) as _)
+    }
+
+    fn docs(&self) -> Result<Arc<dyn DocStore>> {
+        Ok(Arc::new(KvDocStore::new(Arc::clone(&self.kv))))
+    }
+
+    fn index(&self) -> Result<Arc<dyn IndexStore>> {
+        Ok(Arc::new(KvIndexStore::new(Arc::clone(&self.kv))))
+    }
+
+    fn chat(&self) -> Result<Arc<dyn ChatStore>> {
+        Ok(Arc::new(KvChatStore::new(Arc::clone(&self.kv))))
+    }
+
+    fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
+        Ok(Arc::clone(&self.vectors) as _)
+    }
+}
+
+const NAME: &str = "memory";
+
+/// Reads under a lock that a panic elsewhere does not take down with it: every change here is made whole.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
