@@ -16,7 +16,8 @@ pub fn non_empty(what: &str, text: &str) -> Result<()> {
 /// Refuses an empty collection or an empty key among `keys`.
 pub fn collection_and_keys<'a>(collection: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
     non_empty("collection name", collection)?;
-    keys.into_iter().try_for_each(|key| non_empty("key", key).map_err(|error| error.with_collection(collection)))
+    keys.into_iter()
+        .try_for_each(|key| non_empty("key", key).map_err(|error| error.with_collection(collection)))
 }
 
 /// Checks a whole [`put_many`](crate::KvStore::put_many) against its contract and the store's limits, so that a
@@ -58,7 +59,8 @@ pub fn no_duplicates<'a>(what: &str, keys: impl IntoIterator<Item = &'a str>) ->
     twice.sort_unstable();
     twice.dedup();
     let first = twice.first().copied().unwrap_or_default();
-    Err(Error::invalid_input(format!("the {what} {first:?} is given more than once in one call")).with_failed(twice))
+    Err(Error::invalid_input(format!("the {what} {first:?} is given more than once in one call"))
+        .with_failed(twice))
 }
 
 /// The error of an insert that met existing keys; they keep their values, the others are written.
@@ -99,17 +101,15 @@ pub fn encoded_size(value: &JsonObject) -> Result<usize> {
     Ok(count.0)
 }
 
-
 /// Refuses a selector without any restriction, for calls that change or remove what is selected.
-pub fn restricted(selector: &Selector, operation: &'static str) -> Result<()> {
+pub fn restricted(selector: &Selector) -> Result<()> {
     if selector.is_unrestricted() {
         return Err(Error::invalid_input(
             "the selector restricts nothing, so the call would touch the whole store; name ids, source documents \
              or a filter, or use clear",
-        )
-        .with_operation(operation));
+        ));
     }
-    valid_selector(selector).map_err(|error| error.with_operation(operation))
+    valid_selector(selector)
 }
 
 /// Refuses a selector with an empty id or a filter that can not be answered.

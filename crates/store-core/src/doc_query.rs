@@ -10,7 +10,9 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-use crate::{BoxStream, Cursor, DocQuery, Error, ErrorKind, JsonObject, Node, NodeId, Order, Page, Result, check};
+use crate::{
+    BoxStream, Cursor, DocQuery, Error, ErrorKind, JsonObject, Node, NodeId, Order, Page, Result, check,
+};
 
 /// Most nodes that a sorted query without a limit holds.
 pub const MAX_SORTED: usize = 100_000;
@@ -33,9 +35,16 @@ pub fn validate(query: &DocQuery) -> Result<()> {
 }
 
 /// One page, from a scan of all nodes; `scan` starts after the given id.
-pub async fn find_by_scan(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>, query: &DocQuery) -> Result<Page<JsonObject>> {
+pub async fn find_by_scan(
+    scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>,
+    query: &DocQuery,
+) -> Result<Page<JsonObject>> {
     validate(query)?;
-    if query.sort.is_empty() { page_in_scan_order(scan, query).await } else { page_in_sort_order(scan, query).await }
+    if query.sort.is_empty() {
+        page_in_scan_order(scan, query).await
+    } else {
+        page_in_sort_order(scan, query).await
+    }
 }
 
 /// A node's JSON with only what the projection keeps.
@@ -51,7 +60,8 @@ pub fn project(node: &Node, projection: Option<&[String]>) -> JsonObject {
                 if whole {
                     return Some((name, value));
                 }
-                let inner: Vec<&str> = paths.iter().filter_map(|path| path.strip_prefix(&name)?.strip_prefix('.')).collect();
+                let inner: Vec<&str> =
+                    paths.iter().filter_map(|path| path.strip_prefix(&name)?.strip_prefix('.')).collect();
                 keep_paths(value, &inner).map(|value| (name, value))
             })
             .collect();
@@ -69,7 +79,8 @@ fn keep_paths(value: Value, paths: &[&str]) -> Option<Value> {
             if paths.contains(&name.as_str()) {
                 return Some((name, value));
             }
-            let inner: Vec<&str> = paths.iter().filter_map(|path| path.strip_prefix(&name)?.strip_prefix('.')).collect();
+            let inner: Vec<&str> =
+                paths.iter().filter_map(|path| path.strip_prefix(&name)?.strip_prefix('.')).collect();
             keep_paths(value, &inner).map(|value| (name, value))
         })
         .collect();
@@ -89,7 +100,10 @@ fn bound_to(query: &DocQuery) -> String {
     format!("docs.find {:?} {:?}", query.filter, query.sort)
 }
 
-async fn page_in_scan_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>, query: &DocQuery) -> Result<Page<JsonObject>> {
+async fn page_in_scan_order(
+    scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>,
+    query: &DocQuery,
+) -> Result<Page<JsonObject>> {
     let bound = bound_to(query);
     let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
     let mut nodes = scan(after.map(|place| NodeId::new(place.id)));
@@ -107,7 +121,10 @@ async fn page_in_scan_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>
     Ok(Page::whole(items))
 }
 
-async fn page_in_sort_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>, query: &DocQuery) -> Result<Page<JsonObject>> {
+async fn page_in_sort_order(
+    scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>,
+    query: &DocQuery,
+) -> Result<Page<JsonObject>> {
     let bound = bound_to(query);
     let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
     let hold = query.limit.unwrap_or(MAX_SORTED);
@@ -119,7 +136,9 @@ async fn page_in_sort_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>
             continue;
         }
         let keys = sort_keys(&node.metadata, query);
-        let past = |place: &Place| order(query, &keys, node.id.as_str(), &place.keys, &place.id) == Ordering::Greater;
+        let past = |place: &Place| {
+            order(query, &keys, node.id.as_str(), &place.keys, &place.id) == Ordering::Greater
+        };
         if !after.as_ref().is_none_or(past) {
             continue;
         }
@@ -135,7 +154,9 @@ async fn page_in_sort_order(scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>
     if dropped && query.limit.is_none() {
         return Err(Error::new(
             ErrorKind::LimitExceeded,
-            format!("a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"),
+            format!(
+                "a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"
+            ),
         ));
     }
     let next = held.last().filter(|_| dropped).map(|(keys, node)| {
@@ -209,7 +230,10 @@ fn float(number: &Number) -> f64 {
     number.as_f64().unwrap_or(f64::NAN)
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the float's whole part lies within i128 after the range check")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the float's whole part lies within i128 after the range check"
+)]
 fn compare_mixed(integer: i128, float: f64) -> Ordering {
     if float >= 1e30 {
         return Ordering::Less;
@@ -218,7 +242,9 @@ fn compare_mixed(integer: i128, float: f64) -> Ordering {
         return Ordering::Greater;
     }
     let whole = float.trunc();
-    integer.cmp(&(whole as i128)).then_with(|| 0.0_f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal))
+    integer
+        .cmp(&(whole as i128))
+        .then_with(|| 0.0_f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal))
 }
 
 /// Refuses empty ids, for every call that takes some.

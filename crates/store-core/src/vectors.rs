@@ -353,6 +353,12 @@ impl MetadataPatch {
         self.unset.push(key.into());
         self
     }
+
+    /// Changes `metadata` as the patch says.
+    pub fn apply(&self, metadata: &mut JsonObject) {
+        metadata.retain(|key, _| !self.unset.contains(key));
+        metadata.extend(self.set.clone());
+    }
 }
 
 /// How a backend would answer a query; for people, logs and `doctor`.

@@ -41,7 +41,8 @@ struct Header {
 impl Header {
     fn read(stored: Option<&JsonObject>) -> Result<Self> {
         let Some(stored) = stored else { return Ok(Self::default()) };
-        Self::deserialize(stored).map_err(|error| Error::corrupt("the session's header can not be read").with_source(error))
+        Self::deserialize(stored)
+            .map_err(|error| Error::corrupt("the session's header can not be read").with_source(error))
     }
 
     fn update(&self) -> Result<Update> {
@@ -95,7 +96,11 @@ impl<K: KvStore> KvChatStore<K> {
         Self { kv, headers: "chat_store/sessions".into(), segments: "chat_store/segments".into() }
     }
 
-    async fn change<T: Send>(&self, key: &str, mut change: impl FnMut(&mut Header) -> T + Send) -> Result<(Header, T)> {
+    async fn change<T: Send>(
+        &self,
+        key: &str,
+        mut change: impl FnMut(&mut Header) -> T + Send,
+    ) -> Result<(Header, T)> {
         let mut answer = None;
         let apply = |old: Option<&JsonObject>| {
             let mut header = Header::read(old)?;
@@ -104,7 +109,8 @@ impl<K: KvStore> KvChatStore<K> {
             if header == before { Ok(Update::Keep) } else { header.update() }
         };
         let after = self.kv.update(&self.headers, key, apply).await?;
-        let answer = answer.ok_or_else(|| Error::new(ErrorKind::Other, "the store did not run the update"))?;
+        let answer =
+            answer.ok_or_else(|| Error::new(ErrorKind::Other, "the store did not run the update"))?;
         Ok((Header::read(after.as_ref())?, answer))
     }
 
@@ -131,10 +137,11 @@ impl<K: KvStore> KvChatStore<K> {
             return Ok(Some(Vec::new()));
         }
         let stored = self.kv.get_many(&self.segments, keys).await?;
-        let messages = |segment: Option<JsonObject>| match segment.and_then(|mut segment| segment.remove("messages")) {
-            Some(Value::Array(messages)) => Some(messages),
-            _ => None,
-        };
+        let messages =
+            |segment: Option<JsonObject>| match segment.and_then(|mut segment| segment.remove("messages")) {
+                Some(Value::Array(messages)) => Some(messages),
+                _ => None,
+            };
         Ok(stored.into_iter().map(messages).collect())
     }
 
@@ -172,7 +179,8 @@ impl<K: KvStore> KvChatStore<K> {
                 }
                 Step::InSegment(segment, place) => (segment, place),
             };
-            let Some(mut messages) = self.read_segments(&[&segment]).await?.and_then(|mut read| read.pop()) else {
+            let Some(mut messages) = self.read_segments(&[&segment]).await?.and_then(|mut read| read.pop())
+            else {
                 continue;
             };
             let removed = match &edit {
@@ -181,12 +189,18 @@ impl<K: KvStore> KvChatStore<K> {
                     messages.insert(place, (*message).clone());
                     None
                 }
-                _ => return Err(Error::corrupt("a segment holds fewer messages than its header says").with_key(key)),
+                _ => {
+                    return Err(
+                        Error::corrupt("a segment holds fewer messages than its header says").with_key(key)
+                    );
+                }
             };
             let fresh = if messages.is_empty() { None } else { Some(self.write_segment(messages).await?) };
             let (_, replaced) = self
                 .change(key, |header| {
-                    let Some(at) = header.segments.iter().position(|(name, _)| *name == segment) else { return false };
+                    let Some(at) = header.segments.iter().position(|(name, _)| *name == segment) else {
+                        return false;
+                    };
                     header.segments.splice(at..=at, fresh.clone());
                     true
                 })
@@ -284,7 +298,8 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
                 return Ok(());
             }
             let messages = stored(messages);
-            let (header, ()) = self.change(key, |header| header.tail.extend(messages.iter().cloned())).await?;
+            let (header, ()) =
+                self.change(key, |header| header.tail.extend(messages.iter().cloned())).await?;
             self.seal(key, header).await
         };
         append.await.map_err(|error| error.with_operation("chat.append"))

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::ref_docs::{self, RefDocChange};
 use crate::{
-    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, ErrorKind, JsonObject, KvStore, KvStoreExt,
-    Node, NodeId, Page, PutMode, PutOptions, RefDocDeleted, RefDocId, RefDocInfo, Result, ScanOptions, Update, check,
-    doc_query,
+    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, ErrorKind, JsonObject, KvStore,
+    KvStoreExt, Node, NodeId, Page, PutMode, PutOptions, RefDocDeleted, RefDocId, RefDocInfo, Result,
+    ScanOptions, Update, check, doc_query,
 };
 
 /// How often a writer that meets others on the same nodes looks again whether its edges still stand.
@@ -78,13 +78,19 @@ impl<K: KvStore> KvDocStore<K> {
             }
             let ids: Vec<&str> = nodes.iter().map(|(id, _)| id.as_str()).collect();
             let stored = self.kv.get_many(&self.names.nodes, &ids).await?;
-            return Ok(ids.iter().zip(stored).filter_map(|(id, node)| node.map(|_| (*id).to_owned())).collect());
+            return Ok(ids
+                .iter()
+                .zip(stored)
+                .filter_map(|(id, node)| node.map(|_| (*id).to_owned()))
+                .collect());
         }
         let entries = nodes.into_iter().map(|(id, node)| (id, node.to_json())).collect();
         let mode = if options.mode == AddMode::Overwrite { PutMode::Upsert } else { PutMode::Insert };
         match self.kv.put_many(&self.names.nodes, entries, PutOptions::default().with_mode(mode)).await {
             Ok(()) => Ok(HashSet::new()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(error.failed().iter().cloned().collect()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Ok(error.failed().iter().cloned().collect())
+            }
             Err(error) => Err(error),
         }
     }
@@ -166,9 +172,13 @@ impl<K: KvStore> KvDocStore<K> {
     /// repeated call still knows the edges.
     async fn remove(&self, ids: &[&str], leaving: Option<&RefDocId>) -> Result<usize> {
         let known = self.kv.get_many(&self.names.metadata, ids).await?;
-        let edges: Vec<Option<RefDocId>> = known.iter().map(|entry| entry.as_ref().and_then(ref_doc_of)).collect();
+        let edges: Vec<Option<RefDocId>> =
+            known.iter().map(|entry| entry.as_ref().and_then(ref_doc_of)).collect();
         let other = |ref_doc: &RefDocId| leaving != Some(ref_doc);
-        let named = ids.iter().zip(&edges).filter_map(|(id, edge)| Some((edge.clone().filter(other)?, NodeId::from(*id))));
+        let named = ids
+            .iter()
+            .zip(&edges)
+            .filter_map(|(id, edge)| Some((edge.clone().filter(other)?, NodeId::from(*id))));
         self.remove_edges(named).await?;
         let existed = self.kv.delete_many(&self.names.nodes, ids).await?;
         let mut last: HashMap<String, RefDocId> = HashMap::new();
@@ -219,8 +229,10 @@ impl<K: KvStore> KvDocStore<K> {
         let keys: Vec<&str> = named.iter().map(NodeId::as_str).collect();
         let stored = self.kv.get_many(&self.names.metadata, &keys).await?;
         // Python leaves a node in its old ref doc when it moves: only what still belongs here is removed.
-        let belongs = |entry: &Option<JsonObject>| entry.as_ref().and_then(ref_doc_of).is_none_or(|other| other == *id);
-        let mut ids: Vec<&str> = keys.iter().zip(&stored).filter(|(_, entry)| belongs(entry)).map(|(key, _)| *key).collect();
+        let belongs =
+            |entry: &Option<JsonObject>| entry.as_ref().and_then(ref_doc_of).is_none_or(|other| other == *id);
+        let mut ids: Vec<&str> =
+            keys.iter().zip(&stored).filter(|(_, entry)| belongs(entry)).map(|(key, _)| *key).collect();
         ids.retain(|member| *member != id.as_str());
         let nodes = ids.len();
         ids.push(id.as_str());
@@ -286,8 +298,9 @@ fn hash_of(entry: &JsonObject) -> Option<String> {
 }
 
 fn node(key: &str, stored: JsonObject) -> Result<Node> {
-    Node::from_json(stored)
-        .map_err(|error| Error::corrupt(format!("the stored node can not be read: {}", error.message())).with_key(key))
+    Node::from_json(stored).map_err(|error| {
+        Error::corrupt(format!("the stored node can not be read: {}", error.message())).with_key(key)
+    })
 }
 
 fn texts(ids: &[NodeId]) -> Vec<&str> {
@@ -304,7 +317,10 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
         let read = async {
             doc_query::valid_ids(ids)?;
             let stored = self.kv.get_many(&self.names.nodes, &texts(ids)).await?;
-            ids.iter().zip(stored).map(|(id, stored)| stored.map(|stored| node(id.as_str(), stored)).transpose()).collect()
+            ids.iter()
+                .zip(stored)
+                .map(|(id, stored)| stored.map(|stored| node(id.as_str(), stored)).transpose())
+                .collect::<Result<Vec<_>>>()
         };
         read.await.map_err(|error: Error| error.with_operation("docs.get_many"))
     }
@@ -349,7 +365,8 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
     async fn set_hashes(&self, hashes: Vec<(NodeId, String)>) -> Result<()> {
         let write = async {
             doc_query::valid_ids(hashes.iter().map(|(id, _)| id))?;
-            let hashes: HashMap<&str, &str> = hashes.iter().map(|(id, hash)| (id.as_str(), hash.as_str())).collect();
+            let hashes: HashMap<&str, &str> =
+                hashes.iter().map(|(id, hash)| (id.as_str(), hash.as_str())).collect();
             let ids: Vec<&str> = hashes.keys().copied().collect();
             let mut apply = |id: &str, old: Option<&JsonObject>| {
                 let mut entry = old.cloned().unwrap_or_default();
@@ -380,7 +397,8 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
 
     fn scan_hashes(&self, after: Option<NodeId>) -> BoxStream<(NodeId, String)> {
         let stored = self.kv.scan(&self.names.metadata, scan_options(after.map(NodeId::into_string)));
-        let hash = |(key, stored): (String, JsonObject)| Ok(hash_of(&stored).map(|hash| (NodeId::from(key), hash)));
+        let hash =
+            |(key, stored): (String, JsonObject)| Ok(hash_of(&stored).map(|hash| (NodeId::from(key), hash)));
         stored.try_filter_map(move |entry| future::ready(hash(entry))).boxed()
     }
 }

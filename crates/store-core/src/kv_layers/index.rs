@@ -35,7 +35,9 @@ impl<K: KvStore> IndexStore for KvIndexStore<K> {
     async fn get(&self, index_id: &str) -> Result<Option<IndexStruct>> {
         check::non_empty("index id", index_id).map_err(|error| error.with_operation("index.get"))?;
         let stored = self.kv.get(&self.collection, index_id).await?;
-        stored.map(|stored| IndexStruct::from_json(stored).map_err(|error| error.with_key(index_id))).transpose()
+        stored
+            .map(|stored| IndexStruct::from_json(stored).map_err(|error| error.with_key(index_id)))
+            .transpose()
     }
 
     async fn delete(&self, index_id: &str) -> Result<bool> {
@@ -46,7 +48,9 @@ impl<K: KvStore> IndexStore for KvIndexStore<K> {
     fn scan(&self, after: Option<String>) -> BoxStream<IndexStruct> {
         let options = ScanOptions { after, ..ScanOptions::default() };
         let structs = self.kv.scan(&self.collection, options);
-        let read = |(key, stored)| future::ready(IndexStruct::from_json(stored).map_err(|error| error.with_key(key)));
+        let read = |(key, stored)| {
+            future::ready(IndexStruct::from_json(stored).map_err(|error| error.with_key(key)))
+        };
         structs.and_then(read).boxed()
     }
 }

@@ -36,10 +36,16 @@ impl RefDocChange {
 /// Reads an entry of today's form, or of the oldest (`doc_ids`, `extra_info`).
 pub(super) fn read(stored: &JsonObject) -> Result<RefDocInfo> {
     let ids = stored.get("node_ids").or_else(|| stored.get("doc_ids"));
-    let ids = ids.and_then(Value::as_array).ok_or_else(|| Error::corrupt("the ref-doc entry has no list of node ids"))?;
+    let ids = ids
+        .and_then(Value::as_array)
+        .ok_or_else(|| Error::corrupt("the ref-doc entry has no list of node ids"))?;
     let node_ids = ids
         .iter()
-        .map(|id| id.as_str().map(NodeId::from).ok_or_else(|| Error::corrupt(format!("the node id {id} is not text"))))
+        .map(|id| {
+            id.as_str()
+                .map(NodeId::from)
+                .ok_or_else(|| Error::corrupt(format!("the node id {id} is not text")))
+        })
         .collect::<Result<Vec<_>>>()?;
     let metadata = stored.get("metadata").or_else(|| stored.get("extra_info")).and_then(Value::as_object);
     Ok(RefDocInfo::new(node_ids, metadata.cloned().unwrap_or_default()))

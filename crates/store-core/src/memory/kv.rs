@@ -10,8 +10,8 @@ use futures::{StreamExt, stream};
 
 use super::{NAME, read, write};
 use crate::{
-    BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result, ScanOptions, Update,
-    UpdateFn, check,
+    BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result,
+    ScanOptions, Update, UpdateFn, check,
 };
 
 /// Entries that a scan copies in one go while it holds the lock.
@@ -147,7 +147,8 @@ impl KvStore for MemoryKvStore {
         stream::unfold(Some(after), move |after| {
             let step = after.map(|after| {
                 let items = page(&collections, &collection, &prefix, after.as_deref());
-                let next = items.last().map(|(key, _)| Some(key.clone())).filter(|_| items.len() == SCAN_STEP);
+                let next =
+                    items.last().map(|(key, _)| Some(key.clone())).filter(|_| items.len() == SCAN_STEP);
                 (stream::iter(items.into_iter().map(Ok)), next)
             });
             std::future::ready(step)

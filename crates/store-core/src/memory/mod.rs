@@ -12,8 +12,8 @@ pub use kv::MemoryKvStore;
 pub use vectors::MemoryVectorStore;
 
 use crate::{
-    Backend, Capabilities, ChatStore, DocStore, IndexStore, KvChatStore, KvDocStore, KvIndexStore, KvStore, Result,
-    VectorStore,
+    Backend, Capabilities, ChatStore, DocStore, IndexStore, KvChatStore, KvDocStore, KvIndexStore, KvStore,
+    Result, VectorStore,
 };
 
 /// A backend that keeps everything in memory.

@@ -1,0 +1,381 @@
+//! Nodes with embeddings in memory: exact search, BM25, every filter.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::RwLock;
+
+use async_trait::async_trait;
+
+use super::{NAME, read, write};
+use crate::bm25::Bm25Index;
+use crate::fusion::reciprocal_rank_fusion_by;
+use crate::vector_search::{Rows, ScoredRow, Search};
+use crate::vector_table::VectorTable;
+use crate::{
+    AddMode, AddReport, Cursor, DistinctOptions, DistinctValues, Error, FieldKind, GetOptions, JsonObject,
+    MetadataPatch, Node, Page, QueryKind, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities,
+    VectorConfig, VectorFields, VectorQuery, VectorStore, check, field_values, vector_check,
+};
+
+/// Nodes with embeddings in memory.
+#[derive(Debug, Default)]
+pub struct MemoryVectorStore {
+    state: RwLock<Option<State>>,
+}
+
+/// Nodes by row; ids, vectors and words point to rows.
+#[derive(Debug)]
+struct State {
+    config: VectorConfig,
+    /// Without embeddings: the table holds them.
+    nodes: Vec<Option<Node>>,
+    free: Vec<u32>,
+    rows: BTreeMap<String, u32>,
+    vectors: VectorTable,
+    words: Bm25Index,
+}
+
+impl State {
+    fn new(config: VectorConfig) -> Self {
+        let vectors = VectorTable::new(config.dimensions);
+        Self {
+            config,
+            nodes: Vec::new(),
+            free: Vec::new(),
+            rows: BTreeMap::new(),
+            vectors,
+            words: Bm25Index::default(),
+        }
+    }
+
+    fn node(&self, row: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(row).ok()?)?.as_ref()
+    }
+
+    fn id(&self, row: u32) -> &str {
+        self.node(row).map_or("", |node| node.id.as_str())
+    }
+
+    fn by_id(&self, left: u32, right: u32) -> Ordering {
+        self.id(left).cmp(self.id(right))
+    }
+
+    fn put(&mut self, mut node: Node, embedding: Option<&[f32]>) -> Result<()> {
+        let row = match self.rows.get(node.id.as_str()) {
+            Some(row) => *row,
+            None => match self.free.pop() {
+                Some(row) => row,
+                None => {
+                    let row = u32::try_from(self.nodes.len()).map_err(|_| {
+                        Error::invalid_input("the memory store holds at most 4,294,967,295 nodes")
+                    })?;
+                    self.nodes.push(None);
+                    row
+                }
+            },
+        };
+        match embedding {
+            Some(vector) => self.vectors.set(row, vector)?,
+            None => {
+                self.vectors.remove(row);
+            }
+        }
+        self.words.add(row, &node.text_content());
+        self.rows.insert(node.id.as_str().to_owned(), row);
+        node.embedding = None;
+        if let Some(slot) = usize::try_from(row).ok().and_then(|row| self.nodes.get_mut(row)) {
+            *slot = Some(node);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, row: u32) {
+        let Some(node) = usize::try_from(row).ok().and_then(|row| self.nodes.get_mut(row)?.take()) else {
+            return;
+        };
+        self.rows.remove(node.id.as_str());
+        self.vectors.remove(row);
+        self.words.remove(row);
+        self.free.push(row);
+    }
+
+    /// The selected rows, by id.
+    fn select<'a>(&'a self, selector: &'a Selector) -> Box<dyn Iterator<Item = u32> + Send + 'a> {
+        let ref_docs: Option<HashSet<&str>> =
+            selector.ref_docs.as_ref().map(|ids| ids.iter().map(AsRef::as_ref).collect());
+        let admits = move |row: &u32| {
+            let Some(node) = self.node(*row) else { return false };
+            let of_ref_doc =
+                |ids: &HashSet<&str>| node.ref_doc_id().is_some_and(|id| ids.contains(id.as_str()));
+            ref_docs.as_ref().is_none_or(of_ref_doc)
+                && selector.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
+        };
+        match &selector.ids {
+            Some(ids) => {
+                let rows: BTreeMap<&str, u32> =
+                    ids.iter().filter_map(|id| Some((id.as_str(), *self.rows.get(id.as_str())?))).collect();
+                Box::new(rows.into_values().filter(admits))
+            }
+            None => Box::new(self.rows.values().copied().filter(admits)),
+        }
+    }
+
+    fn answer(&self, row: u32, with_embeddings: bool) -> Option<Node> {
+        let mut node = self.node(row)?.clone();
+        if with_embeddings && let Some(vector) = self.vectors.get(row) {
+            node.set_embedding(vector);
+        }
+        Some(node)
+    }
+
+    fn query(&self, query: &VectorQuery) -> Result<Vec<ScoredNode>> {
+        vector_check::query(query, &self.config)?;
+        let listed: Option<Vec<u32>> =
+            (!query.selector.is_unrestricted()).then(|| self.select(&query.selector).collect());
+        let rows = listed.as_deref().map_or(Rows::All, Rows::Listed);
+        let found = self.search(query, rows)?;
+        let scored = found.into_iter().filter_map(|ScoredRow { row, score }| {
+            Some(ScoredNode::new(self.answer(row, query.with_embeddings)?, score))
+        });
+        Ok(scored.collect())
+    }
+
+    fn search(&self, query: &VectorQuery, rows: Rows<'_>) -> Result<Vec<ScoredRow>> {
+        let ties = |left, right| self.by_id(left, right);
+        let snapshot = self.vectors.snapshot();
+        let all = self.nodes.len();
+        let dense =
+            |k, min_score| Search::new(self.config.metric, k).with_rows(rows).with_min_score(min_score);
+        let enough = |found: &ScoredRow| query.min_score.is_none_or(|least| found.score >= least);
+        match &query.kind {
+            QueryKind::Dense { embedding } => {
+                snapshot.search(embedding, &dense(query.top_k, query.min_score), ties)
+            }
+            QueryKind::Range { embedding, radius } => {
+                let least = query.min_score.map_or(*radius, |least| least.max(*radius));
+                snapshot.search(embedding, &dense(query.top_k, Some(least)), ties)
+            }
+            QueryKind::Text { text } => {
+                let found = self.words.search(text, query.top_k, rows, ties);
+                Ok(found.into_iter().filter(enough).collect())
+            }
+            QueryKind::Hybrid { embedding, text, alpha } => {
+                let by_vector = snapshot.search(embedding, &dense(all, None), ties)?;
+                let by_text = self.words.search(text, all, rows, ties);
+                let row = |found: ScoredRow| found.row;
+                let fused = reciprocal_rank_fusion_by(
+                    by_vector.into_iter().map(row),
+                    by_text.into_iter().map(row),
+                    *alpha,
+                    query.top_k,
+                    |left, right| self.by_id(*left, *right),
+                );
+                Ok(fused.into_iter().map(|(row, score)| ScoredRow { row, score }).filter(enough).collect())
+            }
+            QueryKind::Mmr { embedding, threshold } => {
+                snapshot.search_mmr(embedding, &dense(query.top_k, query.min_score), *threshold, ties)
+            }
+        }
+    }
+}
+
+impl MemoryVectorStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn reset(&self) {
+        *write(&self.state) = None;
+    }
+
+    fn with<T>(&self, operation: &'static str, work: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+        let state = read(&self.state);
+        let state = state.as_ref().ok_or_else(vector_check::not_configured);
+        state.and_then(work).map_err(|error| error.with_backend(NAME).with_operation(operation))
+    }
+
+    fn with_mut<T>(&self, operation: &'static str, work: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let mut state = write(&self.state);
+        let state = state.as_mut().ok_or_else(vector_check::not_configured);
+        state.and_then(work).map_err(|error| error.with_backend(NAME).with_operation(operation))
+    }
+
+    fn with_fields<T>(
+        &self,
+        operation: &'static str,
+        selector: &Selector,
+        work: impl FnOnce(&mut dyn Iterator<Item = &JsonObject>) -> T,
+    ) -> Result<T> {
+        self.with(operation, |state| {
+            check::valid_selector(selector)?;
+            let rows = state.select(selector);
+            Ok(work(&mut rows.filter_map(|row| Some(&state.node(row)?.metadata))))
+        })
+    }
+}
+
+#[async_trait]
+impl VectorStore for MemoryVectorStore {
+    async fn configure(&self, config: VectorConfig) -> Result<()> {
+        let configure = || {
+            vector_check::config(&config, self.capabilities().max_dimensions)?;
+            let mut state = write(&self.state);
+            match state.as_mut() {
+                Some(stored) => {
+                    vector_check::same_config(&stored.config, &config)?;
+                    stored.config = config.clone();
+                }
+                None => *state = Some(State::new(config.clone())),
+            }
+            Ok(())
+        };
+        configure().map_err(|error: Error| error.with_backend(NAME).with_operation("vectors.configure"))
+    }
+
+    async fn config(&self) -> Result<Option<VectorConfig>> {
+        Ok(read(&self.state).as_ref().map(|state| state.config.clone()))
+    }
+
+    fn capabilities(&self) -> VectorCapabilities {
+        VectorCapabilities::new().with_fields(true)
+    }
+
+    async fn upsert(&self, nodes: Vec<Node>, mode: AddMode) -> Result<AddReport> {
+        self.with_mut("vectors.upsert", |state| {
+            let embeddings = vector_check::upsert(&nodes, mode, &state.config)?;
+            let pairs: Vec<_> = nodes.into_iter().zip(embeddings).collect();
+            let pairs = check::unique_by(pairs, mode == AddMode::Overwrite, |(node, _)| node.id.clone());
+            let total = pairs.len();
+            let mut existing = Vec::new();
+            for (node, embedding) in pairs {
+                if mode != AddMode::Overwrite && state.rows.contains_key(node.id.as_str()) {
+                    existing.push(node.id.into_string());
+                } else {
+                    state.put(node, embedding.as_deref())?;
+                }
+            }
+            if mode == AddMode::Fail && !existing.is_empty() {
+                return Err(check::already_exist("node", existing));
+            }
+            Ok(AddReport::new(total - existing.len(), existing.len()))
+        })
+    }
+
+    async fn query_many(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
+        self.with("vectors.query", |state| queries.iter().map(|query| state.query(query)).collect())
+    }
+
+    async fn explain(&self, query: &VectorQuery) -> Result<QueryPlan> {
+        self.with("vectors.explain", |state| {
+            vector_check::query(query, &state.config)?;
+            let selected = state.select(&query.selector).count();
+            let all = state.rows.len();
+            let mut plan = QueryPlan::new(format!("exact search of {selected} of {all} nodes in memory"));
+            plan.pushed_down.clone_from(&query.selector.filter);
+            plan.candidates = u64::try_from(selected).ok();
+            Ok(plan)
+        })
+    }
+
+    async fn get(&self, selector: &Selector, options: GetOptions) -> Result<Page<Node>> {
+        self.with("vectors.get", |state| {
+            check::valid_selector(selector)?;
+            if options.limit == Some(0) {
+                return Err(Error::invalid_input(
+                    "the limit is 0; it must be at least 1, or absent for everything",
+                ));
+            }
+            let bound = format!("vectors.get {selector:?}");
+            let after = options.after.as_ref().map(|cursor| cursor.decode::<String>(&bound)).transpose()?;
+            let past = |row: &u32| after.as_ref().is_none_or(|after| state.id(*row) > after.as_str());
+            let limit = options.limit.unwrap_or(usize::MAX);
+            let rows = state.select(selector).filter(past).take(limit);
+            let items: Vec<Node> =
+                rows.filter_map(|row| state.answer(row, options.with_embeddings)).collect();
+            let last = items.last().filter(|_| items.len() == limit);
+            let next = last.map(|node| Cursor::encode(&bound, &node.id.as_str()));
+            Ok(Page { items, next })
+        })
+    }
+
+    async fn update(&self, selector: &Selector, patch: &MetadataPatch) -> Result<usize> {
+        self.with_mut("vectors.update", |state| {
+            check::restricted(selector)?;
+            vector_check::patch(patch)?;
+            let rows: Vec<u32> = state.select(selector).collect();
+            for row in &rows {
+                let node = usize::try_from(*row).ok().and_then(|row| state.nodes.get_mut(row)?.as_mut());
+                if let Some(node) = node {
+                    patch.apply(&mut node.metadata);
+                }
+            }
+            Ok(rows.len())
+        })
+    }
+
+    async fn delete(&self, selector: &Selector) -> Result<usize> {
+        self.with_mut("vectors.delete", |state| {
+            check::restricted(selector)?;
+            let rows: Vec<u32> = state.select(selector).collect();
+            rows.iter().for_each(|row| state.remove(*row));
+            Ok(rows.len())
+        })
+    }
+
+    async fn count(&self, selector: &Selector) -> Result<usize> {
+        self.with("vectors.count", |state| {
+            check::valid_selector(selector)?;
+            Ok(state.select(selector).count())
+        })
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.with_mut("vectors.clear", |state| {
+            *state = State::new(state.config.clone());
+            Ok(())
+        })
+    }
+
+    fn fields(&self) -> Option<&dyn VectorFields> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl VectorFields for MemoryVectorStore {
+    async fn distinct(
+        &self,
+        key: &str,
+        selector: &Selector,
+        options: DistinctOptions,
+    ) -> Result<DistinctValues> {
+        self.with_fields("vectors.distinct", selector, |metadata| {
+            field_values::distinct(metadata, key, &options)
+        })
+    }
+
+    async fn count_distinct(&self, keys: &[&str], selector: &Selector) -> Result<Vec<usize>> {
+        let count = |key: &&str| {
+            self.with_fields("vectors.count_distinct", selector, |metadata| {
+                field_values::count_distinct(metadata, key)
+            })
+        };
+        keys.iter().map(count).collect()
+    }
+
+    async fn min_max(
+        &self,
+        key: &str,
+        selector: &Selector,
+    ) -> Result<Option<(serde_json::Value, serde_json::Value)>> {
+        self.with_fields("vectors.min_max", selector, |metadata| field_values::min_max(metadata, key))
+    }
+
+    async fn field_info(&self) -> Result<Vec<(String, FieldKind)>> {
+        self.with_fields("vectors.field_info", &Selector::all(), |metadata| {
+            field_values::field_info(metadata)
+        })
+    }
+}
