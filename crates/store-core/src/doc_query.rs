@@ -127,9 +127,9 @@ async fn page_in_sort_order(
 ) -> Result<Page<JsonObject>> {
     let bound = bound_to(query);
     let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
-    let hold = query.limit.unwrap_or(MAX_SORTED);
+    let most = query.limit.unwrap_or(MAX_SORTED);
     let mut nodes = scan(None);
-    let mut held: Vec<(Vec<Value>, Node)> = Vec::new();
+    let mut kept_nodes: Vec<(Vec<Value>, Node)> = Vec::new();
     let mut dropped = false;
     while let Some(node) = nodes.next().await.transpose()? {
         if query.filter.as_ref().is_some_and(|filter| !filter.matches(&node.metadata)) {
@@ -142,15 +142,15 @@ async fn page_in_sort_order(
         if !after.as_ref().is_none_or(past) {
             continue;
         }
-        held.push((keys, node));
+        kept_nodes.push((keys, node));
         // Twice the page in hand before each cut: every node is then moved a bounded number of times.
-        if held.len() >= hold.saturating_mul(2).max(1024) {
-            sort_and_cut(&mut held, hold, query);
+        if kept_nodes.len() >= most.saturating_mul(2).max(1024) {
+            sort_and_cut(&mut kept_nodes, most, query);
             dropped = true;
         }
     }
-    dropped |= held.len() > hold;
-    sort_and_cut(&mut held, hold, query);
+    dropped |= kept_nodes.len() > most;
+    sort_and_cut(&mut kept_nodes, most, query);
     if dropped && query.limit.is_none() {
         return Err(Error::new(
             ErrorKind::LimitExceeded,
@@ -159,16 +159,16 @@ async fn page_in_sort_order(
             ),
         ));
     }
-    let next = held.last().filter(|_| dropped).map(|(keys, node)| {
+    let next = kept_nodes.last().filter(|_| dropped).map(|(keys, node)| {
         Cursor::encode(&bound, &Place { id: node.id.as_str().to_owned(), keys: keys.clone() })
     });
-    let items = held.iter().map(|(_, node)| project(node, query.projection.as_deref())).collect();
+    let items = kept_nodes.iter().map(|(_, node)| project(node, query.projection.as_deref())).collect();
     Ok(Page { items, next })
 }
 
-fn sort_and_cut(held: &mut Vec<(Vec<Value>, Node)>, hold: usize, query: &DocQuery) {
-    held.sort_by(|(left, a), (right, b)| order(query, left, a.id.as_str(), right, b.id.as_str()));
-    held.truncate(hold);
+fn sort_and_cut(kept_nodes: &mut Vec<(Vec<Value>, Node)>, most: usize, query: &DocQuery) {
+    kept_nodes.sort_by(|(left, a), (right, b)| order(query, left, a.id.as_str(), right, b.id.as_str()));
+    kept_nodes.truncate(most);
 }
 
 fn sort_keys(metadata: &JsonObject, query: &DocQuery) -> Vec<Value> {

@@ -1,7 +1,7 @@
 //! Answers about metadata fields from the metadata itself, for stores that hold it at hand.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -37,8 +37,8 @@ impl PartialEq for Scalar {
 
 impl Eq for Scalar {}
 
-fn scalars<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> BTreeMap<Scalar, ()> {
-    metadata.filter_map(|object| Some((Scalar::new(doc_query::value_at(object, key)?)?, ()))).collect()
+fn scalars<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> BTreeSet<Scalar> {
+    metadata.filter_map(|object| Scalar::new(doc_query::value_at(object, key)?)).collect()
 }
 
 /// [`VectorFields::distinct`](crate::VectorFields::distinct) over this metadata.
@@ -54,7 +54,7 @@ pub fn distinct<'a>(
         wanted.as_ref().is_none_or(|wanted| text.to_lowercase().contains(wanted))
     };
     let values: Vec<Value> =
-        scalars(metadata, key).into_keys().map(|scalar| scalar.0).filter(|value| holds(value)).collect();
+        scalars(metadata, key).into_iter().map(|scalar| scalar.0).filter(|value| holds(value)).collect();
     let total = values.len();
     let page = values.into_iter().skip(options.offset).take(options.limit.unwrap_or(usize::MAX));
     DistinctValues::new(page.collect(), total)
@@ -70,7 +70,7 @@ pub fn count_distinct<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &
 #[must_use]
 pub fn min_max<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> Option<(Value, Value)> {
     let values = scalars(metadata, key);
-    let mut ordered = values.into_keys().filter(|scalar| !scalar.0.is_boolean()).map(|scalar| scalar.0);
+    let mut ordered = values.into_iter().filter(|scalar| !scalar.0.is_boolean()).map(|scalar| scalar.0);
     let min = ordered.next()?;
     let max = ordered.next_back().unwrap_or_else(|| min.clone());
     Some((min, max))

@@ -145,7 +145,7 @@ impl<K: KvStore> KvDocStore<K> {
             }
             let now = self.kv.get_many(&self.names.metadata, &ids).await?;
             let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
-            let mut changed = Vec::new();
+            let mut again = Vec::new();
             for (entry, now) in unsettled.into_iter().zip(now) {
                 let Some(ref_doc) = &entry.ref_doc else { continue };
                 let ours = now.as_ref().and_then(ref_doc_of).as_ref() == Some(ref_doc);
@@ -159,11 +159,11 @@ impl<K: KvStore> KvDocStore<K> {
                         removed.insert(id);
                         change.remove.insert(entry.id.clone());
                     }
-                    changed.push(entry);
+                    again.push(entry);
                 }
             }
             self.write_ref_docs(&changes).await?;
-            unsettled = changed;
+            unsettled = again;
         }
         Ok(())
     }

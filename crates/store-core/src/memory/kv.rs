@@ -10,8 +10,8 @@ use futures::{StreamExt, stream};
 
 use super::{NAME, read, write};
 use crate::{
-    BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result,
-    ScanOptions, Update, UpdateFn, check,
+    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result, ScanOptions, Update,
+    UpdateFn, check,
 };
 
 /// Entries that a scan copies in one go while it holds the lock.

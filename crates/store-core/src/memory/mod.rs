@@ -20,7 +20,7 @@ use crate::{
 ///
 /// ```
 /// # async fn run() -> store_core::Result<()> {
-/// use store_core::{AddOptions, Backend, DocStore, DocStoreExt, MemoryBackend, Node};
+/// use store_core::{AddOptions, Backend, DocStoreExt, MemoryBackend, Node};
 ///
 /// let docs = MemoryBackend::new().docs()?;
 /// docs.add(vec![Node::text("hello").with_id("n-1")], AddOptions::default()).await?;

@@ -63,16 +63,7 @@ impl State {
     fn put(&mut self, mut node: Node, embedding: Option<&[f32]>) -> Result<()> {
         let row = match self.rows.get(node.id.as_str()) {
             Some(row) => *row,
-            None => match self.free.pop() {
-                Some(row) => row,
-                None => {
-                    let row = u32::try_from(self.nodes.len()).map_err(|_| {
-                        Error::invalid_input("the memory store holds at most 4,294,967,295 nodes")
-                    })?;
-                    self.nodes.push(None);
-                    row
-                }
-            },
+            None => self.take_row()?,
         };
         match embedding {
             Some(vector) => self.vectors.set(row, vector)?,
@@ -80,13 +71,23 @@ impl State {
                 self.vectors.remove(row);
             }
         }
-        self.words.add(row, &node.text_content());
+        self.words.add(row, node.text_content());
         self.rows.insert(node.id.as_str().to_owned(), row);
         node.embedding = None;
         if let Some(slot) = usize::try_from(row).ok().and_then(|row| self.nodes.get_mut(row)) {
             *slot = Some(node);
         }
         Ok(())
+    }
+
+    fn take_row(&mut self) -> Result<u32> {
+        if let Some(row) = self.free.pop() {
+            return Ok(row);
+        }
+        let row = u32::try_from(self.nodes.len())
+            .map_err(|_| Error::invalid_input("the memory store holds at most 4,294,967,295 nodes"))?;
+        self.nodes.push(None);
+        Ok(row)
     }
 
     fn remove(&mut self, row: u32) {
@@ -319,7 +320,9 @@ impl VectorStore for MemoryVectorStore {
         self.with_mut("vectors.delete", |state| {
             check::restricted(selector)?;
             let rows: Vec<u32> = state.select(selector).collect();
-            rows.iter().for_each(|row| state.remove(*row));
+            for row in &rows {
+                state.remove(*row);
+            }
             Ok(rows.len())
         })
     }
