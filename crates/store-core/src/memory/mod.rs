@@ -19,7 +19,8 @@ use crate::{
 /// A backend that keeps everything in memory.
 ///
 /// ```
-/// # async fn run() -> store_core::Result<()> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
 /// use store_core::{AddOptions, Backend, DocStoreExt, MemoryBackend, Node};
 ///
 /// let docs = MemoryBackend::new().docs()?;
@@ -27,7 +28,6 @@ use crate::{
 /// assert!(docs.exists(&"n-1".into()).await?);
 /// # Ok(())
 /// # }
-/// # futures::executor::block_on(run()).unwrap();
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBackend {
