@@ -28,7 +28,7 @@ doc:
 bench *args:
     benches/run {{ args }}
 
-# The long form of the crash and fault tests
+# The long form of the crash, fault, model and random tests
 soak *args:
     scripts/soak {{ args }}
 
