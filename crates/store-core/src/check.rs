@@ -120,7 +120,8 @@ pub fn valid_selector(selector: &Selector) -> Result<()> {
 }
 
 /// The items with each key once, in first-seen order; of equal keys the `last` or the first item stays.
-pub(crate) fn unique_by<T, K: Eq + Hash>(items: Vec<T>, last: bool, key: impl Fn(&T) -> K) -> Vec<T> {
+#[must_use]
+pub fn unique_by<T, K: Eq + Hash>(items: Vec<T>, last: bool, key: impl Fn(&T) -> K) -> Vec<T> {
     let mut places = std::collections::HashMap::with_capacity(items.len());
     let mut unique: Vec<T> = Vec::with_capacity(items.len());
     for item in items {

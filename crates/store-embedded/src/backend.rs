@@ -8,9 +8,13 @@ use store_core::{
     Backend, Capabilities, ChatStore, DocStore, Error, IndexStore, KvStore, Result, VectorStore,
 };
 
+use crate::chat::EmbeddedChatStore;
 use crate::config::EmbeddedConfig;
+use crate::docs::EmbeddedDocStore;
 use crate::engine::{Engine, Table as _, blocking};
 use crate::error::NAME;
+use crate::index::EmbeddedIndexStore;
+use crate::kv::{self, EmbeddedKvStore};
 use crate::schema::META;
 use crate::space::Handle;
 
@@ -51,6 +55,12 @@ impl EmbeddedBackend {
     pub fn config(&self) -> &EmbeddedConfig {
         &self.config
     }
+
+    /// The namespace's space; `Unavailable` once closed.
+    #[cfg(test)]
+    pub(crate) fn space(&self) -> Result<Arc<crate::space::Space>> {
+        self.handle.space()
+    }
 }
 
 #[async_trait]
@@ -60,7 +70,12 @@ impl Backend for EmbeddedBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(false)
+        let mut capabilities = Capabilities::new(false);
+        capabilities.kv = Some(kv::capabilities());
+        capabilities.docs = true;
+        capabilities.index = true;
+        capabilities.chat = true;
+        capabilities
     }
 
     async fn ping(&self) -> Result<()> {
@@ -78,22 +93,26 @@ impl Backend for EmbeddedBackend {
     }
 
     fn kv(&self) -> Result<Arc<dyn KvStore>> {
-        Err(Error::unsupported(NAME, "kv"))
+        Ok(Arc::new(EmbeddedKvStore::new(Arc::clone(&self.handle))))
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        Err(Error::unsupported(NAME, "docs"))
+        Ok(Arc::new(EmbeddedDocStore::new(Arc::clone(&self.handle))))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {
-        Err(Error::unsupported(NAME, "index"))
+        Ok(Arc::new(EmbeddedIndexStore::new(Arc::clone(&self.handle))))
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Err(Error::unsupported(NAME, "chat"))
+        Ok(Arc::new(EmbeddedChatStore::new(Arc::clone(&self.handle))))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
         Err(Error::unsupported(NAME, "vectors"))
     }
 }
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

@@ -1,31 +1,54 @@
 //! How keys and values become bytes, and back.
 //!
-//! A composite key is its parts joined by the byte `FF`, which UTF-8 text never holds: `a` never sees `ab`, and
-//! rows of one first part lie together in the byte order (for text: code point order) of the second.
+//! A composite key is a text, two zero bytes, and the rest: a zero byte in the text is followed by a one, so
+//! the end is always told, `a` never sees `ab`, and rows are in the byte order (for text: code point order) of
+//! the first part and then of the rest.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::{Error, JsonObject, Result};
 
-const SEPARATOR: u8 = 0xFF;
+/// Ends the first part of a composite key.
+const END: [u8; 2] = [0, 0];
 
-/// `first FF rest`.
+/// Stands for a zero byte in the first part.
+const ZERO: [u8; 2] = [0, 1];
+
+/// The composite key of `first` and `rest`.
 pub(crate) fn join(first: &str, rest: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(first.len() + 1 + rest.len());
-    key.extend_from_slice(first.as_bytes());
-    key.push(SEPARATOR);
-    key.extend_from_slice(rest);
+    let mut key = Vec::with_capacity(first.len() + END.len() + rest.len());
+    for (place, part) in first.split('\0').enumerate() {
+        if place > 0 {
+            key.extend(ZERO);
+        }
+        key.extend(part.as_bytes());
+    }
+    key.extend(END);
+    key.extend(rest);
     key
 }
 
 /// The parts of a key made by [`join`].
-pub(crate) fn split(key: &[u8]) -> Result<(&str, &[u8])> {
-    let place = key.iter().position(|byte| *byte == SEPARATOR);
-    let parts = place.and_then(|place| Some((key.get(..place)?, key.get(place + 1..)?)));
-    let (first, rest) = parts.ok_or_else(|| Error::corrupt("a stored key has no separator"))?;
-    Ok((text(first)?, rest))
+pub(crate) fn split(key: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
+    let bad = || Error::corrupt("a stored key has no end of its first part");
+    let mut first = Cow::Borrowed("");
+    let mut rest = key;
+    loop {
+        let zero = rest.iter().position(|byte| *byte == 0).ok_or_else(bad)?;
+        let (part, tail) = rest.split_at_checked(zero).ok_or_else(bad)?;
+        // Borrows as long as there is one part only, which is nearly always.
+        first += text(part)?;
+        let (mark, tail) = tail.split_first_chunk().ok_or_else(bad)?;
+        rest = tail;
+        match *mark {
+            END => return Ok((first, rest)),
+            ZERO => first += "\0",
+            _ => return Err(bad()),
+        }
+    }
 }
 
 /// Stored bytes as text.
@@ -44,6 +67,12 @@ pub(crate) fn take_u64(bytes: &[u8]) -> Result<(u64, &[u8])> {
 /// A value as compact JSON.
 pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
+        .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))
+}
+
+/// Writes a value as compact JSON behind what `bytes` holds.
+pub(crate) fn append_json(bytes: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
+    serde_json::to_writer(bytes, value)
         .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))
 }
 
@@ -88,6 +117,15 @@ impl Span {
         Self { low: Bound::Included(prefix.to_vec()), high }
     }
 
+    /// Every composite key whose first part comes after `first`.
+    pub(crate) fn past(first: &str) -> Self {
+        let low = match Self::prefix(&join(first, b"")).high {
+            Bound::Excluded(end) => Bound::Included(end),
+            _ => Bound::Unbounded,
+        };
+        Self { low, high: Bound::Unbounded }
+    }
+
     /// Only keys after `key`, which must lie in this span or before it.
     pub(crate) fn after(mut self, key: &[u8]) -> Self {
         let before = matches!(&self.low, Bound::Included(low) | Bound::Excluded(low) if low.as_slice() > key);
@@ -119,13 +157,26 @@ mod tests {
     }
 
     #[test]
-    fn parts_never_run_into_each_other() {
-        assert_eq!(split(&join("a", b"b")).unwrap(), ("a", b"b".as_slice()));
-        let a = Span::prefix(&join("a", b""));
-        assert!(holds(&a, &join("a", "\u{10FFFF}".as_bytes())));
-        assert!(holds(&a, &join("a", &[0xFF, 0xFF])));
-        assert!(!holds(&a, &join("ab", b"")));
-        assert!(!holds(&a, &join("a\u{0}", b"")));
+    fn composite_keys_come_back_and_keep_the_order_of_their_parts() {
+        let firsts = ["", "\0", "\0\0", "\0\u{1}", "a", "a\0", "a\0b", "a\u{1}", "ab", "é", "\u{10FFFF}"];
+        let rests: [&[u8]; 5] = [b"", &[0], &[0, 0, 1], b"x", &[0xFF, 0xFF]];
+        let mut keys = Vec::new();
+        for first in firsts {
+            for rest in rests {
+                let key = join(first, rest);
+                let (left, right) = split(&key).unwrap();
+                assert_eq!((left.as_ref(), right), (first, rest));
+                for other in firsts {
+                    assert_eq!(holds(&Span::prefix(&join(other, b"")), &key), first == other);
+                    assert_eq!(holds(&Span::past(other), &key), first > other, "{first:?} {other:?}");
+                }
+                keys.push(key);
+            }
+        }
+        assert!(keys.is_sorted());
+        for broken in [b"a".as_slice(), b"a\0", b"a\0\x02x", b"\xFF\0\0"] {
+            assert!(split(broken).is_err());
+        }
     }
 
     #[test]

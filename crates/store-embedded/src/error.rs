@@ -90,6 +90,11 @@ pub(crate) fn closed() -> Error {
         .with_backend(NAME)
 }
 
+/// Names the backend and the operation in an error on its way out.
+pub(crate) fn at(operation: &'static str) -> impl Fn(Error) -> Error {
+    move |error| error.with_backend(NAME).with_operation(operation)
+}
+
 fn damaged(why: &str) -> String {
     format!(
         "the store's file is damaged, or no store at all ({why}); restore it from a copy, or open another folder"

@@ -130,6 +130,9 @@ impl Handle {
     }
 }
 
+/// A row for a [`Chunk`]: its key, its size in bytes, and the item.
+pub(crate) type ChunkRow<T> = (Vec<u8>, usize, T);
+
 /// A bounded piece of a listing.
 #[derive(Debug)]
 pub(crate) struct Chunk<T> {
@@ -144,7 +147,7 @@ impl<T> Chunk<T> {
     const BYTES: usize = 1 << 20;
 
     /// Takes rows from an iterator of key, size and item until the chunk is full or the rows end.
-    pub(crate) fn fill(rows: impl Iterator<Item = Result<(Vec<u8>, usize, T)>>) -> Result<Self> {
+    pub(crate) fn fill(rows: impl Iterator<Item = Result<ChunkRow<T>>>) -> Result<Self> {
         let mut chunk = Self { items: Vec::new(), next: None };
         let mut bytes = 0;
         for row in rows {

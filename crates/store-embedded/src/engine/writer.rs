@@ -49,7 +49,9 @@ where
     }
 
     fn committed(self: Box<Self>) {
-        let Self { after, value, reply, .. } = *self;
+        let Self { run, after, value, reply } = *self;
+        // What it owns (the store, perhaps) must be let go before the caller may close the store.
+        drop(run);
         let Some(mut value) = value else { return };
         // A panic in the hook must not take the writer down; what was committed stays committed.
         let done = catch_unwind(AssertUnwindSafe(|| after(&mut value)));
@@ -59,7 +61,9 @@ where
     }
 
     fn failed(self: Box<Self>, error: Error) {
-        self.reply.send(Err(error)).ok();
+        let Self { run, after, value, reply } = *self;
+        drop((run, after, value));
+        reply.send(Err(error)).ok();
     }
 }
 

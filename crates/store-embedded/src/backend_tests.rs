@@ -1,0 +1,76 @@
+use store_core::{AddOptions, ErrorKind, KvStoreExt as _, Node};
+
+use super::*;
+
+async fn open(folder: &Path, namespace: &str) -> EmbeddedBackend {
+    let config = EmbeddedConfig::new(folder).with_namespace(namespace).with_cache_bytes(1 << 20);
+    EmbeddedBackend::open(config).await.unwrap()
+}
+
+#[tokio::test]
+async fn namespaces_are_apart_and_the_same_one_is_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, ab, again) =
+        (open(folder.path(), "a").await, open(folder.path(), "ab").await, open(folder.path(), "a").await);
+    for backend in [&a, &ab] {
+        backend.kv().unwrap().put("c", "k", store_core::JsonObject::new()).await.unwrap();
+        backend.docs().unwrap().add(vec![Node::text("x").with_id("n")], AddOptions::default()).await.unwrap();
+    }
+    assert!(again.kv().unwrap().get("c", "k").await.unwrap().is_some());
+    assert!(Arc::ptr_eq(&a.space().unwrap(), &again.space().unwrap()));
+    a.drop_namespace().await.unwrap();
+    assert_eq!(again.kv().unwrap().get("c", "k").await.unwrap(), None);
+    assert_eq!(a.docs().unwrap().hashes(&["n".into()]).await.unwrap(), [None]);
+    assert!(ab.kv().unwrap().get("c", "k").await.unwrap().is_some());
+    a.kv().unwrap().put("c", "k", store_core::JsonObject::new()).await.unwrap();
+    a.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_closing_every_call_is_unavailable_and_the_file_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = open(folder.path(), "a").await;
+    let other = open(folder.path(), "b").await;
+    let kv = backend.kv().unwrap();
+    kv.put("c", "k", store_core::JsonObject::new()).await.unwrap();
+    backend.close().await.unwrap();
+    backend.close().await.unwrap();
+    let error = kv.get("c", "k").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, false));
+    assert_eq!(backend.ping().await.unwrap_err().kind(), ErrorKind::Unavailable);
+
+    // The other namespace goes on and keeps the file.
+    other.kv().unwrap().put("c", "k", store_core::JsonObject::new()).await.unwrap();
+    let path = folder.path().join(crate::schema::FILE);
+    assert!(matches!(redb::Database::open(&path), Err(redb::DatabaseError::DatabaseAlreadyOpen)));
+    other.close().await.unwrap();
+    drop(redb::Database::open(&path).unwrap());
+    assert!(open(folder.path(), "a").await.kv().unwrap().get("c", "k").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_made_when_the_config_forbids_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig::new(folder.path().join("absent")).with_create(false);
+    let error = EmbeddedBackend::open(config).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn the_file_is_free_as_soon_as_close_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(crate::schema::FILE);
+    for round in 0..30 {
+        let backend = open(folder.path(), "a").await;
+        let kv = backend.kv().unwrap();
+        kv.put("c", &round.to_string(), store_core::JsonObject::new()).await.unwrap();
+        kv.get("c", "0").await.unwrap();
+        // A refused write must let go as well.
+        let insert = store_core::PutOptions::default().with_mode(store_core::PutMode::Insert);
+        let again = vec![("0".to_owned(), store_core::JsonObject::new())];
+        assert_eq!(kv.put_many("c", again, insert).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        backend.close().await.unwrap();
+        drop(redb::Database::open(&path).unwrap());
+    }
+}
