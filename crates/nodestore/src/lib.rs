@@ -1,1 +1,15 @@
-//! placeholder while the house is being built
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod drivers;
+mod open;
+pub mod prelude;
+mod registry;
+mod url;
+
+pub use open::{OpenOptions, open, open_with};
+pub use registry::{Driver, Registry};
+pub use store_core::*;
+#[cfg(feature = "embedded")]
+pub use store_embedded as embedded;
+pub use url::{Target, embedded_url, redact};

@@ -1,0 +1,58 @@
+//! The drivers of the backends compiled in.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{Backend, MemoryBackend, Result};
+
+use crate::registry::Driver;
+use crate::url::{Target, config};
+
+/// `memory:`; with a namespace one store for the whole process, without one a new store for each opening.
+#[derive(Debug)]
+pub(crate) struct Memory;
+
+#[async_trait]
+impl Driver for Memory {
+    fn schemes(&self) -> &[&'static str] {
+        &["memory"]
+    }
+
+    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+        if !matches!(target.rest(), "" | "//" | "///") {
+            return Err(config(format!(
+                "memory: takes nothing behind the colon but store.namespace and store.create, not {:?}; a store \
+                 that is kept is embedded:///path",
+                crate::redact(target.rest())
+            )));
+        }
+        Ok(match target.namespace() {
+            Some(namespace) => Arc::new(MemoryBackend::shared(namespace)),
+            None => Arc::new(MemoryBackend::new()),
+        })
+    }
+}
+
+/// `embedded:///path`; options are those of [`EmbeddedConfig`](store_embedded::EmbeddedConfig).
+#[cfg(feature = "embedded")]
+#[derive(Debug)]
+pub(crate) struct Embedded;
+
+#[cfg(feature = "embedded")]
+#[async_trait]
+impl Driver for Embedded {
+    fn schemes(&self) -> &[&'static str] {
+        &["embedded"]
+    }
+
+    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+        let mut settings: store_embedded::EmbeddedConfig = target.rest().parse()?;
+        if let Some(namespace) = target.namespace() {
+            settings.namespace = namespace.to_owned();
+        }
+        if let Some(create) = target.create() {
+            settings.create = create;
+        }
+        Ok(Arc::new(store_embedded::EmbeddedBackend::open(settings).await?))
+    }
+}

@@ -1,0 +1,87 @@
+//! Opening stores by URL, as a program does.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use nodestore::ErrorKind;
+use nodestore::prelude::*;
+
+async fn add(url: &str, id: &str) {
+    let store = nodestore::open(url).await.unwrap();
+    let node = Node::text("text").with_id(id);
+    store.docs().unwrap().add(vec![node], AddOptions::default()).await.unwrap();
+}
+
+async fn has(url: &str, id: &str) -> bool {
+    nodestore::open(url).await.unwrap().docs().unwrap().exists(&id.into()).await.unwrap()
+}
+
+#[tokio::test]
+async fn memory_is_shared_by_namespace_and_else_private() {
+    add("memory:?store.namespace=one", "a").await;
+    assert!(has("memory:?store.namespace=one", "a").await);
+    assert!(!has("memory:?store.namespace=two", "a").await);
+    add("memory:", "a").await;
+    assert!(!has("memory:", "a").await);
+}
+
+#[tokio::test]
+async fn memory_takes_no_options() {
+    for url in ["memory:notes", "memory://host", "memory:?size=1"] {
+        let error = nodestore::open(url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        assert!(error.message().contains("embedded:///path"), "{error}");
+    }
+}
+
+#[cfg(feature = "embedded")]
+mod embedded {
+    use super::*;
+    use nodestore::{OpenOptions, embedded_url};
+
+    #[tokio::test]
+    async fn a_folder_keeps_what_was_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = embedded_url(&folder.path().join("a b % # ?"));
+        add(&url, "a").await;
+        assert!(folder.path().join("a b % # ?").is_dir());
+        assert!(has(&url, "a").await);
+    }
+
+    #[tokio::test]
+    async fn the_same_folder_is_shared_within_a_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = embedded_url(folder.path());
+        let first = nodestore::open(&url).await.unwrap();
+        add(&url, "a").await;
+        assert!(first.docs().unwrap().exists(&"a".into()).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn namespaces_are_kept_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = embedded_url(folder.path());
+        add(&format!("{url}?store.namespace=one"), "a").await;
+        assert!(!has(&url, "a").await);
+        let options = OpenOptions::default().with_namespace("one");
+        let one = nodestore::open_with(&url, &options).await.unwrap();
+        assert!(one.docs().unwrap().exists(&"a".into()).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_made_when_the_url_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = embedded_url(&folder.path().join("none"));
+        let error = nodestore::open(&format!("{url}?store.create=false")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(!folder.path().join("none").exists());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_option_is_answered_with_the_known_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("{}?store.cash_bytes=1", embedded_url(folder.path()));
+        let error = nodestore::open(&url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("store.cache_bytes"), "{error}");
+    }
+}
