@@ -5,6 +5,7 @@ pub mod bm25;
 mod bounds;
 mod chat;
 mod chat_message;
+mod chat_window;
 pub mod check;
 pub mod doc_query;
 mod docs;
@@ -17,6 +18,7 @@ pub mod fusion;
 mod hash_embedder;
 mod index;
 mod index_struct;
+mod ingestion;
 mod json;
 mod kv;
 mod kv_layers;
@@ -28,6 +30,7 @@ mod page;
 pub mod python;
 mod reader;
 mod retriever;
+mod retrievers;
 pub mod similarity;
 #[cfg(test)]
 mod test_support;
@@ -46,6 +49,7 @@ pub use chat_message::{
     AudioBlock, CacheControl, ChatMessage, CitableBlock, CitationBlock, ContentBlock, DocumentBlock,
     ImageBlock, MessageRole, ThinkingBlock, ToolCallBlock, ToolKwargs, VideoBlock,
 };
+pub use chat_window::ChatWindow;
 pub use docs::{
     AddMode, AddOptions, AddReport, DocQuery, DocStore, DocStoreExt, Order, RefDocDeleted, RefDocInfo,
 };
@@ -55,6 +59,7 @@ pub use filter::{Condition, Filter, Scalar, Timestamp};
 pub use hash_embedder::HashEmbedder;
 pub use index::IndexStore;
 pub use index_struct::IndexStruct;
+pub use ingestion::{IngestEvent, IngestFailure, IngestReport, Ingestion, nodes_from_chunks};
 pub use kv::{KvCapabilities, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update, UpdateFn};
 pub use kv_layers::{DocCollections, KvChatStore, KvDocStore, KvIndexStore};
 pub use memory::{MemoryBackend, MemoryKvStore, MemoryVectorStore};
@@ -65,6 +70,7 @@ pub use node::{
 pub use page::{Cursor, Page};
 pub use reader::Reader;
 pub use retriever::Retriever;
+pub use retrievers::{DEFAULT_TOP_K, HybridRetriever, TextRetriever, VectorRetriever};
 pub use similarity::Metric;
 pub use vectors::{
     DistinctOptions, DistinctValues, FieldKind, FieldType, FilterableField, GetOptions, MetadataPatch,
