@@ -1,0 +1,152 @@
+//! Cases: one rule of behaviour each, listed once.
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use store_core::{Capabilities, ChatStore, DocStore, IndexStore, KvStore, Metric, QueryKindName, VectorStore};
+
+use crate::check::CaseResult;
+use crate::harness::Env;
+
+/// One rule of behaviour, as a function that fails when a store breaks it.
+pub struct Case {
+    pub(crate) suite: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) needs: &'static [Need],
+    pub(crate) run: Run,
+}
+
+impl Case {
+    /// The suite: `kv`.
+    #[must_use]
+    pub fn suite(&self) -> &'static str {
+        self.suite
+    }
+
+    /// The name within the suite: `put_then_get`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Why this backend is not asked, or `None` when it offers all that the case needs.
+    pub(crate) fn unmet(&self, capabilities: &Capabilities, durable: bool) -> Option<String> {
+        let role = match self.run {
+            Run::Kv(_) => Some(Need::Kv),
+            Run::Docs(_) => Some(Need::Docs),
+            Run::Index(_) => Some(Need::Index),
+            Run::Chat(_) => Some(Need::Chat),
+            Run::Vectors(_) => Some(Need::Vectors),
+            Run::Env(_) => None,
+        };
+        role.iter()
+            .chain(self.needs)
+            .find(|need| !need.is_met(capabilities, durable))
+            .map(|need| format!("the backend does not offer {need}"))
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{} needs {:?}", self.suite, self.name, self.needs)
+    }
+}
+
+/// What a case needs of a backend, as its capabilities declare it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Kv,
+    KvTtl,
+    KvKeyLimit,
+    KvValueLimit,
+    Docs,
+    Index,
+    Chat,
+    Vectors,
+    Query(QueryKindName),
+    Metric(Metric),
+    MaxDimensions,
+    Fields,
+    Durable,
+}
+
+impl Need {
+    fn is_met(self, capabilities: &Capabilities, durable: bool) -> bool {
+        let (kv, vectors) = (&capabilities.kv, &capabilities.vectors);
+        match self {
+            Self::Kv => kv.is_some(),
+            Self::KvTtl => kv.as_ref().is_some_and(|kv| kv.ttl),
+            Self::KvKeyLimit => kv.as_ref().is_some_and(|kv| kv.max_key_bytes.is_some()),
+            Self::KvValueLimit => kv.as_ref().is_some_and(|kv| kv.max_value_bytes.is_some()),
+            Self::Docs => capabilities.docs,
+            Self::Index => capabilities.index,
+            Self::Chat => capabilities.chat,
+            Self::Vectors => vectors.is_some(),
+            Self::Query(kind) => vectors.as_ref().is_some_and(|vectors| vectors.query_kinds.contains(&kind)),
+            Self::Metric(metric) => vectors.as_ref().is_some_and(|vectors| vectors.metrics.contains(&metric)),
+            Self::MaxDimensions => vectors.as_ref().is_some_and(|vectors| vectors.max_dimensions.is_some()),
+            Self::Fields => vectors.as_ref().is_some_and(|vectors| vectors.fields),
+            Self::Durable => durable,
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kv => f.write_str("key-values"),
+            Self::KvTtl => f.write_str("a time to live"),
+            Self::KvKeyLimit => f.write_str("a stated limit of keys"),
+            Self::KvValueLimit => f.write_str("a stated limit of values"),
+            Self::Docs => f.write_str("documents"),
+            Self::Index => f.write_str("index structs"),
+            Self::Chat => f.write_str("chats"),
+            Self::Vectors => f.write_str("vectors"),
+            Self::Query(kind) => write!(f, "{kind:?} queries"),
+            Self::Metric(metric) => write!(f, "the {metric:?} metric"),
+            Self::MaxDimensions => f.write_str("a stated limit of dimensions"),
+            Self::Fields => f.write_str("field operations"),
+            Self::Durable => f.write_str("data that outlives its last handle"),
+        }
+    }
+}
+
+type CaseFn<T> = for<'a> fn(&'a T) -> BoxFuture<'a, CaseResult>;
+
+/// The function of a case, by what it is given.
+pub(crate) enum Run {
+    Kv(CaseFn<dyn KvStore>),
+    Docs(CaseFn<dyn DocStore>),
+    Index(CaseFn<dyn IndexStore>),
+    Chat(CaseFn<dyn ChatStore>),
+    Vectors(CaseFn<dyn VectorStore>),
+    Env(CaseFn<Env>),
+}
+
+impl Run {
+    pub(crate) async fn run(&self, env: &Env) -> CaseResult {
+        match self {
+            Self::Kv(case) => case(&*env.backend().kv()?).await,
+            Self::Docs(case) => case(&*env.backend().docs()?).await,
+            Self::Index(case) => case(&*env.backend().index()?).await,
+            Self::Chat(case) => case(&*env.backend().chat()?).await,
+            Self::Vectors(case) => case(&*env.backend().vectors()?).await,
+            Self::Env(case) => case(env).await,
+        }
+    }
+}
+
+/// Lists the cases of a file: suite, what the functions are given, then each function with what else it needs.
+macro_rules! cases {
+    ($suite:literal, $role:ident: $($name:ident $([$($need:expr),+])?,)+) => {
+        pub(crate) const CASES: &[$crate::case::Case] = &[$(
+            $crate::case::Case {
+                suite: $suite,
+                name: stringify!($name),
+                needs: &[$($($need),+)?],
+                run: $crate::case::Run::$role(|it| Box::pin($name(it))),
+            },
+        )+];
+    };
+}
+pub(crate) use cases;
