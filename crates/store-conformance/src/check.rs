@@ -11,10 +11,10 @@ use store_core::{
 };
 
 /// What a case answers.
-pub type CaseResult<T = ()> = Result<T, Failure>;
+pub(crate) type CaseResult<T = ()> = Result<T, Failure>;
 
 /// Why a case failed, and the line of the suite that says so.
-pub struct Failure {
+pub(crate) struct Failure {
     message: String,
     place: &'static Location<'static>,
 }
@@ -22,7 +22,7 @@ pub struct Failure {
 impl Failure {
     /// A failure at the caller's line.
     #[track_caller]
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: Location::caller() }
     }
 }

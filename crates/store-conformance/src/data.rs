@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use store_core::{BoxStream, JsonObject};
+use store_core::{BoxStream, Filter, JsonObject};
 
 use crate::check::CaseResult;
 
@@ -17,6 +17,11 @@ pub(crate) fn object(value: Value) -> JsonObject {
 /// A small object that tells one number from another.
 pub(crate) fn numbered(number: usize) -> JsonObject {
     object(json!({"n": number}))
+}
+
+/// A filter from its JSON.
+pub(crate) fn filter(json: &Value) -> CaseResult<Filter> {
+    Ok(Filter::from_json(json)?)
 }
 
 /// Everything a stream gives.

@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod case;
+mod chat;
 mod check;
 mod data;
+mod docs;
 mod harness;
+mod index;
 mod kv;
 mod model;
+mod nodes;
 mod run;
 
 pub use case::Case;
@@ -13,4 +17,4 @@ pub use harness::Harness;
 pub use run::{Outcome, Verdict, cases, outcomes, run, run_all};
 
 /// Every suite's files, each with its list of cases.
-const SUITES: &[&[&[Case]]] = &[kv::SUITES];
+const SUITES: &[&[&[Case]]] = &[kv::SUITES, docs::SUITES, index::SUITES, chat::SUITES];

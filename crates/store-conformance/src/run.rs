@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use store_core::{Capabilities, Error, ErrorKind, Result};
+use store_core::{Capabilities, ErrorKind, Result};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::case::Case;
@@ -211,6 +211,7 @@ where
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use store_core::Error;
 
     #[test]
     fn every_case_has_a_name_of_its_own() {

@@ -5,7 +5,7 @@ use store_core::{AddOptions, Cursor, DocQuery, DocStore, Filter, JsonObject, Nod
 
 use crate::case::cases;
 use crate::check::{CaseResult, Failure, holds, invalid, same, same_items};
-use crate::data::object;
+use crate::data::{filter, object};
 use crate::nodes::{node, plain};
 
 cases! { "docs", Docs:
@@ -23,10 +23,6 @@ cases! { "docs", Docs:
     find_pages_while_others_write,
     find_sorted_page_of_many,
     find_refuses_what_it_can_not_do,
-}
-
-fn filter(json: &Value) -> CaseResult<Filter> {
-    Ok(Filter::from_json(json)?)
 }
 
 fn id(found: &JsonObject) -> String {

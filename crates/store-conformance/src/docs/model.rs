@@ -147,10 +147,11 @@ impl Model {
             match chosen.iter().position(|other| other.id == node.id) {
                 None => chosen.push(node),
                 Some(_) if mode == AddMode::Skip => {}
-                // The last wins, and stands where it is.
+                // The last wins, and stands where the id was first named.
                 Some(place) => {
-                    chosen.remove(place);
-                    chosen.push(node);
+                    if let Some(slot) = chosen.get_mut(place) {
+                        *slot = node;
+                    }
                 }
             }
         }
@@ -171,13 +172,14 @@ impl Model {
 
     fn write(&mut self, nodes: Vec<Node>, store_text: bool) {
         let mut metadata: BTreeMap<String, JsonObject> = BTreeMap::new();
+        let mut moved = Vec::new();
         for node in nodes {
             let (id, source) = (node.id.as_str().to_owned(), node.ref_doc_id().map(RefDocId::into_string));
             let before = self.hashes.insert(id.clone(), (node.hash(), source.clone()));
             if let Some(before) = before.and_then(|(_, before)| before)
                 && Some(&before) != source.as_ref()
             {
-                self.leave(&before, &id);
+                moved.push((before, id.clone()));
             }
             if let Some(source) = source {
                 let (members, _) = self.ref_docs.entry(source.clone()).or_default();
@@ -196,6 +198,10 @@ impl Model {
             {
                 *kept = metadata;
             }
+        }
+        // Last: a ref doc that has nodes before and after the call keeps its metadata.
+        for (before, id) in moved {
+            self.leave(&before, &id);
         }
     }
 

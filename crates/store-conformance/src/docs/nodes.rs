@@ -259,7 +259,7 @@ async fn ten_thousand_nodes(store: &dyn DocStore) -> CaseResult {
     }
     let found = ids_of(&all(store.scan(None)).await?);
     let different: std::collections::BTreeSet<_> = found.iter().collect();
-    same("nodes and different ids", &(found.len(), different.len()), &(10_000, 10_000))?;
+    same("nodes and different ids", &(found.len(), different.len()), &(10_000_usize, 10_000_usize))?;
     same("hashes", &all(store.scan_hashes(None)).await?.len(), &10_000_usize)?;
     let asked: Vec<NodeId> = (0..1_000).map(|n| format!("n-7-{n}").into()).collect();
     let read = store.get_many(&asked).await?;
