@@ -3,7 +3,9 @@
 use std::fmt;
 
 use futures::future::BoxFuture;
-use store_core::{Capabilities, ChatStore, DocStore, IndexStore, KvStore, Metric, QueryKindName, VectorStore};
+use store_core::{
+    Capabilities, ChatStore, DocStore, IndexStore, KvStore, Metric, QueryKindName, VectorStore,
+};
 
 use crate::check::CaseResult;
 use crate::harness::Env;

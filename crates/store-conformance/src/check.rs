@@ -122,10 +122,16 @@ pub(crate) fn near(what: impl fmt::Display, actual: f64, expected: f64, toleranc
 
 /// Fails unless the call was refused with one of these kinds; answers the error.
 #[track_caller]
-pub(crate) fn refused<T>(what: impl fmt::Display, result: Result<T>, kinds: &[ErrorKind]) -> CaseResult<Error> {
+pub(crate) fn refused<T>(
+    what: impl fmt::Display,
+    result: Result<T>,
+    kinds: &[ErrorKind],
+) -> CaseResult<Error> {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     match result {
-        Ok(_) => Err(Failure::new(format!("{what}: expected the error {}, got an answer", names.join(" or ")))),
+        Ok(_) => {
+            Err(Failure::new(format!("{what}: expected the error {}, got an answer", names.join(" or "))))
+        }
         Err(error) if kinds.contains(&error.kind()) => Ok(error),
         Err(error) => Err(Failure::new(format!(
             "{what}: expected the error {}, got {}",

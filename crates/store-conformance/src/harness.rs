@@ -52,7 +52,7 @@ impl Harness {
             open: None,
             missing: None,
             durable: true,
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_mins(2),
             model_runs: setting("STORE_TEST_MODEL_RUNS", 48),
             random_filters: setting("STORE_TEST_RANDOM_FILTERS", 2_000),
             seed: setting("STORE_TEST_SEED", 20_240_501),
@@ -99,9 +99,10 @@ impl Harness {
     pub(crate) async fn open(&self, namespace: &str) -> Result<Arc<dyn Backend>> {
         match &self.open {
             Some(open) => open(namespace.to_owned()).await,
-            None => {
-                Err(Error::new(ErrorKind::Unavailable, self.missing.as_deref().unwrap_or("no way to open it")))
-            }
+            None => Err(Error::new(
+                ErrorKind::Unavailable,
+                self.missing.as_deref().unwrap_or("no way to open it"),
+            )),
         }
     }
 

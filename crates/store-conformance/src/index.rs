@@ -32,13 +32,25 @@ fn list(id: &str, nodes: &[&str]) -> CaseResult<IndexStruct> {
 /// Every type that LlamaIndex has comes back as it was.
 async fn put_then_get_every_type(store: &dyn IndexStore) -> CaseResult {
     let types = [
-        ("vector_store", json!({"nodes_dict": {"v2": "n2", "v1": "n1"}, "doc_id_dict": {}, "embeddings_dict": {}})),
+        (
+            "vector_store",
+            json!({"nodes_dict": {"v2": "n2", "v1": "n1"}, "doc_id_dict": {}, "embeddings_dict": {}}),
+        ),
         ("multimodal", json!({"nodes_dict": {}, "doc_id_dict": {}, "embeddings_dict": {}})),
         ("list", json!({"nodes": ["n2", "n1"]})),
-        ("tree", json!({"all_nodes": {"10": "x", "9": "y"}, "root_nodes": {"0": "x"}, "node_id_to_children_ids": {"x": ["y"]}})),
+        (
+            "tree",
+            json!({"all_nodes": {"10": "x", "9": "y"}, "root_nodes": {"0": "x"}, "node_id_to_children_ids": {"x": ["y"]}}),
+        ),
         ("keyword_table", json!({"table": {"zebra": ["n1"], "ant": ["n2", "n1"]}})),
-        ("kg", json!({"table": {}, "rel_map": {"s": [["rel", "obj"]]}, "embedding_dict": {"s": [0.5, -1.0]}})),
-        ("document_summary", json!({"summary_id_to_node_ids": {}, "node_id_to_summary_id": {}, "doc_id_to_summary_id": {}})),
+        (
+            "kg",
+            json!({"table": {}, "rel_map": {"s": [["rel", "obj"]]}, "embedding_dict": {"s": [0.5, -1.0]}}),
+        ),
+        (
+            "document_summary",
+            json!({"summary_id_to_node_ids": {}, "node_id_to_summary_id": {}, "doc_id_to_summary_id": {}}),
+        ),
         ("simple_lpg", json!({})),
         ("empty", json!({})),
         ("sql", json!({"context_dict": {"t": "a table"}})),
@@ -127,7 +139,10 @@ async fn odd_ids_are_kept_apart(store: &dyn IndexStore) -> CaseResult {
 
 /// Data keeps order and number kinds.
 async fn odd_data_comes_back(store: &dyn IndexStore) -> CaseResult {
-    let put = index("list", json!({"z": 1.0, "index_id": "a", "odd": odd_object(), "summary": null, "b": [-0.0, 1, 1.0]}))?;
+    let put = index(
+        "list",
+        json!({"z": 1.0, "index_id": "a", "odd": odd_object(), "summary": null, "b": [-0.0, 1, 1.0]}),
+    )?;
     store.put(put.clone()).await?;
     same("get", &store.get("a").await?, &Some(put.clone()))?;
     same("scan", &all(store.scan(None)).await?, &[put])
@@ -137,7 +152,9 @@ async fn odd_data_comes_back(store: &dyn IndexStore) -> CaseResult {
 async fn empty_id_is_refused(store: &dyn IndexStore) -> CaseResult {
     invalid("get", store.get("").await)?;
     invalid("delete", store.delete("").await)?;
-    if let Ok(nameless) = IndexStruct::new("list", object(json!({"index_id": "", "summary": null, "nodes": []}))) {
+    if let Ok(nameless) =
+        IndexStruct::new("list", object(json!({"index_id": "", "summary": null, "nodes": []})))
+    {
         invalid("put", store.put(nameless).await)?;
     }
     holds(all(store.scan(None)).await?.is_empty(), "something was written")

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![expect(dead_code, reason = "the suites of vectors, filters, concurrency and limits follow")]
 
 mod case;
 mod chat;

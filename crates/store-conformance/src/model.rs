@@ -12,7 +12,8 @@ fn runner(harness: &Harness, runs: u32) -> TestRunner {
     for (byte, value) in seed.iter_mut().zip(harness.seed.to_le_bytes()) {
         *byte = value;
     }
-    let config = Config { cases: runs, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let config =
+        Config { cases: runs, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 

@@ -122,8 +122,20 @@ pub(crate) fn every_class() -> Vec<Value> {
                 }),
             ),
         ),
-        wrap("4", with(with(head("document"), media_part(Some(text))), json!({"class_name": "Document", "text": text}))),
-        wrap("4", with(with(head("empty document"), media_part(None)), json!({"class_name": "Document", "text": ""}))),
+        wrap(
+            "4",
+            with(
+                with(head("document"), media_part(Some(text))),
+                json!({"class_name": "Document", "text": text}),
+            ),
+        ),
+        wrap(
+            "4",
+            with(
+                with(head("empty document"), media_part(None)),
+                json!({"class_name": "Document", "text": ""}),
+            ),
+        ),
         wrap(
             "4",
             with(

@@ -16,8 +16,9 @@ pub fn non_empty(what: &str, text: &str) -> Result<()> {
 /// Refuses an empty collection or an empty key among `keys`.
 pub fn collection_and_keys<'a>(collection: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
     non_empty("collection name", collection)?;
-    keys.into_iter()
-        .try_for_each(|key| non_empty("key", key).map_err(|error| error.with_collection(collection)))
+    keys.into_iter().try_for_each(|key| {
+        non_empty("key", key).map_err(|error| error.with_collection(collection).with_failed([key]))
+    })
 }
 
 /// Checks a whole [`put_many`](crate::KvStore::put_many) against its contract and the store's limits, so that a

@@ -149,7 +149,8 @@ async fn long_history_keeps_its_order(store: &dyn ChatStore) -> CaseResult {
         store.append("k", texts_of(start..start + 50).map(|text| one(text)).collect()).await?;
     }
     same("all", &texts(store, "k").await?, &expected)?;
-    let newest: Vec<String> = store.messages("k", Some(5)).await?.iter().filter_map(store_core::ChatMessage::text).collect();
+    let newest: Vec<String> =
+        store.messages("k", Some(5)).await?.iter().filter_map(store_core::ChatMessage::text).collect();
     same("the last five", &newest, expected.get(1_995..).unwrap_or_default())?;
     same("at 1,234", &store.remove_at("k", 1_234).await?, &Some(one("message 1234")))?;
     same("at −1,000", &store.remove_at("k", -1_000).await?, &Some(one("message 999")))?;

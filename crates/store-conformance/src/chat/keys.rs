@@ -70,6 +70,7 @@ async fn odd_keys_are_kept_apart(store: &dyn ChatStore) -> CaseResult {
     for key in keys.iter().step_by(3) {
         same(format!("delete {key:?}"), &store.delete(key).await?, &true)?;
     }
-    let left: Vec<&String> = keys.iter().enumerate().filter(|(n, _)| n % 3 != 0).map(|(_, key)| key).collect();
+    let left: Vec<&String> =
+        keys.iter().enumerate().filter(|(n, _)| n % 3 != 0).map(|(_, key)| key).collect();
     same_items("keys left", &all(store.keys(None)).await?, &left)
 }

@@ -48,23 +48,27 @@ fn op() -> impl Strategy<Value = (usize, Op)> {
 /// Random appends, replacements, removals and insertions, each compared with a list.
 async fn random_operations_match_a_list(env: &Env) -> CaseResult {
     let store = env.chat()?;
-    histories(&env.harness, || prop::collection::vec(op(), 1..25), move |number, ops| {
-        let store = Arc::clone(&store);
-        Box::pin(async move {
-            let mut model: BTreeMap<String, Vec<String>> = BTreeMap::new();
-            for (step, (key, op)) in ops.into_iter().enumerate() {
-                let key = format!("{number} {}", KEYS.get(key).copied().unwrap_or("k"));
-                let list = model.entry(key.clone()).or_default();
-                apply(&*store, &key, list, step, op).await?;
-                same(format!("{key} after step {step}"), &texts(&*store, &key).await?, &*list)?;
-            }
-            let mut keys = all(store.keys(None)).await?;
-            keys.retain(|key| key.starts_with(&format!("{number} ")));
-            let expected: Vec<&String> =
-                model.iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key).collect();
-            crate::check::same_items("keys at the end", &keys, &expected)
-        })
-    })
+    histories(
+        &env.harness,
+        || prop::collection::vec(op(), 1..25),
+        move |number, ops| {
+            let store = Arc::clone(&store);
+            Box::pin(async move {
+                let mut model: BTreeMap<String, Vec<String>> = BTreeMap::new();
+                for (step, (key, op)) in ops.into_iter().enumerate() {
+                    let key = format!("{number} {}", KEYS.get(key).copied().unwrap_or("k"));
+                    let list = model.entry(key.clone()).or_default();
+                    apply(&*store, &key, list, step, op).await?;
+                    same(format!("{key} after step {step}"), &texts(&*store, &key).await?, &*list)?;
+                }
+                let mut keys = all(store.keys(None)).await?;
+                keys.retain(|key| key.starts_with(&format!("{number} ")));
+                let expected: Vec<&String> =
+                    model.iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key).collect();
+                crate::check::same_items("keys at the end", &keys, &expected)
+            })
+        },
+    )
     .await
 }
 
@@ -109,10 +113,10 @@ async fn apply(store: &dyn ChatStore, key: &str, list: &mut Vec<String>, step: u
             let popped = store.pop(key).await?.and_then(|message| message.text());
             same(format!("step {step}: pop"), &popped, &list.pop())?;
         }
-        Op::Last(last) => {
-            let found = store.messages(key, Some(last)).await?;
-            let expected = list.get(list.len().saturating_sub(last)..).unwrap_or_default();
-            same(format!("step {step}: the last {last}"), &found, &said(expected))?;
+        Op::Last(count) => {
+            let found = store.messages(key, Some(count)).await?;
+            let expected = list.get(list.len().saturating_sub(count)..).unwrap_or_default();
+            same(format!("step {step}: the last {count}"), &found, &said(expected))?;
         }
     }
     Ok(())

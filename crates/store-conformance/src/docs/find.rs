@@ -65,7 +65,8 @@ async fn find_gives_every_node_whole(store: &dyn DocStore) -> CaseResult {
 
 /// The filter sees the metadata, nested too, and nothing else of the node.
 async fn find_filters_by_metadata(store: &dyn DocStore) -> CaseResult {
-    let nodes = (0..30).map(|n| plain(&format!("n{n:02}"), n).with_metadata("in", json!({"even": n % 2 == 0})));
+    let nodes =
+        (0..30).map(|n| plain(&format!("n{n:02}"), n).with_metadata("in", json!({"even": n % 2 == 0})));
     add(store, nodes.collect()).await?;
     let both = json!({"filters": [
         {"key": "n", "operator": ">=", "value": 10},
@@ -155,7 +156,9 @@ async fn find_breaks_ties_by_id(store: &dyn DocStore) -> CaseResult {
 /// Sort keys are paths in dot notation.
 async fn find_sorts_by_nested_keys(store: &dyn DocStore) -> CaseResult {
     let nodes = (0..9).map(|n| {
-        plain(&format!("n{n}"), n).with_metadata("a", json!({"b": {"c": n * 4 % 9}})).with_metadata("a.b.c", 0)
+        plain(&format!("n{n}"), n)
+            .with_metadata("a", json!({"b": {"c": n * 4 % 9}}))
+            .with_metadata("a.b.c", 0)
     });
     add(store, nodes.collect()).await?;
     let mut expected: Vec<usize> = (0..9).collect();
@@ -250,7 +253,8 @@ async fn find_pages_keep_the_sort(store: &dyn DocStore) -> CaseResult {
 /// A page holds `limit` items unless the end is reached, also behind a filter.
 async fn find_pages_hold_limit_items(store: &dyn DocStore) -> CaseResult {
     add(store, (0..97).map(|n| plain(&format!("n{n}"), n)).collect()).await?;
-    let rare = filter(&json!({"key": "n", "operator": "in", "value": (0..97).step_by(4).collect::<Vec<_>>()}))?;
+    let rare =
+        filter(&json!({"key": "n", "operator": "in", "value": (0..97).step_by(4).collect::<Vec<_>>()}))?;
     let sorted = DocQuery::new().with_filter(rare.clone()).with_sort("n", Order::Descending);
     for query in [DocQuery::new(), DocQuery::new().with_filter(rare), sorted] {
         let (found, sizes) = pages(store, query.with_limit(10)).await?;
@@ -273,7 +277,11 @@ async fn find_pages_while_others_write(store: &dyn DocStore) -> CaseResult {
             let Some(next) = page.next else { break };
             query = query.with_after(next);
             holds(round < 1_000, "the pages have no end")?;
-            add(store, vec![plain(&format!("n{round:02}x"), round * 9 % 60), plain(&format!("z{round}"), 30)]).await?;
+            add(
+                store,
+                vec![plain(&format!("n{round:02}x"), round * 9 % 60), plain(&format!("z{round}"), 30)],
+            )
+            .await?;
             store.delete_many(&[format!("n{:02}x", round / 2).into()]).await?;
         }
         seen.retain(|id| expected.contains(id));
@@ -288,8 +296,11 @@ async fn find_sorted_page_of_many(store: &dyn DocStore) -> CaseResult {
     add(store, nodes.collect()).await?;
     let query = DocQuery::new().with_sort("n", Order::Descending).with_limit(5);
     let found = store.find(&query).await?.items;
-    let expected: Vec<String> =
-        (2_995..3_000).rev().filter_map(|best| (0..3_000).find(|n| n * 7 % 3_000 == best)).map(|n| format!("n{n:04}")).collect();
+    let expected: Vec<String> = (2_995..3_000)
+        .rev()
+        .filter_map(|best| (0..3_000).find(|n| n * 7 % 3_000 == best))
+        .map(|n| format!("n{n:04}"))
+        .collect();
     same("the five greatest", &ids(&found), &expected)
 }
 
@@ -301,10 +312,8 @@ async fn find_refuses_what_it_can_not_do(store: &dyn DocStore) -> CaseResult {
         let query = DocQuery::new().with_limit(2).with_after(Cursor::new(text));
         invalid(format!("cursor {text:?}"), store.find(&query).await)?;
     }
-    let impossible = Filter::Field {
-        key: "a..b".into(),
-        condition: store_core::Condition::Eq(store_core::Scalar::Null),
-    };
+    let impossible =
+        Filter::Field { key: "a..b".into(), condition: store_core::Condition::Eq(store_core::Scalar::Null) };
     invalid("an empty part in a key", store.find(&DocQuery::new().with_filter(impossible)).await)?;
     // A cursor belongs to its query.
     let sorted = DocQuery::new().with_sort("n", Order::Ascending).with_limit(2);

@@ -40,11 +40,13 @@ enum Op {
 fn new_node() -> impl Strategy<Value = NewNode> {
     let value = prop_oneof![any::<i32>().prop_map(Value::from), Just(json!(1.0)), Just(json!("x"))];
     let metadata = prop::collection::vec(("[abz]", value), 0..3);
-    (0..NODES.len(), prop::option::weighted(0.8, 0..SOURCES.len()), metadata).prop_map(|(id, source, metadata)| {
-        // A document that is its own source has no meaning that Python gives it.
-        let source = source.filter(|source| SOURCES.get(*source) != NODES.get(id));
-        NewNode { id, source, metadata }
-    })
+    (0..NODES.len(), prop::option::weighted(0.8, 0..SOURCES.len()), metadata).prop_map(
+        |(id, source, metadata)| {
+            // A document that is its own source has no meaning that Python gives it.
+            let source = source.filter(|source| SOURCES.get(*source) != NODES.get(id));
+            NewNode { id, source, metadata }
+        },
+    )
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -60,17 +62,21 @@ fn op() -> impl Strategy<Value = Op> {
 /// Random adds, deletes and hashes, each compared with a model of nodes, hashes and ref docs.
 async fn random_operations_match_a_model(env: &Env) -> CaseResult {
     let store = env.docs()?;
-    histories(&env.harness, || prop::collection::vec(op(), 1..16), move |number, ops| {
-        let store = Arc::clone(&store);
-        Box::pin(async move {
-            // Names of its own for each history.
-            let mut model = Model { prefix: format!("{number}:"), ..Model::default() };
-            for (step, op) in ops.into_iter().enumerate() {
-                model.apply(&*store, op).await.and(model.compare(&*store, step).await)?;
-            }
-            Ok(())
-        })
-    })
+    histories(
+        &env.harness,
+        || prop::collection::vec(op(), 1..16),
+        move |number, ops| {
+            let store = Arc::clone(&store);
+            Box::pin(async move {
+                // Names of its own for each history.
+                let mut model = Model { prefix: format!("{number}:"), ..Model::default() };
+                for (step, op) in ops.into_iter().enumerate() {
+                    model.apply(&*store, op).await.and(model.compare(&*store, step).await)?;
+                }
+                Ok(())
+            })
+        },
+    )
     .await
 }
 
@@ -137,10 +143,15 @@ impl Model {
         }
     }
 
-    async fn add(&mut self, store: &dyn DocStore, nodes: Vec<Node>, mode: AddMode, store_text: bool) -> CaseResult {
-        let result = store
-            .add(nodes.clone(), AddOptions::default().with_mode(mode).with_store_text(store_text))
-            .await;
+    async fn add(
+        &mut self,
+        store: &dyn DocStore,
+        nodes: Vec<Node>,
+        mode: AddMode,
+        store_text: bool,
+    ) -> CaseResult {
+        let result =
+            store.add(nodes.clone(), AddOptions::default().with_mode(mode).with_store_text(store_text)).await;
         let total = nodes.len();
         let mut chosen: Vec<Node> = Vec::new();
         for node in nodes {

@@ -254,7 +254,8 @@ async fn scan_goes_on_after_any_id(store: &dyn DocStore) -> CaseResult {
 /// Ten thousand nodes: written in batches, counted, read, deleted by source document.
 async fn ten_thousand_nodes(store: &dyn DocStore) -> CaseResult {
     for batch in 0..10 {
-        let nodes = (0..1_000).map(|n| child(&format!("n-{batch}-{n}"), &format!("doc {}", n % 100))).collect();
+        let nodes =
+            (0..1_000).map(|n| child(&format!("n-{batch}-{n}"), &format!("doc {}", n % 100))).collect();
         same("report", &store.add(nodes, AddOptions::default()).await?, &AddReport::new(1_000, 0))?;
     }
     let found = ids_of(&all(store.scan(None)).await?);

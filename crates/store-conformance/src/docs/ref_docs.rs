@@ -1,9 +1,7 @@
 //! Source documents: which nodes they have, and what deleting them removes.
 
 use serde_json::json;
-use store_core::{
-    AddOptions, AddReport, DocStore, DocStoreExt, Node, RefDocDeleted, RefDocInfo,
-};
+use store_core::{AddOptions, AddReport, DocStore, DocStoreExt, Node, RefDocDeleted, RefDocInfo};
 
 use crate::case::cases;
 use crate::check::{CaseResult, same, same_items};
@@ -236,7 +234,8 @@ async fn delete_ref_doc_of_nothing_is_none(store: &dyn DocStore) -> CaseResult {
 
 /// A document that no node names as its source is removed as well.
 async fn delete_ref_doc_of_a_document_without_nodes(store: &dyn DocStore) -> CaseResult {
-    add(store, vec![Node::document("alone").with_id("doc"), Node::document("other").with_id("doc-2")]).await?;
+    add(store, vec![Node::document("alone").with_id("doc"), Node::document("other").with_id("doc-2")])
+        .await?;
     same("answer", &store.delete_ref_doc(&ref_doc("doc")).await?, &Some(RefDocDeleted::new(0)))?;
     same("left", &ids_of(&all(store.scan(None)).await?), &["doc-2"])?;
     same("its hash", &store.hash(&"doc".into()).await?, &None::<String>)

@@ -1,9 +1,7 @@
 //! Getting, putting and deleting, in batches.
 
 use serde_json::json;
-use store_core::{
-    ErrorKind, JsonObject, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update,
-};
+use store_core::{ErrorKind, JsonObject, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update};
 
 use super::C;
 use crate::case::cases;

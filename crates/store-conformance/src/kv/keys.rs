@@ -52,7 +52,10 @@ async fn empty_collection_is_refused(store: &dyn KvStore) -> CaseResult {
     invalid("delete_many", store.delete_many("", &["a"]).await)?;
     let keep = &mut |_: &str, _: Option<&JsonObject>| Ok(Update::Keep);
     invalid("update_many", store.update_many("", &["a"], keep).await)?;
-    invalid("scan", futures::TryStreamExt::try_collect::<Vec<_>>(store.scan("", ScanOptions::default())).await)?;
+    invalid(
+        "scan",
+        futures::TryStreamExt::try_collect::<Vec<_>>(store.scan("", ScanOptions::default())).await,
+    )?;
     Ok(())
 }
 
@@ -78,7 +81,7 @@ async fn odd_keys_are_deleted_alone(store: &dyn KvStore) -> CaseResult {
     let mut left = odd_entries();
     while let Some((key, _)) = left.pop() {
         same(format!("{key:?} was there"), &store.delete(C, &key).await?, &true)?;
-        if left.len() % 16 == 0 {
+        if left.len().is_multiple_of(16) {
             same_items(format!("after {key:?}"), &all(store.scan(C, ScanOptions::default())).await?, &left)?;
         }
     }
@@ -135,11 +138,18 @@ async fn prefix_keys_are_kept_apart(store: &dyn KvStore) -> CaseResult {
 async fn long_keys_are_kept_apart(store: &dyn KvStore) -> CaseResult {
     let length = store.capabilities().max_key_bytes.unwrap_or(1_000).min(1_000);
     let stem = "k".repeat(length.saturating_sub(1));
-    let entries: Vec<_> =
-        ["a", "b", "c"].into_iter().enumerate().map(|(n, end)| (format!("{stem}{end}"), numbered(n))).collect();
+    let entries: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .enumerate()
+        .map(|(n, end)| (format!("{stem}{end}"), numbered(n)))
+        .collect();
     store.put_many(C, entries.clone(), PutOptions::default()).await?;
     for (key, value) in &entries {
-        same(format!("the key that ends in {:?}", key.chars().last()), &store.get(C, key).await?, &Some(value.clone()))?;
+        same(
+            format!("the key that ends in {:?}", key.chars().last()),
+            &store.get(C, key).await?,
+            &Some(value.clone()),
+        )?;
     }
     same_items("a scan", &all(store.scan(C, ScanOptions::default())).await?, &entries)
 }

@@ -10,15 +10,8 @@ mod values;
 
 use crate::case::Case;
 
-pub(crate) const SUITES: &[&[Case]] = &[
-    batches::CASES,
-    update::CASES,
-    keys::CASES,
-    values::CASES,
-    scan::CASES,
-    ttl::CASES,
-    model::CASES,
-];
+pub(crate) const SUITES: &[&[Case]] =
+    &[batches::CASES, update::CASES, keys::CASES, values::CASES, scan::CASES, ttl::CASES, model::CASES];
 
 /// The collection most cases use.
 const C: &str = "things";

@@ -24,7 +24,7 @@ enum Op {
     Put(Vec<(usize, Value)>),
     Insert(BTreeMap<usize, Value>),
     Delete(Vec<usize>),
-    Update(BTreeMap<usize, Option<Option<Value>>>),
+    Update(BTreeMap<usize, Update>),
     Get(Vec<usize>),
     ScanPrefix(usize),
     ScanAfter(usize),
@@ -49,14 +49,21 @@ fn value() -> impl Strategy<Value = Value> {
     .prop_map(|value| json!({"z": 1.0, "v": value, "a": 1}))
 }
 
+fn update() -> impl Strategy<Value = Update> {
+    prop_oneof![
+        2 => value().prop_map(|value| Update::Put(object(value))),
+        1 => Just(Update::Delete),
+        1 => Just(Update::Keep),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let key = 0..KEYS.len();
     prop_oneof![
         3 => prop::collection::vec((key.clone(), value()), 1..5).prop_map(Op::Put),
         2 => prop::collection::btree_map(key.clone(), value(), 1..5).prop_map(Op::Insert),
         2 => prop::collection::vec(key.clone(), 1..5).prop_map(Op::Delete),
-        2 => prop::collection::btree_map(key.clone(), prop::option::of(prop::option::of(value())), 1..4)
-            .prop_map(Op::Update),
+        2 => prop::collection::btree_map(key.clone(), update(), 1..4).prop_map(Op::Update),
         1 => prop::collection::vec(key.clone(), 1..6).prop_map(Op::Get),
         1 => key.clone().prop_map(Op::ScanPrefix),
         1 => key.prop_map(Op::ScanAfter),
@@ -66,18 +73,22 @@ fn op() -> impl Strategy<Value = Op> {
 /// Random puts, inserts, deletes, updates, reads and scans, each compared with a map.
 async fn random_operations_match_a_map(env: &Env) -> CaseResult {
     let store = env.kv()?;
-    histories(&env.harness, || prop::collection::vec(op(), 1..25), move |number, ops| {
-        let store = std::sync::Arc::clone(&store);
-        Box::pin(async move {
-            let collection = format!("model {number}");
-            let mut model = BTreeMap::new();
-            for (step, op) in ops.into_iter().enumerate() {
-                apply(&*store, &collection, &mut model, step, op).await?;
-            }
-            let found = all(store.scan(&collection, ScanOptions::default())).await?;
-            same_items("the scan at the end", &found, &model.clone().into_iter().collect::<Vec<_>>())
-        })
-    })
+    histories(
+        &env.harness,
+        || prop::collection::vec(op(), 1..25),
+        move |number, ops| {
+            let store = std::sync::Arc::clone(&store);
+            Box::pin(async move {
+                let collection = format!("model {number}");
+                let mut model = BTreeMap::new();
+                for (step, op) in ops.into_iter().enumerate() {
+                    apply(&*store, &collection, &mut model, step, op).await?;
+                }
+                let found = all(store.scan(&collection, ScanOptions::default())).await?;
+                same_items("the scan at the end", &found, &model.clone().into_iter().collect::<Vec<_>>())
+            })
+        },
+    )
     .await
 }
 
@@ -117,22 +128,17 @@ async fn apply(store: &dyn KvStore, c: &str, model: &mut Model, step: usize, op:
             same(format!("step {step}: delete"), &store.delete_many(c, &keys).await?, &expected)?;
         }
         Op::Update(changes) => {
-            let changes: BTreeMap<String, _> = changes.into_iter().map(|(k, change)| (key(k), change)).collect();
+            let changes: BTreeMap<String, _> =
+                changes.into_iter().map(|(k, change)| (key(k), change)).collect();
             let keys: Vec<&str> = changes.keys().map(String::as_str).collect();
             let after = store
-                .update_many(c, &keys, &mut |key, _| {
-                    Ok(match changes.get(key) {
-                        Some(Some(Some(value))) => Update::Put(object(value.clone())),
-                        Some(Some(None)) => Update::Delete,
-                        _ => Update::Keep,
-                    })
-                })
+                .update_many(c, &keys, &mut |key, _| Ok(changes.get(key).cloned().unwrap_or(Update::Keep)))
                 .await?;
             for (key, change) in &changes {
                 match change {
-                    Some(Some(value)) => drop(model.insert(key.clone(), object(value.clone()))),
-                    Some(None) => drop(model.remove(key)),
-                    None => {}
+                    Update::Put(value) => drop(model.insert(key.clone(), value.clone())),
+                    Update::Delete => drop(model.remove(key)),
+                    Update::Keep => {}
                 }
             }
             let expected: Vec<_> = changes.keys().map(|key| model.get(key).cloned()).collect();
@@ -158,7 +164,11 @@ async fn apply(store: &dyn KvStore, c: &str, model: &mut Model, step: usize, op:
             let tail = order.get(order.len() - found.len().min(order.len())..).unwrap_or_default();
             same(format!("step {step}: scan after {after:?}, the end of the whole"), &found, tail)?;
             if let Some(place) = order.iter().position(|(key, _)| *key == after) {
-                same(format!("step {step}: entries behind {after:?}"), &found.len(), &(order.len() - place - 1))?;
+                same(
+                    format!("step {step}: entries behind {after:?}"),
+                    &found.len(),
+                    &(order.len() - place - 1),
+                )?;
             }
         }
     }

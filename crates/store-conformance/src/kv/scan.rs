@@ -107,12 +107,47 @@ async fn scan_goes_on_after_a_key_never_stored(store: &dyn KvStore) -> CaseResul
 /// A prefix is literal text: no pattern, no folding, no normalising; and it keeps the order.
 async fn scan_prefix_is_literal(store: &dyn KvStore) -> CaseResult {
     let mut stored = odd_keys();
-    stored.extend(["a*b", "axb", "a_b", "a%c", "a\\*", "[ab]", "b", "áb", "a\u{301}b", "😀😀", "$set.x"].map(str::to_owned));
+    stored.extend(
+        ["a*b", "axb", "a_b", "a%c", "a\\*", "[ab]", "b", "áb", "a\u{301}b", "😀😀", "$set.x"]
+            .map(str::to_owned),
+    );
     fill(store, stored).await?;
     let order = keys(store, ScanOptions::default()).await?;
     let prefixes = [
-        "", "a", "ab", "á", "a\u{301}", "a*", "*", "?", "a_", "a%", "%", "_", "[", "[a", "\\", "a\\", "a.", ".", "$",
-        "😀", "\0", " ", "nobody", "S", "s", "İ", "\u{10ffff}", "\u{ffff}", "1", "it'", "'", "\"", "-", "{",
+        "",
+        "a",
+        "ab",
+        "á",
+        "a\u{301}",
+        "a*",
+        "*",
+        "?",
+        "a_",
+        "a%",
+        "%",
+        "_",
+        "[",
+        "[a",
+        "\\",
+        "a\\",
+        "a.",
+        ".",
+        "$",
+        "😀",
+        "\0",
+        " ",
+        "nobody",
+        "S",
+        "s",
+        "İ",
+        "\u{10ffff}",
+        "\u{ffff}",
+        "1",
+        "it'",
+        "'",
+        "\"",
+        "-",
+        "{",
     ];
     for text in prefixes {
         let expected: Vec<&String> = order.iter().filter(|key| key.starts_with(text)).collect();
@@ -123,7 +158,8 @@ async fn scan_prefix_is_literal(store: &dyn KvStore) -> CaseResult {
 
 /// A prefix and a key to go on after restrict independently, also when that key has not the prefix.
 async fn scan_prefix_and_after_together(store: &dyn KvStore) -> CaseResult {
-    fill(store, ["a", "a1", "a2", "a3", "b", "b1", "b2", "", "c"].iter().map(|key| format!("x{key}"))).await?;
+    fill(store, ["a", "a1", "a2", "a3", "b", "b1", "b2", "", "c"].iter().map(|key| format!("x{key}")))
+        .await?;
     let order = keys(store, ScanOptions::default()).await?;
     for (place, key) in order.iter().enumerate() {
         for text in ["xa", "xb", "x", "xc"] {
@@ -196,7 +232,8 @@ async fn scan_while_others_write(store: &dyn KvStore) -> CaseResult {
         }
         if round % 10 == 0 {
             // Between, before and behind the steady ones; one removed for each one added, later.
-            let coming = ["a", "k", "z"].map(|start| (format!("{start}{round:03}x"), numbered(round))).to_vec();
+            let coming =
+                ["a", "k", "z"].map(|start| (format!("{start}{round:03}x"), numbered(round))).to_vec();
             store.put_many(C, coming, PutOptions::default()).await?;
             let going = format!("k{:03}x", round / 2);
             store.delete_many(C, &[&going]).await?;

@@ -20,7 +20,7 @@ cases! { "kv", Kv:
 }
 
 const SHORT: Duration = Duration::from_millis(300);
-const LONG: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_hours(1);
 
 fn with(ttl: Duration) -> PutOptions {
     PutOptions::default().with_ttl(ttl)
@@ -60,7 +60,8 @@ async fn ttl_over_makes_room_for_insert(store: &dyn KvStore) -> CaseResult {
     until_gone(store, "a").await?;
     let insert = PutOptions::default().with_mode(PutMode::Insert);
     let again = ["a", "b"].map(|key| (key.to_owned(), numbered(2))).to_vec();
-    let error = refused("a is over, b is not", store.put_many(C, again, insert).await, &[ErrorKind::AlreadyExists])?;
+    let error =
+        refused("a is over, b is not", store.put_many(C, again, insert).await, &[ErrorKind::AlreadyExists])?;
     failed_exactly(&error, &["b"])?;
     same("a b", &store.get_many(C, &["a", "b"]).await?, &[Some(numbered(2)), Some(numbered(1))])
 }

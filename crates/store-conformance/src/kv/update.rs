@@ -83,8 +83,7 @@ async fn update_of_equal_keys_is_refused(store: &dyn KvStore) -> CaseResult {
 async fn update_error_ends_the_call(store: &dyn KvStore) -> CaseResult {
     store.put(C, "a", numbered(1)).await?;
     let ours = || Error::new(ErrorKind::LimitExceeded, "the closure says no");
-    let error =
-        refused("one key", store.update(C, "a", |_| Err(ours())).await, &[ErrorKind::LimitExceeded])?;
+    let error = refused("one key", store.update(C, "a", |_| Err(ours())).await, &[ErrorKind::LimitExceeded])?;
     holds(error.message() == "the closure says no", format!("the message became {:?}", error.message()))?;
     let mut answered = 0;
     let result = store

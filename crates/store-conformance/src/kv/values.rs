@@ -89,8 +89,30 @@ async fn long_texts_come_back(store: &dyn KvStore) -> CaseResult {
 /// Names that a server may take for its own are plain members, alone and together.
 async fn member_names_are_data(store: &dyn KvStore) -> CaseResult {
     let names = [
-        "_id", "id", "key", "value", "pk", "sk", "ttl", "expires_at", "collection", "data", "version", "_v",
-        "_ts", "$set", "$where", "a.b", ".", "", "#n", ":v", "__data__", "__type__", "SessionId", "expireAt",
+        "_id",
+        "id",
+        "key",
+        "value",
+        "pk",
+        "sk",
+        "ttl",
+        "expires_at",
+        "collection",
+        "data",
+        "version",
+        "_v",
+        "_ts",
+        "$set",
+        "$where",
+        "a.b",
+        ".",
+        "",
+        "#n",
+        ":v",
+        "__data__",
+        "__type__",
+        "SessionId",
+        "expireAt",
     ];
     for name in names {
         let value = JsonObject::from_iter([(name.to_owned(), json!({name: [name, 1.0]}))]);
