@@ -74,3 +74,16 @@ async fn the_file_is_free_as_soon_as_close_answers() {
         drop(redb::Database::open(&path).unwrap());
     }
 }
+
+#[tokio::test]
+async fn what_a_dead_process_left_while_making_the_store_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let leftover = folder.path().join(format!("{}.77.new", crate::schema::FILE));
+    std::fs::write(&leftover, "half").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+    open(folder.path(), "a").await.close().await.unwrap();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["notes.txt", crate::schema::FILE]);
+}

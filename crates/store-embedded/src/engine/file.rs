@@ -1,5 +1,6 @@
 //! The engine's file: opened, checked, opened again after a disk error, let go.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,6 +12,9 @@ use super::overlay::Overlay;
 use super::tx::{ReadTx, Table as _, WriteTx};
 use crate::error::{NAME, closed, from_io, from_redb};
 use crate::schema::{FILE, FORMAT, META, META_FORMAT};
+
+/// The end of a file's name while it is made.
+const UNFINISHED: &str = ".new";
 
 /// The file of one store in this process.
 #[derive(Debug)]
@@ -137,22 +141,68 @@ fn begin_write(database: &Database) -> Result<WriteTx> {
 }
 
 fn open(folder: &Path, cache_bytes: usize) -> Result<Opened> {
+    let place = |error: Error| error.with_collection(folder.display().to_string());
     let path = folder.join(FILE);
+    if !path.exists() {
+        make(folder, &path).map_err(place)?;
+    }
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    let opened = match builder.create(&path) {
+    let opened = match builder.open(&path) {
         Ok(database) => Ok(Opened { database, read_only: None }),
         Err(error) => match unwritable(&error) {
-            Some(why) if path.is_file() => Overlay::open(&path)
+            Some(why) => Overlay::open(&path)
                 .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))
                 .and_then(|overlay| builder.create_with_backend(overlay))
                 .map(|database| Opened { database, read_only: Some(why) }),
-            _ => Err(error),
+            None => Err(error),
         },
     };
-    let opened = opened.map_err(|error| from_redb(error).with_collection(folder.display().to_string()))?;
-    check_format(&opened).map_err(|error| error.with_collection(folder.display().to_string()))?;
+    let opened = opened.map_err(|error| place(from_redb(error)))?;
+    check_format(&opened.database).map_err(place)?;
+    if opened.read_only.is_none() {
+        tidy(folder);
+    }
     Ok(opened)
+}
+
+/// Makes a store's file under another name and gives it its own once it is whole: a process that dies on the
+/// way leaves no half-made store. Of two processes that make it at once, one wins and both open that one.
+fn make(folder: &Path, path: &Path) -> Result<()> {
+    let unfinished = folder.join(format!("{FILE}.{:016x}{UNFINISHED}", RandomState::new().hash_one(0)));
+    let made = Database::builder().create(&unfinished).map_err(from_redb).and_then(|database| {
+        let tx = begin_write(&database)?;
+        tx.table(META)?.insert(META_FORMAT, FORMAT.to_string().as_bytes())?;
+        tx.into_inner().commit().map_err(from_redb)
+    });
+    let named = made.and_then(|()| {
+        // A link, unlike a renaming, never replaces a file that came into being meanwhile; not every kind of
+        // disk has links.
+        std::fs::hard_link(&unfinished, path)
+            .or_else(|error| if path.exists() { Ok(()) } else { Err(error) })
+            .or_else(|_| std::fs::rename(&unfinished, path))
+            .and_then(|()| sync_folder(folder))
+            .map_err(|error| from_redb(redb::Error::Io(error)))
+    });
+    std::fs::remove_file(&unfinished).ok();
+    named
+}
+
+/// Removes what those left who died while they made the store. Only once there is a store: whoever is still
+/// making one then meets it, and needs its own file no more.
+fn tidy(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(FILE) && name.ends_with(UNFINISHED) {
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
+/// Makes a new name in the folder last through a power failure; where folders can be synced at all.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// The disk's error, if it says that nothing can be written.
@@ -166,41 +216,29 @@ fn unwritable(error: &redb::DatabaseError) -> Option<io::Error> {
     .then(|| io::Error::new(kind, error.to_string()))
 }
 
-/// Reads the layout's version, or writes it into a new file.
-fn check_format(opened: &Opened) -> Result<()> {
-    let tx = ReadTx::new(opened.database.begin_read().map_err(from_redb)?);
-    if let Some(stored) = tx.table(META)?.get(META_FORMAT)? {
-        let format = std::str::from_utf8(stored.value()).ok().and_then(|text| text.parse::<u32>().ok());
-        return match format {
-            Some(format) if format <= FORMAT => Ok(()),
-            Some(format) => Err(Error::config(format!(
-                "made by a newer nodestore (format {format}, this one reads up to {FORMAT}): upgrade, or open \
-                 another folder"
-            ))
-            .with_backend(NAME)),
-            None => Err(Error::corrupt("the store's format version is no number").with_backend(NAME)),
-        };
-    }
-    if !tx.table_names()?.is_empty() {
+/// Refuses a file of a newer version, and one that is no store.
+fn check_format(database: &Database) -> Result<()> {
+    let tx = ReadTx::new(database.begin_read().map_err(from_redb)?);
+    let meta = tx.table(META)?;
+    let Some(stored) = meta.get(META_FORMAT)? else {
         return Err(Error::config(format!(
-            "{FILE} is no store of nodestore: it holds tables of another program; open another folder"
+            "{FILE} was not made by nodestore; open another folder, or move that file away"
         ))
         .with_backend(NAME));
+    };
+    let format = std::str::from_utf8(stored.value()).ok().and_then(|text| text.parse::<u32>().ok());
+    match format {
+        Some(format) if format <= FORMAT => Ok(()),
+        Some(format) => Err(Error::config(format!(
+            "made by a newer nodestore (format {format}, this one reads up to {FORMAT}): upgrade, or open \
+             another folder"
+        ))
+        .with_backend(NAME)),
+        None => Err(Error::corrupt("the store's format version is no number").with_backend(NAME)),
     }
-    if let Some(why) = &opened.read_only {
-        return Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("the folder holds no store yet and can not be written ({why}); make it writable first"),
-        )
-        .with_retryable(false)
-        .with_backend(NAME));
-    }
-    let tx = begin_write(&opened.database)?;
-    tx.table(META)?.insert(META_FORMAT, FORMAT.to_string().as_bytes())?;
-    tx.into_inner().commit().map_err(from_redb)
 }
 
-/// Makes the folder and answers its one true path.
+/// Makes the folder, if it may, and answers its one true path.
 pub(super) fn prepare_folder(path: &Path, create: bool) -> Result<PathBuf> {
     let place = || path.display().to_string();
     let refuse = |error: io::Error| {

@@ -151,21 +151,21 @@ impl WriteTable<'_> {
 
     /// Removes a row; answers its value.
     pub(crate) fn remove(&mut self, key: &[u8]) -> Result<Option<Guard<'_>>> {
-        self.touched.set(true);
-        self.table.remove(key).map_err(from_redb)
+        let removed = self.table.remove(key);
+        // A key that is not there leaves nothing to commit.
+        self.touched.set(self.touched.get() || !matches!(removed, Ok(None)));
+        removed.map_err(from_redb)
     }
 
     /// Removes all rows of a span; answers how many.
     pub(crate) fn remove_span(&mut self, span: &Span) -> Result<usize> {
-        self.touched.set(true);
         let mut removed = 0;
-        self.table
-            .retain_in::<&[u8], _>(span.bounds(), |_, _| {
-                removed += 1;
-                false
-            })
-            .map_err(from_redb)?;
-        Ok(removed)
+        let result = self.table.retain_in::<&[u8], _>(span.bounds(), |_, _| {
+            removed += 1;
+            false
+        });
+        self.touched.set(self.touched.get() || removed > 0);
+        result.map(|()| removed).map_err(from_redb)
     }
 }
 
