@@ -136,7 +136,9 @@ fn make(file: &Path, vectors: usize, dimensions: usize) -> Outcome<()> {
     let mut random = Random(1);
     let mut vector = vec![0.0; dimensions];
     for _ in 0..vectors {
-        vector.iter_mut().for_each(|value| *value = random.normal());
+        for value in &mut vector {
+            *value = random.normal();
+        }
         let norm = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
         for value in &vector {
             #[allow(clippy::cast_possible_truncation)] // The file holds f32.

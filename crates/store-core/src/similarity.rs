@@ -147,6 +147,7 @@ pub fn euclidean_distance(a: &[f32], b: &[f32]) -> f64 {
 /// Its error is bounded by the length and the norms; searches use it only to rule rows out, never as a score.
 /// Where the lengths differ, what is beyond the shorter one is ignored.
 #[must_use]
+#[inline]
 pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     // Sixteen independent sums: enough for the compiler to use vector registers and to hide the latency of
     // additions. More gains nothing, a scan then waits for memory (docs/performance.md).

@@ -13,7 +13,7 @@ use crate::matrix::dot_products;
 use crate::mmr;
 use crate::similarity::{Metric, dot_f32, rounded};
 use crate::top_k::TopK;
-use crate::vector_table::{BLOCK_ROWS, BlockRows, VectorSnapshot};
+use crate::vector_table::{BLOCK_ROWS, VectorSnapshot};
 
 /// From this many queries a matrix product is faster than one scan each.
 const BATCH_FROM: usize = 4;
@@ -124,8 +124,15 @@ impl VectorSnapshot {
                 }
             }
             Rows::All | Rows::Where(_) => {
-                for (row, vector, norm) in self.blocks().flat_map(BlockRows::all_rows) {
-                    scan.offer(row, dot_f32(query, vector), norm);
+                // First all products of a block, then a look at them: the loop over memory stays as tight as it can be.
+                let mut products = [0.0_f32; BLOCK_ROWS];
+                for block in self.blocks() {
+                    for (product, vector) in products.iter_mut().zip(block.vectors()) {
+                        *product = dot_f32(query, vector);
+                    }
+                    for ((row, product), norm) in (block.first_row..).zip(products).zip(block.norms) {
+                        scan.offer(row, product, *norm);
+                    }
                 }
             }
         }

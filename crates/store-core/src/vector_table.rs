@@ -179,7 +179,7 @@ impl VectorSnapshot {
 
     /// Every row that holds a vector, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[f32])> {
-        self.blocks().flat_map(BlockRows::rows).map(|(row, vector, _)| (row, vector))
+        self.blocks().flat_map(BlockRows::rows)
     }
 
     pub(crate) fn vector_and_norm(&self, row: u32) -> Option<(&[f32], f64)> {
@@ -215,15 +215,15 @@ pub(crate) struct BlockRows<'a> {
 }
 
 impl<'a> BlockRows<'a> {
-    /// Row number, vector and norm of each row, absent ones included.
-    pub(crate) fn all_rows(self) -> impl Iterator<Item = (u32, &'a [f32], f64)> {
+    /// The vector of each row; zeros, or what was there before, where the row is absent.
+    pub(crate) fn vectors(self) -> impl Iterator<Item = &'a [f32]> {
         // Without dimensions there is nothing to cut and nothing is found.
-        let vectors = self.values.chunks_exact(self.dimensions.max(1));
-        (self.first_row..).zip(vectors).zip(self.norms).map(|((row, vector), norm)| (row, vector, *norm))
+        self.values.chunks_exact(self.dimensions.max(1))
     }
 
-    fn rows(self) -> impl Iterator<Item = (u32, &'a [f32], f64)> {
-        self.all_rows().filter(|(_, _, norm)| !norm.is_nan())
+    fn rows(self) -> impl Iterator<Item = (u32, &'a [f32])> {
+        let rows = (self.first_row..).zip(self.vectors()).zip(self.norms);
+        rows.filter(|(_, norm)| !norm.is_nan()).map(|(row, _)| row)
     }
 }
 
