@@ -1,6 +1,6 @@
 //! Exact nearest-neighbour search over a [`VectorSnapshot`].
 //!
-//! One query is a scan at the speed of memory; four or more at once are a matrix product. Both only rule rows
+//! One query is a scan at the speed of memory; four or more at once share their reads. Both only rule rows
 //! out; the rows that remain are scored with [`Metric::score`], so a query gives the same answer to the last bit
 //! alone, in a batch, or over a list of rows.
 
@@ -9,15 +9,15 @@ use std::fmt;
 
 use crate::Result;
 use crate::bounds::{Bounds, Shortlist};
-use crate::matrix::dot_products;
+use crate::matrix::Queries;
 use crate::mmr;
 use crate::similarity::{Metric, dot_f32, rounded};
 use crate::top_k::TopK;
 use crate::vector_table::{BLOCK_ROWS, VectorSnapshot};
 
-/// From this many queries a matrix product is faster than one scan each.
+/// From this many queries tiles are faster than one scan each.
 const BATCH_FROM: usize = 4;
-/// Queries in one matrix product: bounds the memory for products (64 × 1,024 × 4 bytes).
+/// Queries that pass over the rows together: bounds the memory for products (64 × 1,024 × 4 bytes).
 const BATCH_QUERIES: usize = 64;
 
 /// Which rows a search looks at.
@@ -258,7 +258,7 @@ impl<'a> Scan<'a> {
 struct Batch<'a> {
     snapshot: &'a VectorSnapshot,
     scans: Vec<Scan<'a>>,
-    queries: Vec<f32>,
+    queries: Queries,
     products: Vec<f32>,
 }
 
@@ -267,13 +267,13 @@ impl<'a> Batch<'a> {
         Self {
             snapshot,
             scans: queries.iter().map(|query| Scan::new(snapshot, query, search)).collect(),
-            queries: queries.concat(),
+            queries: Queries::new(queries, snapshot.dimensions()),
             products: Vec::new(),
         }
     }
 
     fn scan(&mut self, rows: &(impl Iterator<Item = u32> + Clone), values: &[f32], norms: &[f64]) {
-        let count = dot_products(&self.queries, values, self.snapshot.dimensions(), &mut self.products);
+        let count = self.queries.products(values, &mut self.products);
         if count == 0 {
             return;
         }

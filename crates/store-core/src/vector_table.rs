@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::similarity::check_values;
 use crate::{Error, Result};
 
-/// Rows in a block: large enough that a matrix product over it runs at full speed, small enough to copy.
+/// Rows in a block: large enough that a scan seldom changes from one to the next, small enough to copy.
 pub(crate) const BLOCK_ROWS: usize = 1024;
 
 /// The norm of a row that holds no vector: every comparison with NaN fails, so a scan needs no other mark.
