@@ -101,12 +101,21 @@ fn calls_in_blocks_count_too() {
     assert_eq!(ChatWindow::last_messages(3).cut(messages.clone()), messages[1..]);
 }
 
-#[test]
-fn a_call_too_far_back_is_not_looked_for() {
+#[tokio::test]
+async fn a_call_too_far_back_is_not_looked_for() {
     let far = |between: usize| format!("u c1 {} t1", "u ".repeat(between));
     assert_eq!(last(2, &far(255)), "");
     assert_eq!(last(257, &far(255)).split(' ').count(), 257);
     assert_eq!(last(2, &far(256)), "u t1");
+    // Reading step by step sees the same, wherever a step ends.
+    for between in [254, 255, 256, 257] {
+        let messages = history(&format!("{} {}", "a ".repeat(50), far(between)));
+        let store = Counting::with(messages.clone()).await;
+        for count in [1, 2, 5, 7, 15, 17, 127, 254, 255, 256, 257, 258, 259] {
+            let window = ChatWindow::last_messages(count);
+            assert_eq!(window.read(&store, "key").await.unwrap(), window.cut(messages.clone()), "{between} {count}");
+        }
+    }
 }
 
 #[test]

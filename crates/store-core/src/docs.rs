@@ -195,7 +195,7 @@ pub trait DocStore: std::fmt::Debug + Send + Sync + 'static {
     async fn ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocInfo>>;
 
     /// Removes a source document: its nodes, their hashes, its info, and the document stored under its id
-    /// (also if it has no nodes). `None` if there was nothing.
+    /// (also if it has no nodes) with its hash (also if it stands alone). `None` if there was nothing.
     async fn delete_ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocDeleted>>;
 
     /// The content hashes of `ids`, in their order.

@@ -99,8 +99,6 @@ impl Run<'_> {
             let deleted = docs.delete_ref_doc(ref_doc).await?;
             self.pruned(id, deleted.map_or(0, |deleted| deleted.nodes));
         }
-        // A store may keep a hash that stands alone: the mark of a document that was never written.
-        docs.delete_many(&ids).await?;
         Ok(())
     }
 }
