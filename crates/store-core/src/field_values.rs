@@ -1,44 +1,26 @@
 //! Answers about metadata fields from the metadata itself, for stores that hold it at hand.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::{DistinctOptions, DistinctValues, FieldKind, JsonObject, doc_query};
 
-/// A scalar in the order of [`distinct`]: bools, numbers, texts, each by value; an integer before the equal float.
-#[derive(Debug)]
-struct Scalar(Value);
-
-impl Scalar {
-    fn new(value: &Value) -> Option<Self> {
-        matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_)).then(|| Self(value.clone()))
-    }
+/// The order of [`distinct`]: bools, numbers, texts, each by value; an integer before the equal float.
+#[must_use]
+pub fn compare(left: &Value, right: &Value) -> Ordering {
+    doc_query::compare(left, right).then_with(|| left.is_f64().cmp(&right.is_f64()))
 }
 
-impl Ord for Scalar {
-    fn cmp(&self, other: &Self) -> Ordering {
-        doc_query::compare(&self.0, &other.0).then_with(|| self.0.is_f64().cmp(&other.0.is_f64()))
-    }
-}
-
-impl PartialOrd for Scalar {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Scalar {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scalar {}
-
-fn scalars<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> BTreeSet<Scalar> {
-    metadata.filter_map(|object| Scalar::new(doc_query::value_at(object, key)?)).collect()
+/// The different scalars of a field.
+fn scalars<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> Vec<Value> {
+    let scalar = |value: &&Value| matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_));
+    let found = metadata.filter_map(|object| doc_query::value_at(object, key).filter(scalar));
+    let mut values: Vec<&Value> = found.collect();
+    values.sort_by(|left, right| compare(left, right));
+    values.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
+    values.into_iter().cloned().collect()
 }
 
 /// [`VectorFields::distinct`](crate::VectorFields::distinct) over this metadata.
@@ -48,13 +30,18 @@ pub fn distinct<'a>(
     key: &str,
     options: &DistinctOptions,
 ) -> DistinctValues {
-    let wanted = options.search.as_deref().map(str::to_lowercase);
-    let holds = |value: &Value| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        wanted.as_ref().is_none_or(|wanted| text.to_lowercase().contains(wanted))
-    };
-    let values: Vec<Value> =
-        scalars(metadata, key).into_iter().map(|scalar| scalar.0).filter(|value| holds(value)).collect();
+    page(scalars(metadata, key), options)
+}
+
+/// The page of values, already different and in order, that the options ask for.
+#[must_use]
+pub fn page(mut values: Vec<Value>, options: &DistinctOptions) -> DistinctValues {
+    if let Some(wanted) = options.search.as_deref().map(str::to_lowercase) {
+        values.retain(|value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text.to_lowercase().contains(&wanted)
+        });
+    }
     let total = values.len();
     let page = values.into_iter().skip(options.offset).take(options.limit.unwrap_or(usize::MAX));
     DistinctValues::new(page.collect(), total)
@@ -69,8 +56,13 @@ pub fn count_distinct<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &
 /// [`VectorFields::min_max`](crate::VectorFields::min_max) over this metadata.
 #[must_use]
 pub fn min_max<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> Option<(Value, Value)> {
-    let values = scalars(metadata, key);
-    let mut ordered = values.into_iter().filter(|scalar| !scalar.0.is_boolean()).map(|scalar| scalar.0);
+    least_and_greatest(scalars(metadata, key))
+}
+
+/// The first and last of values in order, bools apart.
+#[must_use]
+pub fn least_and_greatest(values: Vec<Value>) -> Option<(Value, Value)> {
+    let mut ordered = values.into_iter().filter(|value| !value.is_boolean());
     let min = ordered.next()?;
     let max = ordered.next_back().unwrap_or_else(|| min.clone());
     Some((min, max))

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{
-    Backend, Capabilities, ChatStore, DocStore, Error, IndexStore, KvStore, Result, VectorStore,
-};
+use store_core::{Backend, Capabilities, ChatStore, DocStore, IndexStore, KvStore, Result, VectorStore};
 
 use crate::chat::EmbeddedChatStore;
 use crate::config::EmbeddedConfig;
@@ -17,6 +15,7 @@ use crate::index::EmbeddedIndexStore;
 use crate::kv::{self, EmbeddedKvStore};
 use crate::schema::META;
 use crate::space::Handle;
+use crate::vector::{self, EmbeddedVectorStore};
 
 /// An embedded store: every role on disk, in one folder, with no server.
 ///
@@ -75,6 +74,7 @@ impl Backend for EmbeddedBackend {
         capabilities.docs = true;
         capabilities.index = true;
         capabilities.chat = true;
+        capabilities.vectors = Some(vector::capabilities());
         capabilities
     }
 
@@ -84,8 +84,13 @@ impl Backend for EmbeddedBackend {
     }
 
     async fn drop_namespace(&self) -> Result<()> {
-        let write = self.handle.write(|tx, tables| tx.drop_tables(&tables.prefix));
-        write.await.map_err(|error| error.with_operation("drop_namespace"))
+        let drop = async {
+            let space = self.handle.space()?;
+            let (inner, after) = (Arc::clone(&space), Arc::clone(&space));
+            let forget = move |(): &mut ()| after.vectors.dropped(&after.words_folder());
+            space.engine.write_then(move |tx| tx.drop_tables(&inner.tables.prefix), forget).await
+        };
+        drop.await.map_err(|error| error.with_operation("drop_namespace"))
     }
 
     async fn close(&self) -> Result<()> {
@@ -109,7 +114,7 @@ impl Backend for EmbeddedBackend {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        Err(Error::unsupported(NAME, "vectors"))
+        Ok(Arc::new(EmbeddedVectorStore::new(Arc::clone(&self.handle))))
     }
 }
 

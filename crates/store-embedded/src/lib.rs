@@ -12,6 +12,8 @@ mod index;
 mod kv;
 mod schema;
 mod space;
+mod vector;
 
 pub use backend::EmbeddedBackend;
 pub use config::{DEFAULT_NAMESPACE, EmbeddedConfig};
+pub use vector::EmbeddedVectorStore;

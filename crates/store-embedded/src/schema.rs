@@ -40,6 +40,24 @@ pub(crate) struct Tables {
     pub(crate) indexes: String,
     /// Chat messages: `session · position` → JSON.
     pub(crate) chat: String,
+    /// The vector store itself: configuration, version, next row number; see `vector::rows`.
+    pub(crate) vector_meta: String,
+    /// Nodes with embeddings: id → row number.
+    pub(crate) vector_ids: String,
+    /// Row number → id; the row numbers in use.
+    pub(crate) vector_rows: String,
+    /// Row numbers below the next one that are free: row number → nothing.
+    pub(crate) vector_free: String,
+    /// Row number → the node's JSON, without its embedding.
+    pub(crate) vector_nodes: String,
+    /// Row number → embedding, `f32` little-endian.
+    pub(crate) vectors: String,
+    /// What the nodes' metadata says; see `vector::metadata_keys`.
+    pub(crate) vector_index: String,
+    /// How many nodes have a top-level metadata field of a kind: `name, kind` → count.
+    pub(crate) vector_fields: String,
+    /// What the word index has not taken in yet: `version ‖ row number` → nothing.
+    pub(crate) word_log: String,
 }
 
 impl Tables {
@@ -55,6 +73,15 @@ impl Tables {
             ref_docs: name("ref_docs"),
             indexes: name("indexes"),
             chat: name("chat"),
+            vector_meta: name("vector_meta"),
+            vector_ids: name("vector_ids"),
+            vector_rows: name("vector_rows"),
+            vector_free: name("vector_free"),
+            vector_nodes: name("vector_nodes"),
+            vectors: name("vectors"),
+            vector_index: name("vector_index"),
+            vector_fields: name("vector_fields"),
+            word_log: name("word_log"),
         }
     }
 }

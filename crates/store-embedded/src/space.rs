@@ -1,6 +1,7 @@
 //! A namespace of an open store, and the handle by which a backend and its roles hold it.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use store_core::{BoxStream, Error, Result};
@@ -9,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::engine::{Engine, ReadTx, WriteTx, blocking};
 use crate::error::{NAME, closed};
 use crate::schema::Tables;
+use crate::vector::SharedVectors;
 
 /// Locks for updates; two keys share one now and then, which costs only time.
 const LOCKS: usize = 64;
@@ -20,6 +22,7 @@ pub(crate) struct Space {
     pub(crate) engine: Arc<Engine>,
     pub(crate) namespace: String,
     pub(crate) tables: Tables,
+    pub(crate) vectors: SharedVectors,
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
 }
@@ -30,9 +33,15 @@ impl Space {
             engine,
             namespace: namespace.to_owned(),
             tables: Tables::new(namespace),
+            vectors: SharedVectors::default(),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
         }
+    }
+
+    /// Where the word index of the namespace is.
+    pub(crate) fn words_folder(&self) -> PathBuf {
+        self.engine.folder().join("words").join(&self.namespace)
     }
 
     /// Locks keys for a read, a decision and a write. Always taken in one order, so nobody waits in a circle.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::tx::{Guard, ReadTx, Rows, Table, WriteTable, WriteTx};
+pub(crate) use self::tx::{Guard, ReadTable, ReadTx, Rows, Table, WriteTable, WriteTx};
 
 use self::file::StoreFile;
 use self::writer::{Job, Write};
