@@ -1,5 +1,7 @@
 //! The vector role held against the memory store: same operations, same answers, also after opening again.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end at once")]
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
