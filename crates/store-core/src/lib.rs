@@ -22,6 +22,7 @@ mod ingestion;
 mod json;
 mod kv;
 mod kv_layers;
+mod llamaindex_query;
 mod matrix;
 mod memory;
 pub mod mmr;
@@ -62,6 +63,7 @@ pub use index_struct::IndexStruct;
 pub use ingestion::{IngestEvent, IngestFailure, IngestReport, Ingestion, nodes_from_chunks};
 pub use kv::{KvCapabilities, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update, UpdateFn};
 pub use kv_layers::{DocCollections, KvChatStore, KvDocStore, KvIndexStore};
+pub use llamaindex_query::{VectorStoreQuery, VectorStoreQueryMode};
 pub use memory::{MemoryBackend, MemoryKvStore, MemoryVectorStore};
 pub use node::{
     Document, ImageContent, IndexContent, MediaContent, MediaResource, MetadataMode, Node, NodeContent,

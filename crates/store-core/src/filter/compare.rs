@@ -47,10 +47,44 @@ fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
     if float < -LIMIT {
         return Some(Ordering::Greater);
     }
-    let whole = float.trunc();
-    #[expect(clippy::cast_possible_truncation, reason = "a whole number within the range of i128")]
-    let whole_integer = whole as i128;
-    Some(integer.cmp(&whole_integer).then_with(|| whole.total_cmp(&float)))
+    Some(integer.cmp(&whole_part(float)).then_with(|| float.trunc().total_cmp(&float)))
+}
+
+/// A number to look up: equal for equal numbers, of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ExactKey {
+    /// Any number that is whole and in the range.
+    Whole(i128),
+    /// The bits of any other float.
+    Bits(u64),
+}
+
+impl ExactKey {
+    pub(super) fn of(number: &Number) -> Self {
+        match Exact::of(number) {
+            Exact::Integer(integer) => Self::of_integer(integer),
+            Exact::Float(float) => Self::of_float(float),
+        }
+    }
+
+    pub(super) fn of_integer(integer: i128) -> Self {
+        Self::Whole(integer)
+    }
+
+    pub(super) fn of_float(float: f64) -> Self {
+        let whole = whole_part(float);
+        if integer_with_float(whole, float) == Some(Ordering::Equal) {
+            Self::Whole(whole)
+        } else {
+            Self::Bits(float.to_bits())
+        }
+    }
+}
+
+/// The whole part, or the nearest end of the range.
+#[expect(clippy::cast_possible_truncation, reason = "a cast saturates, which is what is said")]
+fn whole_part(float: f64) -> i128 {
+    float as i128
 }
 
 /// The order of two JSON numbers by exact value: `1` equals `1.0`, and 2⁵³ + 1 is greater than 2⁵³ as a float.

@@ -64,7 +64,7 @@ impl Condition {
             }
             Self::TextMatch(part) => value.and_then(Value::as_str).is_some_and(|text| text.contains(part)),
             Self::TextMatchInsensitive(part) => {
-                value.and_then(Value::as_str).is_some_and(|text| contains_lower(text, part))
+                value.and_then(Value::as_str).is_some_and(|text| contains_lower(text, &part.to_lowercase()))
             }
             Self::IsEmpty => match value {
                 None | Some(Value::Null) => true,
@@ -86,7 +86,7 @@ fn contains(value: Option<&Value>, scalar: &Scalar) -> bool {
     }
 }
 
-/// Whether `text` holds `part` after Unicode lower-casing of both (`str::to_lowercase`).
-fn contains_lower(text: &str, part: &str) -> bool {
-    text.to_lowercase().contains(&part.to_lowercase())
+/// Whether `text`, lower-cased, holds `part`, which is in lower case already (both by `str::to_lowercase`).
+pub(super) fn contains_lower(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(part)
 }

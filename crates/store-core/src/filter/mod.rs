@@ -111,6 +111,7 @@ mod compare;
 mod json;
 #[cfg(test)]
 mod json_tests;
+mod matcher;
 mod matching;
 mod place;
 mod syntax;
@@ -122,6 +123,7 @@ mod validate;
 pub use build::{Field, field};
 pub use compare::compare_numbers;
 pub use json::OPERATORS;
+pub use matcher::Matcher;
 pub use matching::lookup;
 pub use syntax::SYNTAX_HELP;
 pub use timestamp::Timestamp;

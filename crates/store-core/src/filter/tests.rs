@@ -391,6 +391,19 @@ proptest! {
     }
 
     #[test]
+    fn a_matcher_answers_as_the_filter(
+        filter in arbitrary::filter(),
+        key in arbitrary::key(),
+        long in proptest::collection::vec(arbitrary::scalar(), 16..40),
+        metadata in arbitrary::metadata(),
+    ) {
+        let sets = [Condition::In(long.clone()), Condition::NotIn(long)].map(|condition| single(&key, condition));
+        for filter in sets.into_iter().chain([filter]) {
+            prop_assert_eq!(filter.matcher().matches(&metadata), filter.matches(&metadata), "{}", filter);
+        }
+    }
+
+    #[test]
     fn missing_is_null(filter in arbitrary::filter(), metadata in arbitrary::metadata()) {
         prop_assert_eq!(filter.matches(&metadata), filter.matches(&without_nulls(&metadata)));
     }
