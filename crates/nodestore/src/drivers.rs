@@ -21,9 +21,9 @@ impl Driver for Memory {
     async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
         if !matches!(target.rest(), "" | "//" | "///") {
             return Err(config(format!(
-                "memory: takes nothing behind the colon but store.namespace and store.create, not {:?}; a store \
-                 that is kept is embedded:///path",
-                crate::redact(target.rest())
+                "{:?} has more than memory: takes, which is store.namespace and store.create; a store that is kept \
+                 is embedded:///path",
+                crate::redact(target.url())
             )));
         }
         Ok(match target.namespace() {

@@ -12,4 +12,4 @@ pub use registry::{Driver, Registry};
 pub use store_core::*;
 #[cfg(feature = "embedded")]
 pub use store_embedded as embedded;
-pub use url::{Target, embedded_url, redact};
+pub use url::{Target, embedded_url, is_url, redact};

@@ -115,22 +115,33 @@ fn parse_bool(key: &str, value: &str) -> Result<bool> {
     }
 }
 
-/// The scheme in lower case. A single letter is a drive, and a colon behind a slash belongs to a path.
+/// The scheme in lower case.
 fn scheme(url: &str) -> Result<String> {
     if url.is_empty() {
         return Err(config("the store URL is empty; give one such as embedded:///path/to/folder or memory:"));
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     match url.split_once(':') {
-        Some((scheme, _))
-            if scheme.len() > 1
-                && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.chars().all(legal) =>
-        {
-            Ok(scheme.to_ascii_lowercase())
-        }
+        Some((scheme, _)) if is_url(url) => Ok(scheme.to_ascii_lowercase()),
         _ => Err(config(no_scheme(url))),
     }
+}
+
+/// Whether a text begins with a scheme, as store URLs do; otherwise it may be a path. A single letter before the
+/// colon is a drive, and a colon behind a slash is part of a path.
+///
+/// ```
+/// use nodestore::is_url;
+/// assert!(is_url("memory:") && is_url("embedded:///data/kb"));
+/// assert!(!is_url("/data/kb") && !is_url("./a:b") && !is_url(r"C:\kb"));
+/// ```
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| scheme.len() > 1 && is_scheme(scheme))
+}
+
+fn is_scheme(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(part)
 }
 
 /// What to say about a text without a scheme: most often it is a folder.
@@ -186,10 +197,12 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<()> {
 /// ```
 #[must_use]
 pub fn redact(url: &str) -> String {
-    let (start, after_slashes) = match url.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), url),
-    };
+    // The slashes come right behind a scheme, or first; elsewhere they are part of something else.
+    let behind_scheme = url.find("//").filter(|place| {
+        let before = url.get(..*place).unwrap_or_default();
+        before.is_empty() || before.strip_suffix(':').is_some_and(is_scheme)
+    });
+    let (start, after_slashes) = url.split_at(behind_scheme.map_or(0, |place| place + 2));
     let (hidden_user, rest) = redact_user(after_slashes);
     let (base, query) = split_at_char(rest, '?');
     let Some(query) = query.strip_prefix('?') else { return format!("{start}{hidden_user}{base}") };

@@ -1,0 +1,216 @@
+//! `delete`: documents and nodes, from the documents and from the vectors.
+
+use std::io::BufRead;
+
+use nodestore::{DocQuery, Filter, GetOptions, NodeId, RefDocId, Selector};
+use serde_json::json;
+
+use super::{or_path, parse_filter};
+use crate::cli::{Delete, Global};
+use crate::failure::{Failure, Outcome};
+use crate::output::{can_ask, count, print, print_json, say};
+use crate::store::{Access, Store, with_store};
+
+/// Ids in one call of a store.
+const BATCH: usize = 1000;
+
+/// What is going to be deleted.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Source documents, with all their nodes.
+    documents: Vec<RefDocId>,
+    /// How many nodes these have.
+    document_nodes: usize,
+    /// Single nodes.
+    nodes: Vec<NodeId>,
+    /// Ids that are not there.
+    missing: Vec<String>,
+}
+
+pub(crate) async fn run(options: &Delete, global: &Global) -> Result<Outcome, Failure> {
+    let filter = options.filter.as_deref().map(parse_filter).transpose()?;
+    if !options.yes && !can_ask() {
+        return Err(Failure::usage("nobody can be asked here whether to delete")
+            .with_help("add --yes to delete without asking"));
+    }
+    with_store(global, Access::Existing, async |store| plan_and_delete(options, filter, store).await).await
+}
+
+async fn plan_and_delete(
+    options: &Delete,
+    filter: Option<Filter>,
+    store: &Store,
+) -> Result<Outcome, Failure> {
+    let plan = match filter {
+        Some(filter) => plan_by_filter(filter, store).await?,
+        None => plan_by_id(options, store).await?,
+    };
+    for id in &plan.missing {
+        say(format_args!("there is no document or node {id:?} in {}", store.shown));
+    }
+    if plan.documents.is_empty() && plan.nodes.is_empty() {
+        if options.json {
+            print_json(&json!({"documents": 0, "nodes": 0, "missing": plan.missing}))?;
+        } else {
+            say("nothing to delete; `nodestore list` shows what the store holds");
+        }
+        return Ok(Outcome::NothingFound);
+    }
+    if !options.yes && !confirmed(&plan, store)? {
+        say("nothing was deleted");
+        return Ok(Outcome::Done);
+    }
+    let nodes = delete(&plan, store).await?;
+    if options.json {
+        print_json(&json!({"documents": plan.documents.len(), "nodes": nodes, "missing": plan.missing}))?;
+    } else {
+        print(format_args!(
+            "deleted {} and {} from {}",
+            count(plan.documents.len(), "document"),
+            count(nodes, "node"),
+            store.shown
+        ))?;
+    }
+    Ok(if plan.missing.is_empty() { Outcome::Done } else { Outcome::NothingFound })
+}
+
+/// Sorts the ids into documents, nodes, and what is not there.
+async fn plan_by_id(options: &Delete, store: &Store) -> Result<Plan, Failure> {
+    let mut plan = Plan::default();
+    for id in &options.ref_doc {
+        if !plan_document(&mut plan, store, id, true).await? {
+            plan.missing.push(id.clone());
+        }
+    }
+    for id in &options.ids {
+        if id.is_empty() {
+            return Err(Failure::usage("an id is empty"));
+        }
+        let mut found = false;
+        for id in [Some(id.clone()), or_path(id)].into_iter().flatten() {
+            found = plan_document(&mut plan, store, &id, false).await?
+                || plan_node(&mut plan, store, &id).await?;
+            if found {
+                break;
+            }
+        }
+        if !found {
+            plan.missing.push(id.clone());
+        }
+    }
+    Ok(plan)
+}
+
+/// Plans a source document if `id` is one; `by_name` also finds nodes that only the vectors have.
+async fn plan_document(plan: &mut Plan, store: &Store, id: &str, by_name: bool) -> Result<bool, Failure> {
+    let document = RefDocId::new(id);
+    if plan.documents.contains(&document) {
+        return Ok(true);
+    }
+    let mut nodes = store.backend.docs()?.ref_doc(&document).await?.map(|info| info.node_ids.len());
+    if nodes.is_none() && by_name {
+        let in_vectors = if is_configured(store).await? {
+            store.backend.vectors()?.count(&Selector::ref_docs([id])).await?
+        } else {
+            0
+        };
+        let stored = store.backend.docs()?.get_many(&[NodeId::new(id)]).await?.into_iter().flatten().count();
+        nodes = (in_vectors + stored > 0).then_some(in_vectors);
+    }
+    let Some(nodes) = nodes else { return Ok(false) };
+    plan.document_nodes += nodes;
+    plan.documents.push(document);
+    Ok(true)
+}
+
+async fn plan_node(plan: &mut Plan, store: &Store, id: &str) -> Result<bool, Failure> {
+    let node = NodeId::new(id);
+    if plan.nodes.contains(&node) {
+        return Ok(true);
+    }
+    let stored = store.backend.docs()?.get_many(std::slice::from_ref(&node)).await?;
+    let found = stored.iter().any(Option::is_some)
+        || is_configured(store).await? && store.backend.vectors()?.count(&Selector::ids([id])).await? > 0;
+    if found {
+        plan.nodes.push(node);
+    }
+    Ok(found)
+}
+
+/// Everything whose metadata matches, in the documents or in the vectors.
+async fn plan_by_filter(filter: Filter, store: &Store) -> Result<Plan, Failure> {
+    let mut plan = Plan::default();
+    let docs = store.backend.docs()?;
+    let mut query = DocQuery::new().with_filter(filter.clone()).with_projection(["id_"]).with_limit(BATCH);
+    loop {
+        let page = docs.find(&query).await?;
+        for item in page.items {
+            let id = item.get("__data__").and_then(|data| data.get("id_")).and_then(|id| id.as_str());
+            plan.nodes.extend(id.map(NodeId::from));
+        }
+        let Some(next) = page.next else { break };
+        query = query.with_after(next);
+    }
+    if is_configured(store).await? {
+        let vectors = store.backend.vectors()?;
+        let selector = Selector::from(filter);
+        let mut options = GetOptions::default().with_limit(BATCH);
+        loop {
+            let page = vectors.get(&selector, options.clone()).await?;
+            plan.nodes.extend(page.items.into_iter().map(|node| node.id));
+            let Some(next) = page.next else { break };
+            options = options.with_after(next);
+        }
+    }
+    plan.nodes.sort();
+    plan.nodes.dedup();
+    Ok(plan)
+}
+
+async fn is_configured(store: &Store) -> Result<bool, Failure> {
+    Ok(store.backend.vectors()?.config().await?.is_some())
+}
+
+fn confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
+    let mut parts = Vec::new();
+    if !plan.documents.is_empty() {
+        parts.push(format!(
+            "{} with {}",
+            count(plan.documents.len(), "document"),
+            count(plan.document_nodes, "node")
+        ));
+    }
+    if !plan.nodes.is_empty() {
+        parts.push(count(plan.nodes.len(), "node"));
+    }
+    say(format_args!("Delete {} from {}? [y/N]", parts.join(" and "), store.shown));
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new("the answer can not be read").with_cause(error))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Deletes the vectors first: if the command is cut short, the documents still name what is left.
+async fn delete(plan: &Plan, store: &Store) -> Result<usize, Failure> {
+    let docs = store.backend.docs()?;
+    let vectors = if is_configured(store).await? { Some(store.backend.vectors()?) } else { None };
+    let mut deleted = 0;
+    for id in &plan.documents {
+        let in_vectors = match &vectors {
+            Some(vectors) => vectors.delete(&Selector::ref_docs([id.as_str()])).await?,
+            None => 0,
+        };
+        let in_docs = docs.delete_ref_doc(id).await?.map_or(0, |deleted| deleted.nodes);
+        deleted += in_docs.max(in_vectors);
+    }
+    for ids in plan.nodes.chunks(BATCH) {
+        if let Some(vectors) = &vectors {
+            vectors.delete(&Selector::ids(ids.iter().map(NodeId::as_str))).await?;
+        }
+        docs.delete_many(ids).await?;
+        deleted += ids.len();
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,54 @@
+//! The commands, one file each.
+
+mod delete;
+mod get;
+mod ingest;
+mod list;
+mod quickstart;
+mod search;
+mod stats;
+
+use nodestore::Filter;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Failure, Outcome};
+
+/// Runs the command of the command line.
+pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
+    match &cli.command {
+        Command::Quickstart(_) => quickstart::run(&cli.global).await,
+        Command::Ingest(options) => ingest::run(options, &cli.global).await,
+        Command::Search(options) => search::run(options, &cli.global).await,
+        Command::Get(options) => get::run(options, &cli.global).await,
+        Command::List(options) => list::run(options, &cli.global).await,
+        Command::Delete(options) => delete::run(options, &cli.global).await,
+        Command::Stats(options) => stats::run(options, &cli.global).await,
+    }
+}
+
+/// Reads `--filter`: LlamaIndex's JSON, or the form for people.
+fn parse_filter(text: &str) -> Result<Filter, Failure> {
+    let is_json = text.trim_start().starts_with('{');
+    let filter = if is_json {
+        serde_json::from_str(text)
+            .map_err(|error| Failure::usage(format!("--filter is no JSON: {error}")))
+            .and_then(|value| Filter::from_json(&value).map_err(|error| Failure::usage(error.message())))
+    } else {
+        Filter::parse(text).map_err(|error| Failure::usage(error.message()))
+    };
+    filter.and_then(|filter| match filter.validate() {
+        Ok(()) => Ok(filter),
+        Err(error) => Err(Failure::usage(error.message())),
+    })
+    .map_err(|failure| {
+        failure.with_help(
+            "a filter looks like: year >= 2024 and (tag in [\"a\", \"b\"] or not draft); `nodestore search --help` \
+             shows all of it",
+        )
+    })
+}
+
+/// The id under which something is stored: the text itself, or the absolute path if it is a file's.
+fn or_path(id: &str) -> Option<String> {
+    std::path::Path::new(id).canonicalize().ok()?.to_str().map(str::to_owned)
+}
