@@ -13,3 +13,8 @@ pub use store_core::*;
 #[cfg(feature = "embedded")]
 pub use store_embedded as embedded;
 pub use url::{Target, embedded_url, is_url, redact};
+
+/// The examples of the workspace's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -113,7 +113,11 @@ async fn a_call_too_far_back_is_not_looked_for() {
         let store = Counting::with(messages.clone()).await;
         for count in [1, 2, 5, 7, 15, 17, 127, 254, 255, 256, 257, 258, 259] {
             let window = ChatWindow::last_messages(count);
-            assert_eq!(window.read(&store, "key").await.unwrap(), window.cut(messages.clone()), "{between} {count}");
+            assert_eq!(
+                window.read(&store, "key").await.unwrap(),
+                window.cut(messages.clone()),
+                "{between} {count}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Interfaces and node types of nodestore.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 pub mod bm25;

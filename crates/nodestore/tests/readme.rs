@@ -1,0 +1,36 @@
+//! The README's table of backends says what the backends say of themselves.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end at once")]
+
+use nodestore::{Backend, QueryKindName};
+
+const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"));
+
+fn row(backend: &dyn Backend, url: &str) -> String {
+    let capabilities = backend.capabilities();
+    let yes = |offered: bool| if offered { "yes" } else { "no" };
+    let kv = capabilities.kv.map_or("no", |kv| if kv.ttl { "yes, with expiry" } else { "yes" });
+    let kinds = capabilities.vectors.map(|vectors| vectors.query_kinds).unwrap_or_default();
+    let cells = [
+        backend.name(),
+        url,
+        kv,
+        yes(capabilities.docs),
+        yes(capabilities.index),
+        yes(capabilities.chat),
+        if kinds.contains(&QueryKindName::Dense) { "exact" } else { "no" },
+        if kinds.contains(&QueryKindName::Text) { "BM25" } else { "no" },
+        yes(capabilities.shared),
+    ];
+    format!("| {} |", cells.join(" | "))
+}
+
+#[tokio::test]
+async fn the_table_of_backends_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let embedded = nodestore::open(&nodestore::embedded_url(folder.path())).await.unwrap();
+    let memory = nodestore::open("memory:").await.unwrap();
+    for row in [row(&embedded, "`embedded:///path`"), row(&memory, "`memory:`")] {
+        assert!(README.contains(&row), "README.md lacks this row:\n{row}");
+    }
+}
