@@ -144,7 +144,7 @@ impl VectorTable {
 
 /// A [`VectorTable`] as it was at one moment; cheap to clone and to send to another thread.
 ///
-/// Its searches are in [`Search`]'s module, [`crate::vector_search`].
+/// Its searches are in [`Search`](crate::vector_search::Search)'s module, [`crate::vector_search`].
 #[derive(Clone, Debug)]
 pub struct VectorSnapshot {
     dimensions: usize,

@@ -1,6 +1,6 @@
 //! Python's own ways of writing values, for what LlamaIndex derives from them: texts, hashes and stored JSON.
 //!
-//! - [`str`] and [`repr`] are the built-in functions of that name, [`strip`] is `str.strip()`.
+//! - [`str()`] and [`repr()`] are the built-in functions of that name, [`strip`] is `str.strip()`.
 //! - [`python_json`] is `json.dumps(value)`, [`python_json_utf8`] is `json.dumps(value, ensure_ascii=False)`.
 //! - [`parse_json`] reads JSON as Python writes it, also where that is no JSON (`NaN`, lone surrogates).
 //!
