@@ -67,17 +67,9 @@ impl Members {
         self.take(name).map(|value| Ok(Self::of(value, name)?.0)).transpose()
     }
 
-    /// An integer, also one written as a float (`4.0`), as document databases may give it back.
     pub(crate) fn nullable_integer(&mut self, name: &str) -> Result<Option<i64>> {
         let Some(value) = self.take_some(name) else { return Ok(None) };
-        let integer = value.as_i64().or_else(|| {
-            // Every float with this text is a whole number, and it is parsed back exactly or not at all.
-            value
-                .as_f64()
-                .filter(|float| float.fract() == 0.0)
-                .and_then(|float| format!("{float:.0}").parse().ok())
-        });
-        integer.map(Some).ok_or_else(|| wrong(name, "an integer or null", &value))
+        integer(&value).map(Some).ok_or_else(|| wrong(name, "an integer or null", &value))
     }
 
     pub(crate) fn nullable_floats(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
@@ -98,6 +90,13 @@ fn text(value: Value, name: &str) -> Result<String> {
         Value::String(text) => Ok(text),
         other => Err(wrong(name, "text", &other)),
     }
+}
+
+/// An integer, also one written as a float (`4.0`), as document databases may give it back.
+pub(crate) fn integer(value: &Value) -> Option<i64> {
+    let whole = || value.as_f64().filter(|float| float.fract() == 0.0);
+    // The text of a whole float is parsed back exactly, or not at all when it is beyond 64 bits.
+    value.as_i64().or_else(|| whole().and_then(|float| format!("{float:.0}").parse().ok()))
 }
 
 pub(crate) fn floats(value: Value, name: &str) -> Result<Vec<f64>> {

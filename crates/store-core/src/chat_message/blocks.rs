@@ -1,7 +1,8 @@
 //! The parts of a message.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -95,6 +96,7 @@ pub struct VideoBlock {
     /// How closely the model shall look.
     pub detail: Option<String>,
     /// Frames per second.
+    #[serde(deserialize_with = "integer")]
     pub fps: Option<i64>,
 }
 
@@ -170,6 +172,7 @@ pub struct ThinkingBlock {
     /// The thoughts, if shown.
     pub content: Option<String>,
     /// How many tokens they took.
+    #[serde(deserialize_with = "integer")]
     pub num_tokens: Option<i64>,
     /// What the provider adds, for example a signature.
     pub additional_information: JsonObject,
@@ -209,10 +212,22 @@ fn five_minutes() -> String {
     "5m".to_owned()
 }
 
-/// Python's rule for bytes: a text that is valid base64 is kept, any other is encoded.
+/// As Python decodes: padded, and whatever the last bits are.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// Python's rule for bytes: a text that is base64 holds them, any other is the bytes itself.
 fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
-    Ok(text.map(|text| if STANDARD.decode(&text).is_ok() { text } else { STANDARD.encode(text) }))
+    Ok(text.map(|text| STANDARD.encode(LENIENT.decode(&text).unwrap_or_else(|_| text.into_bytes()))))
+}
+
+fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(value) = Option::<Value>::deserialize(deserializer)? else { return Ok(None) };
+    let refused = || serde::de::Error::custom(format!("an integer or null is expected, not {value}"));
+    crate::json::integer(&value).map(Some).ok_or_else(refused)
 }
 
 fn title<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -258,7 +273,11 @@ fn block<E: serde::de::Error>(value: Value) -> Result<ContentBlock, E> {
     }
 }
 
-fn block_only<E: serde::de::Error>(value: Value) -> Result<ContentBlock, E> {
+pub(super) fn block_only<E: serde::de::Error>(value: Value) -> Result<ContentBlock, E> {
+    // The derived reader would take a list, too: `["text", "…"]`.
+    if !value.is_object() {
+        return Err(E::custom("a content block must be an object"));
+    }
     serde_json::from_value(value).map_err(E::custom)
 }
 
@@ -272,11 +291,16 @@ fn allowed<E: serde::de::Error>(block: ContentBlock, documents: bool) -> Result<
 }
 
 fn locations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<JsonObject, D::Error> {
-    let locations = JsonObject::deserialize(deserializer)?;
-    match locations.iter().find(|(_, place)| !(place.is_i64() || place.is_u64())) {
-        Some((name, _)) => {
-            Err(serde::de::Error::custom(format!("additional_location_info.{name} must be an integer")))
+    let mut locations = JsonObject::deserialize(deserializer)?;
+    for (name, place) in &mut locations {
+        match crate::json::integer(place) {
+            Some(integer) => *place = integer.into(),
+            None if place.is_u64() => {}
+            None => {
+                let reason = format!("additional_location_info.{name} must be an integer");
+                return Err(serde::de::Error::custom(reason));
+            }
         }
-        None => Ok(locations),
     }
+    Ok(locations)
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::blocks::block_only;
 use super::{ChatMessage, ContentBlock};
 use crate::json::{Members, wrong};
 use crate::{Error, JsonObject, Result};
@@ -18,7 +19,7 @@ impl ChatMessage {
         let mut data = Members::new(json);
         let role = match data.take("role") {
             None => super::MessageRole::default(),
-            Some(role) => from_value(role, "role")?,
+            Some(role) => serde_json::from_value(role).map_err(|error| refused("role", error))?,
         };
         let additional_kwargs = data.object("additional_kwargs")?.unwrap_or_default();
         let blocks = data.take("blocks");
@@ -41,11 +42,10 @@ impl<'de> Deserialize<'de> for ChatMessage {
 
 fn read_blocks(value: Value) -> Result<Vec<ContentBlock>> {
     let Value::Array(items) = value else { return Err(wrong("blocks", "a list of blocks", &value)) };
-    items.into_iter().enumerate().map(|(i, item)| from_value(item, &format!("blocks[{i}]"))).collect()
+    let read = |(i, item)| block_only(item).map_err(|error| refused(&format!("blocks[{i}]"), error));
+    items.into_iter().enumerate().map(read).collect()
 }
 
-fn from_value<T: serde::de::DeserializeOwned>(value: Value, name: &str) -> Result<T> {
-    serde_json::from_value(value).map_err(|error| {
-        Error::invalid_input(format!("{name} of the chat message: {error}")).with_source(error)
-    })
+fn refused(name: &str, error: serde_json::Error) -> Error {
+    Error::invalid_input(format!("{name} of the chat message: {error}")).with_source(error)
 }

@@ -96,15 +96,23 @@ fn content(class: Class, mut data: Members) -> Result<NodeContent> {
         Class::Index => NodeContent::Index(Box::new(IndexContent {
             text: text_content(&mut data)?,
             index_id: data.required_text("index_id")?,
-            obj: match data.take("obj").unwrap_or_default() {
-                obj @ (Value::Null | Value::Object(_) | Value::String(_)) => obj,
-                obj => Value::String(python_json(&obj)),
-            },
+            obj: index_obj(data.take("obj").unwrap_or_default()),
         })),
         Class::Multimodal => NodeContent::Multimodal(Box::new(media_content(&mut data)?)),
         Class::Document => NodeContent::Document(Box::new(document_content(&mut data)?)),
         Class::ImageDocument => NodeContent::ImageDocument(Box::new(image_document_content(data)?)),
     })
+}
+
+/// A node inside takes today's form, too.
+fn index_obj(obj: Value) -> Value {
+    match obj {
+        Value::Object(obj) if obj.contains_key("__data__") => {
+            Node::from_json(obj.clone()).map_or(Value::Object(obj), |node| Value::Object(node.to_json()))
+        }
+        Value::Null | Value::Object(_) | Value::String(_) => obj,
+        obj => Value::String(python_json(&obj)),
+    }
 }
 
 fn text_content(data: &mut Members) -> Result<TextContent> {

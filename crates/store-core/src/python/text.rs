@@ -85,29 +85,36 @@ fn push_number(out: &mut String, number: &Number) {
     }
 }
 
-/// The shortest digits that read back as the same float; with an exponent below 1e-4 and from 1e16 on.
+/// The shortest digits that read back as the same float, with an exponent below 1e-4 and from 1e16 on.
 pub(super) fn push_float(out: &mut String, float: f64) {
-    let magnitude = float.abs();
-    if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
-        let start = out.len();
-        push_display(out, float);
-        if !out.get(start..).is_some_and(|digits| digits.contains('.')) {
-            out.push_str(".0");
-        }
-    } else if float.is_finite() {
-        let text = format!("{float:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
-        push_display(out, format_args!("{digits}e{sign}{exponent:0>2}"));
-    } else {
-        out.push_str(if float.is_nan() {
-            "nan"
-        } else if float > 0.0 {
-            "inf"
-        } else {
-            "-inf"
+    // Where two shortest texts are equally near, Python and `serde_json` take the even one, the standard library not.
+    let Some(number) = Number::from_f64(float) else {
+        return out.push_str(match float {
+            f64::INFINITY => "inf",
+            f64::NEG_INFINITY => "-inf",
+            _ => "nan",
         });
+    };
+    let text = number.to_string();
+    if float == 0.0 || (1e-4..1e16).contains(&float.abs()) {
+        return out.push_str(&text);
     }
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    // The exponent of the first digit that is not zero.
+    let exponent = exponent.parse::<i64>().unwrap_or_default() + len(digits) - 1 - len(fraction);
+    let (first, rest) = digits.split_at_checked(1).unwrap_or((digits, ""));
+    let rest = rest.trim_end_matches('0');
+    let point = if rest.is_empty() { "" } else { "." };
+    push_display(out, format_args!("{sign}{first}{point}{rest}e{exponent:+03}"));
+}
+
+fn len(digits: &str) -> i64 {
+    // Never more than some twenty digits.
+    i64::try_from(digits.len()).unwrap_or_default()
 }
 
 fn push_repr_text(out: &mut String, text: &str) {
@@ -177,12 +184,24 @@ mod tests {
             (1e15, "1000000000000000.0"),
             (9_007_199_254_740_993.0, "9007199254740992.0"),
             (-0.0, "-0.0"),
+            (-1.25e-5, "-1.25e-05"),
+            (-1e200, "-1e+200"),
+            (123_456_789_012_345_680_000.0, "1.2345678901234568e+20"),
+            // Two shortest texts are equally near: the even one.
+            (219_093_079_978_908.625, "219093079978908.62"),
+            (1_801_514_316_094_494.25, "1801514316094494.2"),
             (-1.25e-300, "-1.25e-300"),
             (5e-324, "5e-324"),
             (f64::MAX, "1.7976931348623157e+308"),
         ] {
             assert_eq!(str(&json!(float)), expected);
         }
+        let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(|float| {
+            let mut out = String::new();
+            push_float(&mut out, float);
+            out
+        });
+        assert_eq!(special, ["nan", "inf", "-inf"]);
     }
 
     #[test]

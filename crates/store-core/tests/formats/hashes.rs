@@ -1,4 +1,4 @@
-//! Content hashes: the worked examples of the formats specification and what the Python package computes.
+//! Content hashes: the worked examples of the format, and their edges.
 
 use serde_json::json;
 use store_core::{MediaResource, Node};
