@@ -1,6 +1,6 @@
 //! Exact nearest-neighbour search over a [`VectorSnapshot`].
 //!
-//! One query is a scan at the speed of memory; four or more at once share their reads. Both only rule rows
+//! One query is a scan at the speed of memory; three or more at once share their reads. Both only rule rows
 //! out; the rows that remain are scored with [`Metric::score`], so a query gives the same answer to the last bit
 //! alone, in a batch, or over a list of rows.
 
@@ -16,7 +16,7 @@ use crate::top_k::TopK;
 use crate::vector_table::{BLOCK_ROWS, VectorSnapshot};
 
 /// From this many queries tiles are faster than one scan each.
-const BATCH_FROM: usize = 4;
+const BATCH_FROM: usize = 3;
 /// Queries that pass over the rows together: bounds the memory for products (64 × 1,024 × 4 bytes).
 const BATCH_QUERIES: usize = 64;
 
@@ -140,7 +140,7 @@ impl VectorSnapshot {
     }
 
     /// [`search`](Self::search) for several queries, with the same answers in the queries' order; much faster than
-    /// one after the other when there are four or more.
+    /// one after the other when there are three or more.
     pub fn search_batch(
         &self,
         queries: &[&[f32]],
