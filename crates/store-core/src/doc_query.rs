@@ -248,7 +248,7 @@ fn compare_mixed(integer: i128, float: f64) -> Ordering {
 }
 
 /// Refuses empty ids, for every call that takes some.
-pub(crate) fn valid_ids<'a>(ids: impl IntoIterator<Item = &'a NodeId>) -> Result<()> {
+pub fn valid_ids<'a>(ids: impl IntoIterator<Item = &'a NodeId>) -> Result<()> {
     ids.into_iter().try_for_each(|id| {
         check::non_empty("node id", id.as_str()).map_err(|error| error.with_failed([id.as_str()]))
     })

@@ -62,7 +62,7 @@ impl EmbeddedDocStore {
         T: Send + 'static,
         F: Fn(&[u8]) -> Result<T> + Send + 'static,
     {
-        valid_ids(ids)?;
+        doc_query::valid_ids(ids)?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -305,12 +305,8 @@ fn validate(nodes: &[Node], mode: AddMode) -> Result<()> {
 }
 
 fn valid_id(what: &str, id: &str) -> Result<()> {
-    check::non_empty(what, id)?;
+    check::non_empty(what, id).map_err(|error| error.with_failed([id]))?;
     check::within(what, id, id.len(), MAX_KEY_BYTES)
-}
-
-fn valid_ids(ids: &[NodeId]) -> Result<()> {
-    ids.iter().try_for_each(|id| check::non_empty("node id", id.as_str()))
 }
 
 fn node(json: &[u8]) -> Result<Node> {
@@ -334,7 +330,7 @@ impl DocStore for EmbeddedDocStore {
     }
 
     async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {
-        valid_ids(ids).map_err(at("docs.delete_many"))?;
+        doc_query::valid_ids(ids).map_err(at("docs.delete_many"))?;
         if ids.is_empty() {
             return Ok(0);
         }
