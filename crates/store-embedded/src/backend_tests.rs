@@ -87,3 +87,31 @@ async fn what_a_dead_process_left_while_making_the_store_goes() {
     names.sort();
     assert_eq!(names, ["notes.txt", crate::schema::FILE]);
 }
+
+/// The table of the front page says what `capabilities()` says.
+#[tokio::test]
+async fn the_readme_says_what_the_store_can_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let can = open(folder.path(), "a").await.capabilities();
+    let kv = can.kv.as_ref().unwrap();
+    let yes = |offered: bool| if offered { "yes" } else { "no" }.to_owned();
+    let bytes = |limit: Option<usize>| format!("{} bytes", limit.unwrap());
+    let rows = [
+        ("seen by other processes", yes(can.shared)),
+        ("key-values", yes(can.kv.is_some())),
+        ("time to live", yes(kv.ttl)),
+        ("longest key", bytes(kv.max_key_bytes)),
+        ("largest value", bytes(kv.max_value_bytes)),
+        ("documents", yes(can.docs)),
+        ("index structs", yes(can.index)),
+        ("chats", yes(can.chat)),
+        ("vectors", yes(can.vectors.is_some())),
+    ];
+    let readme = include_str!("../README.md");
+    for (what, says) in rows {
+        assert!(
+            readme.contains(&format!("\n| {what} | {says}")),
+            "{what} is {says}, the README says otherwise"
+        );
+    }
+}

@@ -69,7 +69,12 @@ pub(crate) fn from_io(kind: Io, text: &str) -> Error {
 pub(crate) fn is_broken(error: &Error) -> bool {
     matches!(
         error.downcast_ref(),
-        Some(redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed)
+        Some(
+            redb::Error::Io(_)
+                | redb::Error::PreviousIo
+                | redb::Error::DatabaseClosed
+                | redb::Error::LockPoisoned(_)
+        )
     )
 }
 

@@ -1,4 +1,4 @@
-//! The embedded store of nodestore: every role on disk, with no server.
+#![doc = include_str!("../README.md")]
 #![allow(dead_code, reason = "the vector role that uses all of it is on its way")]
 
 mod backend;

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,7 +11,7 @@ use store_core::{Error, ErrorKind, Result};
 
 use super::overlay::Overlay;
 use super::tx::{ReadTx, Table as _, WriteTx};
-use crate::error::{NAME, closed, from_io, from_redb};
+use crate::error::{NAME, closed, from_io, from_panic, from_redb};
 use crate::schema::{FILE, FORMAT, META, META_FORMAT};
 
 /// The end of a file's name while it is made.
@@ -38,6 +39,14 @@ struct Opened {
     database: Database,
     /// Why nothing can be written, if so.
     read_only: Option<io::Error>,
+}
+
+impl State {
+    /// Drops the database. On a damaged file that may panic, having let go of the file all the same.
+    fn let_go(&mut self) {
+        let database = self.database.take();
+        catch_unwind(AssertUnwindSafe(|| drop(database))).ok();
+    }
 }
 
 /// A database for as long as it may not be reopened.
@@ -89,7 +98,7 @@ impl StoreFile {
             return Ok(());
         }
         // The file's lock goes with the old handle, so that comes first.
-        state.database = None;
+        state.let_go();
         state.generation += 1;
         state.database = Some(open(&self.folder, self.cache_bytes)?);
         Ok(())
@@ -99,7 +108,7 @@ impl StoreFile {
     pub(super) fn close(&self) {
         let mut state = self.write();
         state.closed = true;
-        state.database = None;
+        state.let_go();
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -140,11 +149,19 @@ fn begin_write(database: &Database) -> Result<WriteTx> {
     Ok(WriteTx::new(transaction))
 }
 
+/// Opens the folder's file, and makes it first if there is none.
 fn open(folder: &Path, cache_bytes: usize) -> Result<Opened> {
     let place = |error: Error| error.with_collection(folder.display().to_string());
+    // The engine may panic on a damaged file.
+    catch_unwind(|| open_or_make(folder, cache_bytes))
+        .unwrap_or_else(|panic| Err(from_panic(panic.as_ref())))
+        .map_err(place)
+}
+
+fn open_or_make(folder: &Path, cache_bytes: usize) -> Result<Opened> {
     let path = folder.join(FILE);
     if !path.exists() {
-        make(folder, &path).map_err(place)?;
+        make(folder, &path)?;
     }
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
@@ -158,8 +175,8 @@ fn open(folder: &Path, cache_bytes: usize) -> Result<Opened> {
             None => Err(error),
         },
     };
-    let opened = opened.map_err(|error| place(from_redb(error)))?;
-    check_format(&opened.database).map_err(place)?;
+    let opened = opened.map_err(from_redb)?;
+    check_format(&opened.database)?;
     if opened.read_only.is_none() {
         tidy(folder);
     }

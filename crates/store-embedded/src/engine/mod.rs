@@ -50,7 +50,8 @@ impl Engine {
         std::thread::Builder::new()
             .name("nodestore-writer".to_owned())
             .spawn(move || {
-                writer::run(&writing, queue);
+                // Whatever goes wrong, the folder must be free to open again.
+                catch_unwind(AssertUnwindSafe(|| writer::run(&writing, queue))).ok();
                 writing.close();
                 on_close();
             })

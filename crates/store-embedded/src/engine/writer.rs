@@ -94,7 +94,10 @@ impl Group<'_> {
             Err(error) => return self.fail(error),
         };
         let generation = held.generation();
-        let result = held.begin_write().and_then(|tx| self.run(tx, jobs));
+        // The engine may panic on a damaged file, also outside of the writes themselves.
+        let work = || held.begin_write().and_then(|tx| self.run(tx, jobs));
+        let result =
+            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(from_panic(panic.as_ref())));
         // A reopening waits until nobody holds the database.
         drop(held);
         match result {
