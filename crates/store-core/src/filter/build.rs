@@ -167,7 +167,9 @@ impl Filter {
             Self::All(filters) => filters,
             other => vec![other],
         };
-        joined(parts(self), parts(other), Self::All)
+        let mut filters = parts(self);
+        filters.extend(parts(other));
+        grouped(filters, Self::All)
     }
 
     /// At least one matches. `Any` on either side is joined, not nested, so a long chain stays flat.
@@ -177,12 +179,14 @@ impl Filter {
             Self::Any(filters) => filters,
             other => vec![other],
         };
-        joined(parts(self), parts(other), Self::Any)
+        let mut filters = parts(self);
+        filters.extend(parts(other));
+        grouped(filters, Self::Any)
     }
 }
 
-fn joined(mut filters: Vec<Filter>, more: Vec<Filter>, group: fn(Vec<Filter>) -> Filter) -> Filter {
-    filters.extend(more);
+/// A group of these; of one, the filter itself.
+pub(super) fn grouped(mut filters: Vec<Filter>, group: fn(Vec<Filter>) -> Filter) -> Filter {
     match filters.pop() {
         Some(only) if filters.is_empty() => only,
         last => {

@@ -3,6 +3,7 @@
 use super::lexer::{Lexed, Lexer, Token, shorten};
 use super::report::Problem;
 use crate::Result as CrateResult;
+use crate::filter::build::grouped;
 use crate::filter::{Condition, Field, Filter, MAX_DEPTH, Scalar, field};
 
 type Result<T, E = Problem> = std::result::Result<T, E>;
@@ -428,15 +429,4 @@ fn refuse_bool(value: &Scalar, start: usize) -> Result<()> {
         return Err(Problem::new(start, "bools have no order").with_hint("compare them by `==` or `!=`"));
     }
     Ok(())
-}
-
-/// A chain of one is the filter itself.
-fn grouped(mut filters: Vec<Filter>, group: fn(Vec<Filter>) -> Filter) -> Filter {
-    match filters.pop() {
-        Some(only) if filters.is_empty() => only,
-        last => {
-            filters.extend(last);
-            group(filters)
-        }
-    }
 }
