@@ -10,6 +10,7 @@ use store_core::{
 
 use super::filter::Index;
 use super::{EmbeddedVectorStore, rows};
+use crate::error::at;
 
 const KINDS: [FieldKind; 6] = [
     FieldKind::Text,
@@ -48,7 +49,7 @@ impl EmbeddedVectorStore {
             check::valid_selector(&selector)?;
             super::with_index(tx, tables, |index| work(index, &selector))
         });
-        read.await.map_err(super::at(operation))
+        read.await.map_err(at(operation))
     }
 }
 
@@ -89,7 +90,7 @@ impl VectorFields for EmbeddedVectorStore {
             rows::field_kinds(&tx.table(&tables.vector_fields)?)
         });
         let mut fields: Vec<(String, FieldKind)> = Vec::new();
-        for (name, kind) in read.await.map_err(super::at("vectors.field_info"))? {
+        for (name, kind) in read.await.map_err(at("vectors.field_info"))? {
             let kind = KINDS.get(usize::from(kind)).copied().unwrap_or(FieldKind::Mixed);
             match fields.last_mut().filter(|(last, _)| *last == name) {
                 Some((_, known)) => *known = FieldKind::Mixed,

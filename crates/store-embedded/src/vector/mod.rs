@@ -24,7 +24,7 @@ pub(crate) use self::memory::SharedVectors;
 use self::rows::{Change, Prepared, Writer};
 use crate::codec::{Span, from_json, text};
 use crate::engine::{ReadTx, Table as _, WriteTx, blocking};
-use crate::error::NAME;
+use crate::error::at;
 use crate::schema::Tables;
 use crate::space::{Handle, Space};
 
@@ -44,10 +44,6 @@ const PATIENCE: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct EmbeddedVectorStore {
     handle: Arc<Handle>,
-}
-
-fn at(operation: &'static str) -> impl Fn(Error) -> Error {
-    move |error| error.with_backend(NAME).with_operation(operation)
 }
 
 /// Calls `work` with the metadata index as `tx` sees it.

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
 use serde_json::Value;
-use store_core::{Embedding, Error, JsonObject, Node, Result, VectorConfig, field_values, vector_check};
+use store_core::{
+    Embedding, Error, JsonObject, Node, RefDocId, Result, VectorConfig, check, field_values, vector_check,
+};
 use uuid::Uuid;
 
 use super::filter::{Index, row_number};
 use super::metadata_keys;
 use crate::codec::{Span, from_json, join, split, take_u64, to_json};
 use crate::engine::{Table, WriteTable, WriteTx};
-use crate::schema::Tables;
+use crate::schema::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tables};
 
 /// Rows of the table `vector_meta`.
 const CONFIG: &[u8] = b"config";
@@ -87,8 +89,16 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(mut node: Node, embedding: Option<Embedding>) -> Result<Self> {
         node.embedding = None;
+        let id = node.id.as_str();
+        let ref_doc = node.ref_doc_id().map(RefDocId::into_string);
+        check::within("node id", id, id.len(), MAX_KEY_BYTES)?;
+        if let Some(ref_doc) = &ref_doc {
+            check::non_empty("id of the source document", ref_doc)
+                .map_err(|error| error.with_key(id).with_failed([id]))?;
+            check::within("id of the source document", id, ref_doc.len(), MAX_KEY_BYTES)?;
+        }
         let json = to_json(&node)?;
-        let ref_doc = node.ref_doc_id().map(store_core::RefDocId::into_string);
+        check::within("node", id, json.len(), MAX_VALUE_BYTES)?;
         Ok(Self { id: node.id.into_string(), ref_doc, metadata: node.metadata, json, embedding })
     }
 }
@@ -289,7 +299,7 @@ impl<'tx> Writer<'tx> {
     fn described(&self, row: u32) -> Result<(JsonObject, Option<String>)> {
         let Some(json) = self.nodes.get(&row.to_be_bytes())? else { return Ok((JsonObject::new(), None)) };
         let node: Node = from_json(json.value())?;
-        let ref_doc = node.ref_doc_id().map(store_core::RefDocId::into_string);
+        let ref_doc = node.ref_doc_id().map(RefDocId::into_string);
         Ok((node.metadata, ref_doc))
     }
 
