@@ -107,7 +107,8 @@ impl Bm25Index {
         // In a fixed order of words, so that texts with the same words get the same sum to the last bit.
         let words: BTreeSet<_> = tokens(query).map(|token| token.text).collect();
         let count = self.texts.len() as f64;
-        let average = (self.total_length as f64 / count).max(1.0);
+        // Above 0 wherever it is used: a word that is found has length.
+        let average = self.total_length as f64 / count;
         let mut scores: HashMap<u32, f64> = HashMap::new();
         for postings in words.iter().filter_map(|word| self.postings.get(&**word)) {
             let holding = postings.len() as f64;
