@@ -69,6 +69,8 @@ pub(crate) enum Need {
     Metric(Metric),
     MaxDimensions,
     Fields,
+    /// Documents or vectors: what takes filters.
+    Filters,
     Durable,
 }
 
@@ -88,6 +90,7 @@ impl Need {
             Self::Metric(metric) => vectors.as_ref().is_some_and(|vectors| vectors.metrics.contains(&metric)),
             Self::MaxDimensions => vectors.as_ref().is_some_and(|vectors| vectors.max_dimensions.is_some()),
             Self::Fields => vectors.as_ref().is_some_and(|vectors| vectors.fields),
+            Self::Filters => capabilities.docs || vectors.is_some(),
             Self::Durable => durable,
         }
     }
@@ -108,6 +111,7 @@ impl fmt::Display for Need {
             Self::Metric(metric) => write!(f, "the {metric:?} metric"),
             Self::MaxDimensions => f.write_str("a stated limit of dimensions"),
             Self::Fields => f.write_str("field operations"),
+            Self::Filters => f.write_str("documents or vectors"),
             Self::Durable => f.write_str("data that outlives its last handle"),
         }
     }

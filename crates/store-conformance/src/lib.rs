@@ -1,21 +1,35 @@
 #![doc = include_str!("../README.md")]
-#![expect(dead_code, reason = "the suites of vectors, filters, concurrency and limits follow")]
 
+mod backend;
 mod case;
 mod chat;
 mod check;
+mod concurrency;
 mod data;
 mod docs;
+mod filters;
 mod harness;
 mod index;
 mod kv;
+mod limits;
 mod model;
 mod nodes;
 mod run;
+mod vectors;
 
 pub use case::Case;
 pub use harness::Harness;
 pub use run::{Outcome, Verdict, cases, outcomes, run, run_all};
 
 /// Every suite's files, each with its list of cases.
-const SUITES: &[&[&[Case]]] = &[kv::SUITES, docs::SUITES, index::SUITES, chat::SUITES];
+const SUITES: &[&[&[Case]]] = &[
+    backend::SUITES,
+    kv::SUITES,
+    docs::SUITES,
+    index::SUITES,
+    chat::SUITES,
+    vectors::SUITES,
+    filters::SUITES,
+    concurrency::SUITES,
+    limits::SUITES,
+];

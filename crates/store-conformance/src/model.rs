@@ -53,8 +53,12 @@ where
 }
 
 /// So many random inputs, without running anything.
-pub(crate) fn samples<S: Strategy>(harness: &Harness, strategy: &S, count: u32) -> CaseResult<Vec<S::Value>> {
-    let mut runner = runner(harness, count);
+pub(crate) fn samples<S: Strategy>(
+    harness: &Harness,
+    strategy: fn() -> S,
+    count: u32,
+) -> CaseResult<Vec<S::Value>> {
+    let (mut runner, strategy) = (runner(harness, count), strategy());
     (0..count)
         .map(|_| match strategy.new_tree(&mut runner) {
             Ok(tree) => Ok(tree.current()),
