@@ -115,6 +115,17 @@ impl Filtered {
     }
 }
 
+/// A condition on the field `v`.
+fn op(operator: &str, value: Value) -> Value {
+    field("v", operator, value)
+}
+
+/// A condition on a field.
+fn field(key: &str, operator: &str, value: Value) -> Value {
+    let members = [("key", key.into()), ("operator", operator.into()), ("value", value)];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 fn node(id: &str, metadata: JsonObject) -> Node {
     let mut node = crate::vectors::vector(id, &[1.0, 0.5]);
     node.metadata = metadata;

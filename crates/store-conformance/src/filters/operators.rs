@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use store_core::{Condition, Filter, Scalar};
 
-use super::Filtered;
+use super::{Filtered, op};
 use crate::case::{Need, cases};
 use crate::check::{CaseResult, holds};
 use crate::data::filter;
@@ -25,10 +25,6 @@ cases! { "filters", Env:
     any_and_all_of_a_list [Need::Filters],
     is_empty_and_exists [Need::Filters],
     timestamps_compare_by_instant [Need::Filters],
-}
-
-fn op(operator: &str, value: Value) -> Value {
-    json!({"key": "v", "operator": operator, "value": value})
 }
 
 fn is(value: Value) -> Value {

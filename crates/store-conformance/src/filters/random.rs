@@ -81,15 +81,15 @@ fn metadata(random: &mut Random) -> Value {
     };
     let mut metadata = serde_json::Map::new();
     for key in KEYS {
-        if random.next() % 3 != 0 && !key.contains('.') {
+        if !random.next().is_multiple_of(3) && !key.contains('.') {
             metadata.insert(key.to_owned(), any(random));
         }
     }
-    if random.next() % 2 == 0 {
+    if random.next().is_multiple_of(2) {
         let inside = json!({"a": any(random), "list": [scalar(random), scalar(random)]});
         metadata.insert("in".to_owned(), inside);
     }
-    if random.next() % 4 == 0 {
+    if random.next().is_multiple_of(4) {
         metadata.insert("in.a".to_owned(), scalar(random));
     }
     Value::Object(metadata)

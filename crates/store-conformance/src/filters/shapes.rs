@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use store_core::{Condition, Filter, Scalar};
 
-use super::Filtered;
+use super::{Filtered, field};
 use crate::case::{Need, cases};
 use crate::check::CaseResult;
 use crate::harness::Env;
@@ -21,11 +21,12 @@ cases! { "filters", Env:
 }
 
 fn is(key: &str, value: Value) -> Value {
-    json!({"key": key, "value": value})
+    field(key, "==", value)
 }
 
 fn group(condition: &str, filters: Value) -> Value {
-    json!({"filters": filters, "condition": condition})
+    let members = [("filters", filters), ("condition", condition.into())];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Dots part a path through objects; lists are not entered, and a member whose own name holds a dot can not be

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Filtered;
+use super::{Filtered, op};
 use crate::case::{Need, cases};
 use crate::check::CaseResult;
 use crate::data::odd_keys;
@@ -14,10 +14,6 @@ cases! { "filters", Env:
     texts_are_not_patterns [Need::Filters],
     odd_texts_equal_only_themselves [Need::Filters],
     odd_field_names_reach_only_themselves [Need::Filters],
-}
-
-fn op(operator: &str, value: Value) -> Value {
-    json!({"key": "v", "operator": operator, "value": value})
 }
 
 /// A substring, case kept; only texts match.

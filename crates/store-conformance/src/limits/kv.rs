@@ -154,7 +154,7 @@ async fn kv_great_batches(store: &dyn KvStore) -> CaseResult {
     let some = names.get(..500).unwrap_or_default();
     let mut odd = |_: &str, old: Option<&JsonObject>| {
         let n = old.and_then(|old| old.get("n")).and_then(serde_json::Value::as_u64).unwrap_or(0);
-        Ok(if n % 2 == 0 { Update::Delete } else { Update::Keep })
+        Ok(if n.is_multiple_of(2) { Update::Delete } else { Update::Keep })
     };
     let after = store.update_many(C, some, &mut odd).await?;
     same("update_many", &after.iter().flatten().count(), &250_usize)?;

@@ -180,9 +180,8 @@ async fn text_is_no_query_language(store: &dyn VectorStore) -> CaseResult {
 /// Ids, metadata and templates are not searched.
 async fn text_searches_the_text_alone(store: &dyn VectorStore) -> CaseResult {
     configure(store, 2).await?;
-    let mut other = node("quartz", "granite").with_metadata("quartz", "quartz").with_source("quartz");
-    other.text_template = "quartz {content}".to_owned();
-    put(store, vec![other]).await?;
+    let other = node("quartz", "granite").with_metadata("quartz", "quartz").with_source("quartz");
+    put(store, vec![Node { text_template: "quartz {content}".to_owned(), ..other }]).await?;
     same("quartz", &found(store, "quartz").await?, &[(); 0])?;
     same("granite", &found(store, "granite").await?, &["quartz"])
 }

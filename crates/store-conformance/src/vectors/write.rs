@@ -299,13 +299,13 @@ async fn zero_embeddings_are_refused_under_cosine(store: &dyn VectorStore) -> Ca
     refuses_batch(store, vec![vector("zero", &[0.0, 0.0]), vector("minus zero", &[-0.0, 0.0])]).await
 }
 
-async fn zero_is_fine(store: &dyn VectorStore, metric: Metric, score: f64) -> CaseResult {
+async fn zero_is_fine(store: &dyn VectorStore, metric: Metric, expected: f64) -> CaseResult {
     store.configure(VectorConfig::new(2, metric)).await?;
     put(store, vec![vector("zero", &[0.0, 0.0]), vector("far", &[-30.0, -40.0])]).await?;
     let found = store.query_many(&[VectorQuery::dense(vec![0.0, 3.0], 1)]).await?;
     let found: Vec<(String, f64)> =
         found.into_iter().flatten().map(|found| (found.node.id.into_string(), found.score)).collect();
-    same("the nearest", &found, &[("zero".to_owned(), score)])
+    same("the nearest", &found, &[("zero".to_owned(), expected)])
 }
 
 /// The dot product of zeros is 0.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::named;
 use crate::{
     BoxStream, ChatMessage, ChatStore, Error, ErrorKind, JsonObject, KvStore, KvStoreExt, PutOptions, Result,
     ScanOptions, Update, check,
@@ -26,6 +27,7 @@ const ROUNDS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct KvChatStore<K> {
     kv: K,
+    backend: Option<&'static str>,
     headers: String,
     segments: String,
 }
@@ -93,7 +95,19 @@ enum Step {
 impl<K: KvStore> KvChatStore<K> {
     /// In the collections `chat_store/sessions` and `chat_store/segments`.
     pub fn new(kv: K) -> Self {
-        Self { kv, headers: "chat_store/sessions".into(), segments: "chat_store/segments".into() }
+        Self {
+            kv,
+            backend: None,
+            headers: "chat_store/sessions".into(),
+            segments: "chat_store/segments".into(),
+        }
+    }
+
+    /// Names the backend in this layer's own errors; the key-value store names itself in its own.
+    #[must_use]
+    pub fn with_backend(mut self, backend: &'static str) -> Self {
+        self.backend = Some(backend);
+        self
     }
 
     async fn change<T: Send>(
@@ -288,7 +302,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
             session(key)?;
             self.read(key, last).await
         };
-        read.await.map_err(|error| error.with_operation("chat.messages"))
+        read.await.map_err(|error| named(error, self.backend, "chat.messages"))
     }
 
     async fn append(&self, key: &str, messages: Vec<ChatMessage>) -> Result<()> {
@@ -302,7 +316,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
                 self.change(key, |header| header.tail.extend(messages.iter().cloned())).await?;
             self.seal(key, header).await
         };
-        append.await.map_err(|error| error.with_operation("chat.append"))
+        append.await.map_err(|error| named(error, self.backend, "chat.append"))
     }
 
     async fn replace(&self, key: &str, messages: Vec<ChatMessage>) -> Result<()> {
@@ -318,7 +332,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
             let (_, old) = self.change(key, |header| std::mem::replace(header, fresh.clone())).await?;
             self.drop_segments(&old.segments).await
         };
-        replace.await.map_err(|error: Error| error.with_operation("chat.replace"))
+        replace.await.map_err(|error: Error| named(error, self.backend, "chat.replace"))
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
@@ -328,7 +342,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
             self.drop_segments(&old.segments).await?;
             Ok(old.len() > 0)
         };
-        delete.await.map_err(|error: Error| error.with_operation("chat.delete"))
+        delete.await.map_err(|error: Error| named(error, self.backend, "chat.delete"))
     }
 
     async fn remove_at(&self, key: &str, index: i64) -> Result<Option<ChatMessage>> {
@@ -336,7 +350,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
             session(key)?;
             self.edit(key, Edit::Remove(index)).await?.map(message).transpose()
         };
-        remove.await.map_err(|error| error.with_operation("chat.remove_at"))
+        remove.await.map_err(|error| named(error, self.backend, "chat.remove_at"))
     }
 
     async fn insert_at(&self, key: &str, index: i64, message: ChatMessage) -> Result<()> {
@@ -346,7 +360,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
             self.edit(key, Edit::Insert(index, &message)).await?;
             Ok(())
         };
-        insert.await.map_err(|error: Error| error.with_operation("chat.insert_at"))
+        insert.await.map_err(|error: Error| named(error, self.backend, "chat.insert_at"))
     }
 
     async fn pop(&self, key: &str) -> Result<Option<ChatMessage>> {
@@ -354,7 +368,7 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
             session(key)?;
             self.edit(key, Edit::Remove(-1)).await?.map(message).transpose()
         };
-        pop.await.map_err(|error| error.with_operation("chat.pop"))
+        pop.await.map_err(|error| named(error, self.backend, "chat.pop"))
     }
 
     fn keys(&self, after: Option<String>) -> BoxStream<String> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, future};
 use serde_json::Value;
 
+use super::named;
 use super::ref_docs::{self, RefDocChange};
 use crate::{
     AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, ErrorKind, JsonObject, KvStore,
@@ -46,6 +47,7 @@ impl Default for DocCollections {
 #[derive(Clone, Debug)]
 pub struct KvDocStore<K> {
     kv: K,
+    backend: Option<&'static str>,
     names: DocCollections,
 }
 
@@ -66,7 +68,14 @@ impl<K: KvStore> KvDocStore<K> {
 
     /// With other collections.
     pub fn with_collections(kv: K, names: DocCollections) -> Self {
-        Self { kv, names }
+        Self { kv, backend: None, names }
+    }
+
+    /// Names the backend in this layer's own errors; the key-value store names itself in its own.
+    #[must_use]
+    pub fn with_backend(mut self, backend: &'static str) -> Self {
+        self.backend = Some(backend);
+        self
     }
 
     /// Writes the nodes themselves, and answers the ids which existed and stay as they are.
@@ -310,7 +319,7 @@ fn texts(ids: &[NodeId]) -> Vec<&str> {
 #[async_trait]
 impl<K: KvStore> DocStore for KvDocStore<K> {
     async fn add(&self, nodes: Vec<Node>, options: AddOptions) -> Result<AddReport> {
-        self.add_unnamed(nodes, options).await.map_err(|error| error.with_operation("docs.add"))
+        self.add_unnamed(nodes, options).await.map_err(|error| named(error, self.backend, "docs.add"))
     }
 
     async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
@@ -322,7 +331,7 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
                 .map(|(id, stored)| stored.map(|stored| node(id.as_str(), stored)).transpose())
                 .collect::<Result<Vec<_>>>()
         };
-        read.await.map_err(|error: Error| error.with_operation("docs.get_many"))
+        read.await.map_err(|error: Error| named(error, self.backend, "docs.get_many"))
     }
 
     async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {
@@ -331,13 +340,13 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
             let ids = check::unique_by(texts(ids), false, |id| *id);
             if ids.is_empty() { Ok(0) } else { self.remove(&ids, None).await }
         };
-        delete.await.map_err(|error| error.with_operation("docs.delete_many"))
+        delete.await.map_err(|error| named(error, self.backend, "docs.delete_many"))
     }
 
     async fn find(&self, query: &DocQuery) -> Result<Page<JsonObject>> {
         doc_query::find_by_scan(|after| self.scan(after), query)
             .await
-            .map_err(|error| error.with_operation("docs.find"))
+            .map_err(|error| named(error, self.backend, "docs.find"))
     }
 
     async fn ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocInfo>> {
@@ -346,11 +355,13 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
             let stored = self.kv.get(&self.names.ref_docs, id.as_str()).await?;
             stored.as_ref().map(ref_docs::read).transpose().map_err(|error| error.with_key(id.as_str()))
         };
-        read.await.map_err(|error| error.with_operation("docs.ref_doc"))
+        read.await.map_err(|error| named(error, self.backend, "docs.ref_doc"))
     }
 
     async fn delete_ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocDeleted>> {
-        self.delete_ref_doc_unnamed(id).await.map_err(|error| error.with_operation("docs.delete_ref_doc"))
+        self.delete_ref_doc_unnamed(id)
+            .await
+            .map_err(|error| named(error, self.backend, "docs.delete_ref_doc"))
     }
 
     async fn hashes(&self, ids: &[NodeId]) -> Result<Vec<Option<String>>> {
@@ -359,7 +370,7 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
             let stored = self.kv.get_many(&self.names.metadata, &texts(ids)).await?;
             Ok(stored.iter().map(|entry| entry.as_ref().and_then(hash_of)).collect())
         };
-        read.await.map_err(|error: Error| error.with_operation("docs.hashes"))
+        read.await.map_err(|error: Error| named(error, self.backend, "docs.hashes"))
     }
 
     async fn set_hashes(&self, hashes: Vec<(NodeId, String)>) -> Result<()> {
@@ -378,7 +389,7 @@ impl<K: KvStore> DocStore for KvDocStore<K> {
             }
             Ok(())
         };
-        write.await.map_err(|error: Error| error.with_operation("docs.set_hashes"))
+        write.await.map_err(|error: Error| named(error, self.backend, "docs.set_hashes"))
     }
 
     fn scan(&self, after: Option<NodeId>) -> BoxStream<Node> {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, future};
 
+use super::named;
 use crate::{BoxStream, IndexStore, IndexStruct, KvStore, KvStoreExt, Result, ScanOptions, check};
 
 /// LlamaIndex's index store over any key-value store: one entry per struct in `index_store/data`, with the
@@ -10,6 +11,7 @@ use crate::{BoxStream, IndexStore, IndexStruct, KvStore, KvStoreExt, Result, Sca
 #[derive(Clone, Debug)]
 pub struct KvIndexStore<K> {
     kv: K,
+    backend: Option<&'static str>,
     collection: String,
 }
 
@@ -21,19 +23,27 @@ impl<K: KvStore> KvIndexStore<K> {
 
     /// With another collection (Redis: `index_store/index`).
     pub fn with_collection(kv: K, collection: impl Into<String>) -> Self {
-        Self { kv, collection: collection.into() }
+        Self { kv, backend: None, collection: collection.into() }
+    }
+
+    /// Names the backend in this layer's own errors; the key-value store names itself in its own.
+    #[must_use]
+    pub fn with_backend(mut self, backend: &'static str) -> Self {
+        self.backend = Some(backend);
+        self
     }
 }
 
 #[async_trait]
 impl<K: KvStore> IndexStore for KvIndexStore<K> {
     async fn put(&self, index: IndexStruct) -> Result<()> {
-        check::non_empty("index id", index.index_id()).map_err(|error| error.with_operation("index.put"))?;
+        check::non_empty("index id", index.index_id())
+            .map_err(|error| named(error, self.backend, "index.put"))?;
         self.kv.put(&self.collection, index.index_id(), index.to_stored_json()).await
     }
 
     async fn get(&self, index_id: &str) -> Result<Option<IndexStruct>> {
-        check::non_empty("index id", index_id).map_err(|error| error.with_operation("index.get"))?;
+        check::non_empty("index id", index_id).map_err(|error| named(error, self.backend, "index.get"))?;
         let stored = self.kv.get(&self.collection, index_id).await?;
         stored
             .map(|stored| IndexStruct::from_json(stored).map_err(|error| error.with_key(index_id)))
@@ -41,7 +51,7 @@ impl<K: KvStore> IndexStore for KvIndexStore<K> {
     }
 
     async fn delete(&self, index_id: &str) -> Result<bool> {
-        check::non_empty("index id", index_id).map_err(|error| error.with_operation("index.delete"))?;
+        check::non_empty("index id", index_id).map_err(|error| named(error, self.backend, "index.delete"))?;
         self.kv.delete(&self.collection, index_id).await
     }
 

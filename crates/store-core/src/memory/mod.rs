@@ -88,15 +88,15 @@ impl Backend for MemoryBackend {
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        Ok(Arc::new(KvDocStore::new(Arc::clone(&self.kv))))
+        Ok(Arc::new(KvDocStore::new(Arc::clone(&self.kv)).with_backend(NAME)))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {
-        Ok(Arc::new(KvIndexStore::new(Arc::clone(&self.kv))))
+        Ok(Arc::new(KvIndexStore::new(Arc::clone(&self.kv)).with_backend(NAME)))
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Ok(Arc::new(KvChatStore::new(Arc::clone(&self.kv))))
+        Ok(Arc::new(KvChatStore::new(Arc::clone(&self.kv)).with_backend(NAME)))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
