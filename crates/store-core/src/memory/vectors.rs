@@ -106,8 +106,9 @@ impl State {
             selector.ref_docs.as_ref().map(|ids| ids.iter().map(AsRef::as_ref).collect());
         let admits = move |row: &u32| {
             let Some(node) = self.node(*row) else { return false };
-            let of_ref_doc =
-                |ids: &HashSet<&str>| node.ref_doc_id().is_some_and(|id| ids.contains(id.as_str()));
+            let of_ref_doc = |ids: &HashSet<&str>| {
+                node.relationships.source().is_some_and(|id| ids.contains(id.node_id.as_str()))
+            };
             ref_docs.as_ref().is_none_or(of_ref_doc)
                 && selector.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
         };
