@@ -206,17 +206,16 @@ impl Retriever for VectorRetriever {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> store_core::Result<()> {
-/// use store_core::{
-///     AddMode, Backend, MemoryBackend, Metric, Node, Retriever, Selector, TextRetriever, VectorConfig,
-/// };
+/// use store_core::filter::field;
+/// use store_core::{AddMode, Backend, MemoryBackend, Metric, Node, Retriever, TextRetriever, VectorConfig};
 ///
 /// let store = MemoryBackend::new().vectors()?;
 /// store.configure(VectorConfig::new(3, Metric::Cosine)).await?;
-/// let old = Node::text("Cats in the old town").with_source("guide-1999");
-/// let new = Node::text("Cats in the new town").with_source("guide-2024");
+/// let old = Node::text("Cats in the old town").with_metadata("year", 1999);
+/// let new = Node::text("Cats in the new town").with_metadata("year", 2024);
 /// store.upsert(vec![old, new], AddMode::Overwrite).await?;
 ///
-/// let recent = TextRetriever::new(store).with_selector(Selector::ref_docs(["guide-2024"]));
+/// let recent = TextRetriever::new(store).with_selector(field("year").gte(2020));
 /// let answers = recent.retrieve("town cats").await?;
 /// assert_eq!(answers.len(), 1);
 /// assert_eq!(answers[0].node.text_content(), "Cats in the new town");
