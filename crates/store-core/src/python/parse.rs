@@ -42,23 +42,26 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn run(&mut self) {
-        while let Some(byte) = self.peek() {
+        while let Some((skipped, byte)) =
+            self.find(|byte| matches!(byte, b'"' | b'0'..=b'9' | b'-' | b'N' | b'I'))
+        {
+            self.at += skipped;
             match byte {
                 b'"' => self.string(),
-                b'0'..=b'9' | b'-' => self.number(),
                 b'N' => self.word("NaN", "NaN"),
                 b'I' => self.word("Infinity", "Infinity"),
-                _ => self.at += 1,
+                _ => self.number(),
             }
         }
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    fn rest(&self) -> &[u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    fn rest(&self) -> &str {
-        self.text.get(self.at..).unwrap_or_default()
+    /// How far the next such byte is, and which it is.
+    fn find(&self, wanted: impl Fn(u8) -> bool) -> Option<(usize, u8)> {
+        self.rest().iter().copied().enumerate().find(|(_, byte)| wanted(*byte))
     }
 
     fn replace(&mut self, length: usize, by: &'static str) {
@@ -67,7 +70,7 @@ impl Scan<'_> {
     }
 
     fn word(&mut self, word: &str, lost: &'static str) {
-        if self.rest().starts_with(word) {
+        if self.rest().starts_with(word.as_bytes()) {
             self.lost = Some(lost);
             self.replace(word.len(), "null");
         } else {
@@ -76,54 +79,59 @@ impl Scan<'_> {
     }
 
     fn number(&mut self) {
-        if self.rest().starts_with("-Infinity") {
+        if self.rest().starts_with(b"-Infinity") {
             return self.word("-Infinity", "-Infinity");
         }
-        let bytes = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = bytes.iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len());
+        let (mut length, mut has_point, mut has_exponent) = (0, false, false);
+        for byte in self.rest() {
+            match byte {
+                b'0'..=b'9' | b'-' | b'+' => {}
+                b'.' => has_point = true,
+                b'e' | b'E' => has_exponent = true,
+                _ => break,
+            }
+            length += 1;
+        }
         let token = self.text.get(self.at..self.at + length).unwrap_or_default();
         if token == "-0" {
             return self.replace(length, "0");
         }
-        // Up to 18 digits every integer fits, and no float is out of range without an exponent or 300 digits.
-        let is_float = token.contains(['.', 'e', 'E']);
-        if length > 18 || is_float {
-            if token.parse::<f64>().is_ok_and(f64::is_infinite) {
-                self.lost = Some("a number beyond the range of floats");
-                return self.replace(length, "null");
-            }
-            if !is_float && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
-                self.lost = Some("an integer beyond 64 bits");
-            }
+        // Without an exponent no float is out of range, but with some 300 digits; up to 18 every integer fits.
+        if (length > 300 || has_exponent) && token.parse().is_ok_and(f64::is_infinite) {
+            self.lost = Some("a number beyond the range of floats");
+            return self.replace(length, "null");
+        }
+        let is_integer = !has_point && !has_exponent;
+        if length > 18 && is_integer && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
+            self.lost = Some("an integer beyond 64 bits");
         }
         self.at += length;
     }
 
     fn string(&mut self) {
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'"' => {
-                    self.at += 1;
-                    return;
-                }
-                b'\\' => match self.surrogate() {
-                    None => self.at += 2,
-                    Some(0xd800..=0xdbff) => {
+        while let Some((skipped, byte)) = self.find(|byte| matches!(byte, b'"' | b'\\')) {
+            self.at += skipped;
+            if byte == b'"' {
+                self.at += 1;
+                return;
+            }
+            match self.surrogate() {
+                None => self.at += 2,
+                Some(0xd800..=0xdbff) => {
+                    self.at += 6;
+                    if matches!(self.surrogate(), Some(0xdc00..=0xdfff)) {
                         self.at += 6;
-                        if matches!(self.surrogate(), Some(0xdc00..=0xdfff)) {
-                            self.at += 6;
-                        } else {
-                            self.at -= 6;
-                            self.lone_surrogate();
-                        }
+                    } else {
+                        self.at -= 6;
+                        self.lone_surrogate();
                     }
-                    Some(_) => self.lone_surrogate(),
-                },
-                _ => self.at += 1,
+                }
+                Some(_) => self.lone_surrogate(),
             }
         }
+        // A string without an end.
+        self.at = self.text.len();
     }
 
     fn lone_surrogate(&mut self) {
@@ -133,8 +141,10 @@ impl Scan<'_> {
 
     /// The surrogate whose escape starts here.
     fn surrogate(&self) -> Option<u16> {
-        let digits = self.rest().strip_prefix("\\u")?.get(..4)?;
-        u16::from_str_radix(digits, 16).ok().filter(|unit| (0xd800..=0xdfff).contains(unit))
+        let digits = self.rest().strip_prefix(b"\\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16)
+            .ok()
+            .filter(|unit| (0xd800..=0xdfff).contains(unit))
     }
 
     fn repaired(&self) -> Option<String> {
