@@ -47,6 +47,12 @@ fn the_oldest_links_may_be_missing_or_lists() {
 }
 
 #[test]
+fn the_oldest_form_knows_no_class_name() {
+    let text = r#"{"__type__":"4","__data__":{"extra_info":{},"text":"t","class_name":"ImageDocument"}}"#;
+    assert_eq!(Node::from_json(object(text)).unwrap().class_name(), "Document");
+}
+
+#[test]
 fn the_oldest_form_has_no_multimodal_nodes_and_its_own_names() {
     for (text, part) in [
         (r#"{"__type__":"5","__data__":{"extra_info":{}}}"#, r#"unknown node type "5""#),

@@ -66,6 +66,12 @@ fn a_document_comes_back_as_a_text_node_and_the_others_as_they_are() {
 }
 
 #[test]
+fn an_empty_source_is_none_as_in_python() {
+    let metadata = Node::text("").with_source("").to_vector_metadata(false).unwrap();
+    assert_eq!(metadata["doc_id"], "None");
+}
+
+#[test]
 fn flat_metadata_takes_no_lists() {
     let flat =
         Node::text("").with_metadata("a", 1.5).with_metadata("b", Value::Null).with_metadata("c", true);
