@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use nodestore::{DocQuery, Filter, GetOptions, NodeId, RefDocId, Selector};
+use nodestore::{DocQuery, DocStoreExt, Filter, GetOptions, NodeId, RefDocId, Selector};
 use serde_json::json;
 
 use super::{or_path, parse_filter};
@@ -14,6 +14,9 @@ use crate::store::{Access, Store, with_store};
 /// Ids in one call of a store.
 const BATCH: usize = 1000;
 
+/// The class of whole documents.
+const DOCUMENT: &str = "Document";
+
 /// What is going to be deleted.
 #[derive(Debug, Default)]
 struct Plan {
@@ -21,8 +24,10 @@ struct Plan {
     documents: Vec<RefDocId>,
     /// How many nodes these have.
     document_nodes: usize,
-    /// Single nodes.
+    /// Single nodes, and documents that are deleted by themselves.
     nodes: Vec<NodeId>,
+    /// How many of these are documents.
+    single_documents: usize,
     /// Ids that are not there.
     missing: Vec<String>,
 }
@@ -61,15 +66,12 @@ async fn plan_and_delete(
         return Ok(Outcome::Done);
     }
     let nodes = delete(&plan, store).await?;
+    let documents = plan.documents.len() + plan.single_documents;
     if options.json {
-        print_json(&json!({"documents": plan.documents.len(), "nodes": nodes, "missing": plan.missing}))?;
+        print_json(&json!({"documents": documents, "nodes": nodes, "missing": plan.missing}))?;
     } else {
-        print(format_args!(
-            "deleted {} and {} from {}",
-            count(plan.documents.len(), "document"),
-            count(nodes, "node"),
-            store.shown
-        ))?;
+        let (documents, nodes) = (count(documents, "document"), count(nodes, "node"));
+        print(format_args!("deleted {documents} and {nodes} from {}", store.shown))?;
     }
     Ok(if plan.missing.is_empty() { Outcome::Done } else { Outcome::NothingFound })
 }
@@ -114,8 +116,8 @@ async fn plan_document(plan: &mut Plan, store: &Store, id: &str, by_name: bool) 
         } else {
             0
         };
-        let stored = store.backend.docs()?.get_many(&[NodeId::new(id)]).await?.into_iter().flatten().count();
-        nodes = (in_vectors + stored > 0).then_some(in_vectors);
+        let stored = store.backend.docs()?.exists(&NodeId::new(id)).await?;
+        nodes = (stored || in_vectors > 0).then_some(in_vectors);
     }
     let Some(nodes) = nodes else { return Ok(false) };
     plan.document_nodes += nodes;
@@ -128,11 +130,12 @@ async fn plan_node(plan: &mut Plan, store: &Store, id: &str) -> Result<bool, Fai
     if plan.nodes.contains(&node) {
         return Ok(true);
     }
-    let stored = store.backend.docs()?.get_many(std::slice::from_ref(&node)).await?;
-    let found = stored.iter().any(Option::is_some)
+    let stored = store.backend.docs()?.get(&node).await?;
+    let found = stored.is_some()
         || is_configured(store).await? && store.backend.vectors()?.count(&Selector::ids([id])).await? > 0;
     if found {
         plan.nodes.push(node);
+        plan.single_documents += usize::from(stored.is_some_and(|node| node.class_name() == DOCUMENT));
     }
     Ok(found)
 }
@@ -145,8 +148,9 @@ async fn plan_by_filter(filter: Filter, store: &Store) -> Result<Plan, Failure> 
     loop {
         let page = docs.find(&query).await?;
         for item in page.items {
-            let id = item.get("__data__").and_then(|data| data.get("id_")).and_then(|id| id.as_str());
-            plan.nodes.extend(id.map(NodeId::from));
+            let text = |key: &str| item.get("__data__").and_then(|data| data.get(key)?.as_str());
+            plan.nodes.extend(text("id_").map(NodeId::from));
+            plan.single_documents += usize::from(text("class_name") == Some(DOCUMENT));
         }
         let Some(next) = page.next else { break };
         query = query.with_after(next);
@@ -172,18 +176,10 @@ async fn is_configured(store: &Store) -> Result<bool, Failure> {
 }
 
 fn confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
-    let mut parts = Vec::new();
-    if !plan.documents.is_empty() {
-        parts.push(format!(
-            "{} with {}",
-            count(plan.documents.len(), "document"),
-            count(plan.document_nodes, "node")
-        ));
-    }
-    if !plan.nodes.is_empty() {
-        parts.push(count(plan.nodes.len(), "node"));
-    }
-    say(format_args!("Delete {} from {}? [y/N]", parts.join(" and "), store.shown));
+    let documents = plan.documents.len() + plan.single_documents;
+    let nodes = plan.document_nodes + plan.nodes.len() - plan.single_documents;
+    let (documents, nodes) = (count(documents, "document"), count(nodes, "node"));
+    say(format_args!("Delete {documents} and {nodes} from {}? [y/N]", store.shown));
     let mut answer = String::new();
     std::io::stdin()
         .lock()
@@ -192,11 +188,11 @@ fn confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Deletes the vectors first: if the command is cut short, the documents still name what is left.
+/// Deletes, and answers how many nodes that are no documents. The vectors go first: if the command is cut short, the documents still name what is left.
 async fn delete(plan: &Plan, store: &Store) -> Result<usize, Failure> {
     let docs = store.backend.docs()?;
     let vectors = if is_configured(store).await? { Some(store.backend.vectors()?) } else { None };
-    let mut deleted = 0;
+    let mut deleted = plan.nodes.len() - plan.single_documents;
     for id in &plan.documents {
         let in_vectors = match &vectors {
             Some(vectors) => vectors.delete(&Selector::ref_docs([id.as_str()])).await?,
@@ -210,7 +206,6 @@ async fn delete(plan: &Plan, store: &Store) -> Result<usize, Failure> {
             vectors.delete(&Selector::ids(ids.iter().map(NodeId::as_str))).await?;
         }
         docs.delete_many(ids).await?;
-        deleted += ids.len();
     }
     Ok(deleted)
 }

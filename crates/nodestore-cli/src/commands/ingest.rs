@@ -23,6 +23,12 @@ type Failed = (String, String);
 pub(crate) async fn run(options: &Ingest, global: &Global) -> Result<Outcome, Failure> {
     let splitter = splitter(options.chunk_size as usize, options.overlap as usize)?;
     let found = files::find(&options.paths)?;
+    if options.prune && found.folders.is_empty() {
+        return Err(Failure::usage(
+            "--prune forgets files that are gone from a folder, and no folder is named",
+        )
+        .with_help("name the folder: nodestore ingest docs/ --prune"));
+    }
     with_store(global, Access::Create, async |store| ingest(options, found, splitter, store).await).await
 }
 

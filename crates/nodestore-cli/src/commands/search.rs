@@ -90,8 +90,9 @@ fn show(question: &str, hits: &[ScoredNode], sources: &[Source]) -> Result<(), F
     let mut table = table(&["score", "source and text"]);
     for (hit, source) in hits.iter().zip(sources) {
         let snippet = words.snippet(hit.node.text_content(), SNIPPET);
-        let place = format!("{FAINT}{}  {}{FAINT:#}", source.shown(), one_line(hit.node.id.as_str(), 100));
-        table.add_row([score(hit.score), format!("{place}\n{snippet}\n")]);
+        let (place, id) = (source.shown(), one_line(hit.node.id.as_str(), 200));
+        let text = format!("{FAINT}{place}{FAINT:#}\n{snippet}\n{FAINT}{id}{FAINT:#}\n");
+        table.add_row([score(hit.score), text]);
     }
     print_table(&table)?;
     Ok(())

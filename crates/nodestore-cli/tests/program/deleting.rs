@@ -32,7 +32,8 @@ fn a_node_goes_alone() {
 #[test]
 fn a_filter_deletes_what_matches_everywhere() {
     let home = Home::with_documents();
-    home.run(&["delete", "--filter", "file_type == \"text/markdown\"", "--yes"]).ok();
+    let run = home.run(&["delete", "--filter", "file_type == \"text/markdown\"", "--yes"]).ok();
+    run.shows(&["deleted 2 documents and 2 nodes"]);
     let stats = home.json(&["stats"]);
     assert_eq!(
         (&stats["documents"], &stats["nodes"], &stats["vectors"]["count"]),

@@ -1,6 +1,18 @@
 //! Errors: one sentence, the next step, the right exit code, no secret.
 
+use nodestore::{Backend, KvStoreExt, Metric, Node, VectorConfig};
+use serde_json::json;
+
 use crate::{Home, Run};
+
+/// Works with the store `kb` in this process, and closes it.
+fn in_store(home: &Home, work: &impl AsyncFn(&dyn Backend)) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = nodestore::open(&nodestore::embedded_url(&home.path().join("kb"))).await.unwrap();
+        work(&*store).await;
+        store.close().await.unwrap();
+    });
+}
 
 #[test]
 fn an_empty_folder_is_told_with_what_is_read() {
@@ -101,4 +113,36 @@ fn a_file_that_is_no_store_is_told() {
     }
     let run = home.run(&["list"]).exits(1);
     assert!(run.err.starts_with("error: embedded"), "{run:?}");
+}
+
+#[test]
+fn a_store_in_use_is_told() {
+    let home = Home::with_documents();
+    in_store(&home, &async |_| {
+        home.run(&["list"]).exits(1).says(&["error: embedded", "another process"]);
+    });
+    home.run(&["list"]).ok();
+}
+
+#[test]
+fn vectors_of_another_program_are_not_mixed_with_ours() {
+    let home = Home::new();
+    home.write("a.md", "# A\n");
+    in_store(&home, &async |store| {
+        let vectors = store.vectors().unwrap();
+        vectors.configure(VectorConfig::new(2, Metric::Dot)).await.unwrap();
+        let node = Node::text("hello world").with_embedding([1.0, 2.0]);
+        vectors.upsert(vec![node], nodestore::AddMode::Overwrite).await.unwrap();
+    });
+    home.run(&["ingest", "a.md"]).exits(1).says(&["vectors that this program did not make", "--namespace"]);
+    home.run(&["search", "hello"]).ok().says(&["note: another program filled this store"]);
+    home.run(&["search", "hello", "--mode", "text"]).ok().shows(&["hello world"]);
+
+    in_store(&home, &async |store| {
+        let note = json!({"model": "their-model", "dimensions": 2}).as_object().unwrap().clone();
+        store.kv().unwrap().put("nodestore", "embedder", note).await.unwrap();
+    });
+    home.run(&["ingest", "a.md"]).exits(1).says(&["were made by their-model"]);
+    home.run(&["search", "hello"]).exits(1).says(&["their-model", "--mode text"]);
+    home.run(&["search", "hello", "--mode", "text"]).ok();
 }

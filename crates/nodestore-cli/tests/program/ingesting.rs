@@ -77,6 +77,7 @@ fn prune_forgets_what_is_gone_from_the_folders_only() {
     home.run(&["ingest", "docs", "--prune"]).ok().shows(&["1 pruned"]);
     home.run(&["search", "purr", "--mode", "text"]).exits(4);
     home.run(&["list"]).ok().shows(&["else.md", "docs/dogs.md"]);
+    home.run(&["ingest", "docs/dogs.md", "--prune"]).exits(2).says(&["no folder is named"]);
 }
 
 #[test]
