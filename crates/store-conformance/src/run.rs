@@ -71,19 +71,18 @@ pub fn run_all(harnesses: impl IntoIterator<Item = Harness>) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Runs the cases of these suites (of all, if none is named) and answers what became of each; for tests of a
-/// suite, or to judge a store by program. Needs a runtime of tokio with several threads.
-pub async fn outcomes(harness: &Harness, suites: &[&str]) -> Vec<Outcome> {
+/// Runs the cases of these suites (`kv`) or names (`kv::put_then_get`), all if none is given, and answers what
+/// became of each; for tests of a suite, or to judge a store by program. Needs a runtime of tokio with several
+/// threads.
+pub async fn outcomes(harness: &Harness, chosen: &[&str]) -> Vec<Outcome> {
     let reach = probe(harness).await;
-    let chosen = cases().filter(|case| suites.is_empty() || suites.contains(&case.suite));
     // Collected first: a stream over borrowed cases is not general enough for the compiler.
-    let runs: Vec<_> = chosen
-        .map(|case| {
+    let runs: Vec<_> = cases()
+        .map(|case| (case, format!("{}::{}", case.suite, case.name)))
+        .filter(|(case, name)| chosen.is_empty() || chosen.contains(&case.suite) || chosen.contains(&&**name))
+        .map(|(case, name)| {
             let (harness, reach) = (harness.clone(), reach.clone());
-            async move {
-                let verdict = judge(case, &harness, &reach).await;
-                Outcome { case: format!("{}::{}", case.suite, case.name), verdict }
-            }
+            async move { Outcome { case: name, verdict: judge(case, &harness, &reach).await } }
         })
         .collect();
     futures::stream::iter(runs).buffered(workers()).collect().await
