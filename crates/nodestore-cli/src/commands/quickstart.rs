@@ -67,8 +67,10 @@ pub(crate) async fn run(global: &Global) -> Result<Outcome, Failure> {
     drop(first);
 
     if keeps {
+        step(5, "Close the store, open it again")?;
+        let start = Instant::now();
         let again = open().await?;
-        still_there(&again).await?;
+        still_there(&again, start).await?;
         again.backend.close().await?;
     } else {
         step(5, "Not opened again")?;
@@ -179,9 +181,7 @@ async fn remember(store: &Store, answer: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn still_there(store: &Store) -> Result<(), Failure> {
-    step(5, "Close the store, open it again")?;
-    let start = Instant::now();
+async fn still_there(store: &Store, start: Instant) -> Result<(), Failure> {
     let mut documents = 0;
     let mut scan = store.backend.docs()?.scan_ref_docs(None);
     while let Some(document) = scan.next().await {
@@ -214,20 +214,27 @@ fn next_steps(own_store: bool, keeps: bool, global: &Global) -> Result<(), Failu
         None => store::data_folder("quickstart")?.display().to_string(),
     };
     let folder = quoted(&printable(&folder));
+    let program = program();
     if keeps {
         let namespace =
             global.namespace.as_ref().map(|name| format!(" --namespace {name}")).unwrap_or_default();
         let at = format!("--store {folder}{namespace}");
-        print(format_args!("  nodestore {at} search \"how is a chat kept?\""))?;
-        print(format_args!("  nodestore {at} list"))?;
-        print(format_args!("  nodestore {at} list --chats"))?;
+        print(format_args!("  {program} {at} search \"how is a chat kept?\""))?;
+        print(format_args!("  {program} {at} list"))?;
+        print(format_args!("  {program} {at} list --chats"))?;
     }
-    print("  nodestore ingest PATH        your own documents, into your own store")?;
-    print("  nodestore --help             everything else")?;
+    print(format_args!("  {program} ingest PATH        your own documents, into your own store"))?;
+    print(format_args!("  {program} --help             everything else"))?;
     if own_store {
         print(format_args!("To remove what quickstart made, delete the folder {folder}."))?;
     }
     Ok(())
+}
+
+/// The program as it was called, so that the next command works where it is not installed.
+fn program() -> String {
+    let called = std::env::args_os().next();
+    called.map_or_else(|| "nodestore".to_owned(), |name| quoted(&printable(&name.to_string_lossy())))
 }
 
 /// A path as a shell takes it.

@@ -1,5 +1,6 @@
 //! Runs the real program as a person would, each test in a folder and a home of its own.
 
+#![cfg(feature = "embedded")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answers;

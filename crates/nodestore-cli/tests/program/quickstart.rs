@@ -17,7 +17,7 @@ fn shows_everything_and_keeps_it() {
         "5 documents as ",
         "Is a chat history still there after a restart?",
         "compare wording, not meaning",
-        "nodestore --store ",
+        &format!("{} --store ", env!("CARGO_BIN_EXE_nodestore")),
     ]);
     assert!(!run.out.contains('\u{1b}'), "colours without a terminal: {run:?}");
 
