@@ -128,12 +128,21 @@ impl<K: KvStore> KvChatStore<K> {
         Ok((Header::read(after.as_ref())?, answer))
     }
 
-    async fn write_segment(&self, messages: Vec<Value>) -> Result<(String, usize)> {
-        let name = (Uuid::new_v4().to_string(), messages.len());
-        let mut segment = JsonObject::new();
-        segment.insert("messages".into(), Value::Array(messages));
-        self.kv.put_many(&self.segments, vec![(name.0.clone(), segment)], PutOptions::default()).await?;
-        Ok(name)
+    /// Writes messages as segments, and answers their names and lengths.
+    async fn write_segments(&self, messages: &[Value]) -> Result<Vec<(String, usize)>> {
+        let mut names = Vec::new();
+        let mut entries = Vec::new();
+        for messages in messages.chunks(SEGMENT) {
+            let name = Uuid::new_v4().to_string();
+            let mut segment = JsonObject::new();
+            segment.insert("messages".into(), Value::Array(messages.to_vec()));
+            entries.push((name.clone(), segment));
+            names.push((name, messages.len()));
+        }
+        if !entries.is_empty() {
+            self.kv.put_many(&self.segments, entries, PutOptions::default()).await?;
+        }
+        Ok(names)
     }
 
     async fn drop_segments(&self, segments: &[(String, usize)]) -> Result<()> {
@@ -160,27 +169,24 @@ impl<K: KvStore> KvChatStore<K> {
     }
 
     /// Moves the oldest messages of a long tail into segments.
-    async fn seal(&self, key: &str, mut header: Header) -> Result<()> {
-        while header.tail.len() >= 2 * SEGMENT {
-            let moved: Vec<Value> = header.tail.iter().take(SEGMENT).cloned().collect();
-            let name = self.write_segment(moved.clone()).await?;
-            let (after, sealed) = self
-                .change(key, |now| {
-                    let same = now.segments == header.segments && now.tail.starts_with(&moved);
-                    if same {
-                        now.tail.drain(..SEGMENT);
-                        now.segments.push(name.clone());
-                    }
-                    same
-                })
-                .await?;
-            if !sealed {
-                // Another writer was faster; the next append looks again.
-                return self.drop_segments(&[name]).await;
-            }
-            header = after;
+    async fn seal(&self, key: &str, header: Header) -> Result<()> {
+        let moved = header.tail.get(..whole_segments(header.tail.len())).unwrap_or_default();
+        if moved.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let names = self.write_segments(moved).await?;
+        let (_, sealed) = self
+            .change(key, |now| {
+                let same = now.segments == header.segments && now.tail.starts_with(moved);
+                if same {
+                    now.tail.drain(..moved.len());
+                    now.segments.extend(names.iter().cloned());
+                }
+                same
+            })
+            .await?;
+        // Otherwise another writer was faster; the next append looks again.
+        if sealed { Ok(()) } else { self.drop_segments(&names).await }
     }
 
     async fn edit(&self, key: &str, edit: Edit<'_>) -> Result<Option<Value>> {
@@ -209,7 +215,7 @@ impl<K: KvStore> KvChatStore<K> {
                     );
                 }
             };
-            let fresh = if messages.is_empty() { None } else { Some(self.write_segment(messages).await?) };
+            let fresh = self.write_segments(&messages).await?;
             let (_, replaced) = self
                 .change(key, |header| {
                     let Some(at) = header.segments.iter().position(|(name, _)| *name == segment) else {
@@ -219,8 +225,7 @@ impl<K: KvStore> KvChatStore<K> {
                     true
                 })
                 .await?;
-            let stale = if replaced { Some((segment, 0)) } else { fresh };
-            self.drop_segments(stale.as_slice()).await?;
+            self.drop_segments(&if replaced { vec![(segment, 0)] } else { fresh }).await?;
             if replaced {
                 return Ok(removed);
             }
@@ -251,6 +256,11 @@ impl<K: KvStore> KvChatStore<K> {
         }
         Err(Error::new(ErrorKind::Conflict, "other writers kept changing the session").with_key(key))
     }
+}
+
+/// How many of a tail's messages move into segments: whole segments, as long as one more stays.
+fn whole_segments(tail: usize) -> usize {
+    (tail / SEGMENT).saturating_sub(1) * SEGMENT
 }
 
 fn edit_header(header: &mut Header, edit: &Edit<'_>) -> Step {
@@ -323,12 +333,10 @@ impl<K: KvStore> ChatStore for KvChatStore<K> {
         let replace = async {
             session(key)?;
             let mut tail = stored(messages);
-            let mut fresh = Header::default();
-            while tail.len() >= 2 * SEGMENT {
-                let rest = tail.split_off(SEGMENT);
-                fresh.segments.push(self.write_segment(std::mem::replace(&mut tail, rest)).await?);
-            }
-            fresh.tail = tail;
+            let segments =
+                self.write_segments(tail.get(..whole_segments(tail.len())).unwrap_or_default()).await?;
+            tail.drain(..whole_segments(tail.len()));
+            let fresh = Header { segments, tail };
             let (_, old) = self.change(key, |header| std::mem::replace(header, fresh.clone())).await?;
             self.drop_segments(&old.segments).await
         };

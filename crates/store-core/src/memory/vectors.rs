@@ -1,7 +1,7 @@
 //! Nodes with embeddings in memory: exact search, BM25, every filter.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::RwLock;
 
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ struct State {
     nodes: Vec<Option<Node>>,
     free: Vec<u32>,
     rows: BTreeMap<String, u32>,
+    /// Rows by the source document of their nodes.
+    ref_docs: HashMap<String, BTreeSet<u32>>,
     vectors: VectorTable,
     words: Bm25Index,
 }
@@ -43,6 +45,7 @@ impl State {
             nodes: Vec::new(),
             free: Vec::new(),
             rows: BTreeMap::new(),
+            ref_docs: HashMap::new(),
             vectors,
             words: Bm25Index::default(),
         }
@@ -72,6 +75,10 @@ impl State {
             }
         }
         self.words.add(row, node.text_content());
+        self.leave_ref_doc(row);
+        if let Some(ref_doc) = node.ref_doc_id() {
+            self.ref_docs.entry(ref_doc.into_string()).or_default().insert(row);
+        }
         self.rows.insert(node.id.as_str().to_owned(), row);
         node.embedding = None;
         if let Some(slot) = usize::try_from(row).ok().and_then(|row| self.nodes.get_mut(row)) {
@@ -90,7 +97,18 @@ impl State {
         Ok(row)
     }
 
+    fn leave_ref_doc(&mut self, row: u32) {
+        let Some(ref_doc) = self.node(row).and_then(Node::ref_doc_id) else { return };
+        if let Some(rows) = self.ref_docs.get_mut(ref_doc.as_str()) {
+            rows.remove(&row);
+            if rows.is_empty() {
+                self.ref_docs.remove(ref_doc.as_str());
+            }
+        }
+    }
+
     fn remove(&mut self, row: u32) {
+        self.leave_ref_doc(row);
         let Some(node) = usize::try_from(row).ok().and_then(|row| self.nodes.get_mut(row)?.take()) else {
             return;
         };
@@ -112,12 +130,18 @@ impl State {
             ref_docs.as_ref().is_none_or(of_ref_doc)
                 && selector.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
         };
-        match &selector.ids {
-            Some(ids) => {
-                let rows: BTreeMap<&str, u32> =
-                    ids.iter().filter_map(|id| Some((id.as_str(), *self.rows.get(id.as_str())?))).collect();
-                Box::new(rows.into_values().filter(admits))
+        let named: Option<BTreeMap<&str, u32>> = match (&selector.ids, &selector.ref_docs) {
+            (Some(ids), _) => {
+                Some(ids.iter().filter_map(|id| Some((id.as_str(), *self.rows.get(id.as_str())?))).collect())
             }
+            (None, Some(ref_docs)) => {
+                let rows = ref_docs.iter().filter_map(|id| self.ref_docs.get(id.as_str())).flatten();
+                Some(rows.map(|row| (self.id(*row), *row)).collect())
+            }
+            (None, None) => None,
+        };
+        match named {
+            Some(rows) => Box::new(rows.into_values().filter(admits)),
             None => Box::new(self.rows.values().copied().filter(admits)),
         }
     }
