@@ -13,7 +13,7 @@ pub(crate) const FILE: &str = "store.redb";
 pub(crate) const MAX_KEY_BYTES: usize = 4096;
 
 /// Largest value as JSON, in bytes: a value is read and written in one piece of memory.
-pub(crate) const MAX_VALUE_BYTES: usize = 64 << 20;
+pub(crate) const MAX_VALUE_BYTES: usize = 16 << 20;
 
 /// The table of the store itself, and its row for [`FORMAT`] (decimal text).
 pub(crate) const META: &str = "meta";
