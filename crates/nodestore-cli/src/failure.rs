@@ -68,15 +68,7 @@ impl Failure {
         let (error, help) = (crate::output::ERROR, crate::output::STRONG);
         say(format_args!("{error}error:{error:#} {}", crate::output::printable(&self.message)));
         let mut cause = self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static));
-        if verbose == 0 {
-            if let Some(text) =
-                self.help.as_deref().or(cause.map(|_| "run it again with -v to see the cause"))
-            {
-                say(format_args!("{help}help:{help:#} {text}"));
-            }
-            return ExitCode::from(self.code);
-        }
-        while let Some(error) = cause {
+        while let (true, Some(error)) = (verbose > 0, cause) {
             say(format_args!("cause: {error}"));
             cause = error.source();
         }
@@ -108,6 +100,8 @@ impl From<Error> for Failure {
             ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Conflict => {
                 Some("nothing is lost: run the same command again")
             }
+            ErrorKind::Other => Some("run it again with -v to see the cause"),
+            // The other messages say themselves what to do.
             _ => None,
         };
         // Who opens a store need not be told so.

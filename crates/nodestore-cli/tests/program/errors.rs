@@ -92,7 +92,7 @@ fn bad_names_and_numbers_are_refused() {
     home.run(&["search", "x", "-k", "0"]).exits(2);
     home.run(&["search", " "]).exits(2).says(&["the question is empty"]);
     home.run(&["search"]).exits(2);
-    home.run(&["serach", "x"]).exits(2).says(&["search"]);
+    home.run(&["sear", "x"]).exits(2).says(&["search"]);
     home.run(&["ingest", "docs", "--dimensions", "0"]).exits(2);
 }
 
