@@ -38,8 +38,9 @@ impl EmbeddedBackend {
     pub async fn open(config: EmbeddedConfig) -> Result<Self> {
         config.validate()?;
         let (path, create, cache_bytes) = (config.path.clone(), config.create, config.cache_bytes);
-        let engine = blocking(move || Engine::open(&path, create, cache_bytes)).await?;
-        let handle = Arc::new(Handle::new(engine.space(&config.namespace)));
+        let namespace = config.namespace.clone();
+        let open = move || Ok(Engine::open(&path, create, cache_bytes)?.space(&namespace));
+        let handle = Arc::new(Handle::new(blocking(open).await?));
         Ok(Self { handle, config })
     }
 

@@ -1,4 +1,4 @@
-use store_core::{AddOptions, ErrorKind, KvStoreExt as _, Node};
+use store_core::{AddMode, AddOptions, ErrorKind, KvStoreExt as _, Metric, Node, VectorConfig, VectorQuery};
 
 use super::*;
 
@@ -96,6 +96,9 @@ async fn the_readme_says_what_the_store_can_do() {
     let kv = can.kv.as_ref().unwrap();
     let yes = |offered: bool| if offered { "yes" } else { "no" }.to_owned();
     let bytes = |limit: Option<usize>| format!("{} bytes", limit.unwrap());
+    let vectors = can.vectors.as_ref().unwrap();
+    let kind = |kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned();
+    let kinds: Vec<String> = vectors.query_kinds.iter().map(kind).collect();
     let rows = [
         ("seen by other processes", yes(can.shared)),
         ("key-values", yes(can.kv.is_some())),
@@ -106,12 +109,40 @@ async fn the_readme_says_what_the_store_can_do() {
         ("index structs", yes(can.index)),
         ("chats", yes(can.chat)),
         ("vectors", yes(can.vectors.is_some())),
+        ("kinds of query", kinds.join(", ")),
+        ("field operations", yes(vectors.fields)),
     ];
     let readme = include_str!("../README.md");
     for (what, says) in rows {
         assert!(
-            readme.contains(&format!("\n| {what} | {says}")),
+            readme.contains(&format!("\n| {what} | {says} |\n")),
             "{what} is {says}, the README says otherwise"
         );
     }
+}
+
+/// A namespace dropped here and opened there at the same moment never meets its own locks.
+#[test]
+fn opening_and_dropping_at_once_never_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let path = folder.path();
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    for round in 0..10 {
+                        let backend = open(path, "a").await;
+                        let vectors = backend.vectors().unwrap();
+                        vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
+                        let id = format!("{thread} {round}");
+                        let node = Node::text(&*id).with_id(&*id).with_embedding([1.0, 2.0]);
+                        vectors.upsert(vec![node], AddMode::Overwrite).await.unwrap();
+                        let found = vectors.query_many(&[VectorQuery::text(&*id, 100)]).await.unwrap();
+                        assert!(found[0].iter().any(|found| found.node.id.as_str() == id));
+                    }
+                });
+            });
+        }
+    });
 }

@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![allow(dead_code, reason = "the vector role that uses all of it is on its way")]
 
 mod backend;
 mod chat;

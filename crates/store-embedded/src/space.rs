@@ -25,10 +25,26 @@ pub(crate) struct Space {
     pub(crate) vectors: SharedVectors,
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
+    /// Last, so that all else is let go (files and locks of the word index) before the next one may begin.
+    _leave: Leave,
+}
+
+/// Tells the engine that a space is gone, and keeps the engine until then.
+#[derive(Debug)]
+struct Leave {
+    engine: Arc<Engine>,
+    namespace: String,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.engine.leave(&self.namespace);
+    }
 }
 
 impl Space {
     pub(crate) fn new(engine: Arc<Engine>, namespace: &str) -> Self {
+        let leave = Leave { engine: Arc::clone(&engine), namespace: namespace.to_owned() };
         Self {
             engine,
             namespace: namespace.to_owned(),
@@ -36,6 +52,7 @@ impl Space {
             vectors: SharedVectors::default(),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
+            _leave: leave,
         }
     }
 

@@ -12,7 +12,7 @@ mod writer;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +29,9 @@ use crate::space::Space;
 pub(crate) struct Engine {
     file: Arc<StoreFile>,
     jobs: mpsc::Sender<Box<dyn Job>>,
+    /// An entry stays until its space is wholly gone.
     spaces: Mutex<HashMap<String, Weak<Space>>>,
+    space_left: Condvar,
 }
 
 impl Engine {
@@ -60,7 +62,7 @@ impl Engine {
                     .with_backend(NAME)
                     .with_source(error)
             })?;
-        Ok(Arc::new(Self { file, jobs, spaces: Mutex::default() }))
+        Ok(Arc::new(Self { file, jobs, spaces: Mutex::default(), space_left: Condvar::new() }))
     }
 
     /// Waits until the file of a dropped engine is free; returns at once when somebody holds the engine.
@@ -79,15 +81,24 @@ impl Engine {
         self.file.generation()
     }
 
-    /// The namespace's space, shared by all who ask for it.
+    /// The namespace's space, shared by all who ask for it. Blocks while an earlier one is being let go.
     pub(crate) fn space(self: &Arc<Self>, namespace: &str) -> Arc<Space> {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(space) = spaces.get(namespace).and_then(Weak::upgrade) {
-            return space;
+        while let Some(space) = spaces.get(namespace) {
+            if let Some(space) = space.upgrade() {
+                return space;
+            }
+            spaces = self.space_left.wait(spaces).unwrap_or_else(PoisonError::into_inner);
         }
         let space = Arc::new(Space::new(Arc::clone(self), namespace));
         spaces.insert(namespace.to_owned(), Arc::downgrade(&space));
         space
+    }
+
+    /// A namespace's space is gone.
+    pub(crate) fn leave(&self, namespace: &str) {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        self.space_left.notify_all();
     }
 
     /// Runs `read` on a snapshot of what is committed, on a blocking thread. It may run twice: after a disk

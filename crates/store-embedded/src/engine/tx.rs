@@ -62,11 +62,6 @@ impl ReadTx {
             Err(error) => Err(from_redb(error)),
         }
     }
-
-    /// The names of all tables.
-    pub(crate) fn table_names(&self) -> Result<Vec<String>> {
-        Ok(self.0.list_tables().map_err(from_redb)?.map(|table| table.name().to_owned()).collect())
-    }
 }
 
 /// A table of a [`ReadTx`].

@@ -3,8 +3,9 @@
 use futures::TryStreamExt as _;
 use serde_json::json;
 use store_core::{
-    AddMode, AddOptions, Backend, ChatMessage, IndexStruct, JsonObject, KvStoreExt as _, Node, PutOptions,
-    Result, ScanOptions, Update,
+    AddMode, AddOptions, Backend, ChatMessage, GetOptions, IndexStruct, JsonObject, KvStoreExt as _,
+    MetadataPatch, Metric, Node, PutOptions, Result, ScanOptions, Selector, Update, VectorConfig,
+    VectorQuery, filter::field,
 };
 
 /// The roles that the child writes to, each from a task of its own.
@@ -14,10 +15,11 @@ pub(crate) enum Role {
     Kv,
     Chat,
     Index,
+    Vectors,
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 4] = [Self::Docs, Self::Kv, Self::Chat, Self::Index];
+    pub(crate) const ALL: [Self; 5] = [Self::Docs, Self::Kv, Self::Chat, Self::Index, Self::Vectors];
 
     /// A letter for each, for the pipe.
     pub(crate) fn letter(self) -> char {
@@ -26,6 +28,7 @@ impl Role {
             Self::Kv => 'k',
             Self::Chat => 'c',
             Self::Index => 'i',
+            Self::Vectors => 'v',
         }
     }
 
@@ -37,6 +40,7 @@ impl Role {
             Self::Kv => kv(store, n, random).await,
             Self::Chat => chat(store, n, random).await,
             Self::Index => index(store, n, random).await,
+            Self::Vectors => vectors(store, n, random).await,
         }
     }
 
@@ -74,6 +78,7 @@ impl Role {
                 let structs: Vec<IndexStruct> = store.index()?.scan(None).try_collect().await?;
                 lines.extend(structs.iter().map(|index| json!(index.to_json()).to_string()));
             }
+            Self::Vectors => lines = vector_lines(store).await?,
         }
         lines.sort();
         Ok(lines)
@@ -185,4 +190,85 @@ async fn index(store: &dyn Backend, n: u64, mut random: Random) -> Result<()> {
             object(json!({"index_id": id, "summary": null, "nodes": [n.to_string()]})),
         )?)
         .await
+}
+
+fn embedding(random: &mut Random) -> Vec<f32> {
+    let value = |random: &mut Random| f32::from(u8::try_from(random.below(200)).unwrap_or(0)) - 99.5;
+    (0..DIMENSIONS).map(|_| value(random)).collect()
+}
+
+const DIMENSIONS: usize = 8;
+const WORDS: u64 = 30;
+
+async fn vectors(store: &dyn Backend, n: u64, mut random: Random) -> Result<()> {
+    let vectors = store.vectors()?;
+    vectors.configure(VectorConfig::new(DIMENSIONS, Metric::Cosine)).await?;
+    if n.is_multiple_of(3) {
+        // Brings the word index up to date, so that kills hit it at that as well.
+        vectors.query_many(&[VectorQuery::text("word1", 1)]).await?;
+    }
+    let id = |random: &mut Random| format!("vector {}", random.below(300));
+    match random.below(12) {
+        0 => {
+            let ids: Vec<String> = (0..5).map(|_| id(&mut random)).collect();
+            vectors.delete(&Selector::ids(ids)).await.map(|_| ())
+        }
+        1 => vectors
+            .delete(&Selector::all().with_filter(field("group").eq(random.below(20))))
+            .await
+            .map(|_| ()),
+        2 | 3 => {
+            let group = Selector::all().with_filter(field("group").eq(random.below(20)));
+            vectors.update(&group, &MetadataPatch::new().with_set("patched", n)).await.map(|_| ())
+        }
+        4 if random.below(10) == 0 => vectors.clear().await,
+        _ => {
+            let nodes = (0..=random.below(30)).map(|_| {
+                let words: Vec<String> = (0..5).map(|_| format!("word{}", random.below(WORDS))).collect();
+                let node = Node::text(words.join(" "))
+                    .with_id(id(&mut random))
+                    .with_source(format!("source {}", random.below(15)))
+                    .with_metadata("n", n)
+                    .with_metadata("group", random.below(20));
+                // Some nodes are found by their words alone.
+                if random.below(8) == 0 { node } else { node.with_embedding(embedding(&mut random)) }
+            });
+            vectors.upsert(nodes.collect(), AddMode::Overwrite).await.map(|_| ())
+        }
+    }
+}
+
+/// The nodes, and what searches by vector, by filter and by each word find of them.
+async fn vector_lines(store: &dyn Backend) -> Result<Vec<String>> {
+    let vectors = store.vectors()?;
+    if vectors.config().await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut lines = Vec::new();
+    let nodes = vectors.get(&Selector::all(), GetOptions::default().with_embeddings(true)).await?.items;
+    lines.extend(nodes.iter().map(|node| json!(node.to_json()).to_string()));
+    let mut queries = Vec::new();
+    let mut random = Random::new(7);
+    for group in 0..5 {
+        let embedding = embedding(&mut random);
+        queries.push(VectorQuery::dense(embedding.clone(), 1000));
+        queries.push(VectorQuery::dense(embedding, 10).with_selector(field("group").eq(group)));
+    }
+    let by_vector = queries.len();
+    queries.extend((0..WORDS).map(|word| VectorQuery::text(format!("word{word}"), 1000)));
+    for (place, found) in vectors.query_many(&queries).await?.into_iter().enumerate() {
+        let mut found: Vec<String> = found
+            .iter()
+            .map(|found| {
+                // Word scores need not agree to the last digit between stores; what is found must.
+                let shown = if place < by_vector { format!("{:.4}", found.score) } else { String::new() };
+                format!("{} {shown}", found.node.id)
+            })
+            .collect();
+        if place >= by_vector {
+            found.sort();
+        }
+        lines.push(format!("query {place} {found:?}"));
+    }
+    Ok(lines)
 }
