@@ -59,9 +59,9 @@ fn a_node_without_text_has_no_content_at_all() {
 #[test]
 fn a_broken_template_is_refused_with_its_placeholder_and_node() {
     let mut node = Node::text("t").with_id("n7").with_metadata("a", 1);
-    node.metadata_template = "{key}: {valeu}".to_owned();
+    node.metadata_template = "{key}: {wert}".to_owned();
     assert_refused(node.metadata_str(MetadataMode::All), r#""n7": the template"#, "metadata");
-    assert_refused(node.content_with(MetadataMode::Llm), "unknown placeholder {valeu}", "content");
+    assert_refused(node.content_with(MetadataMode::Llm), "unknown placeholder {wert}", "content");
     assert_eq!(node.content_with(MetadataMode::None).unwrap(), "t");
     node.metadata_template = "{key}".to_owned();
     node.text_template = "{text}".to_owned();

@@ -86,18 +86,26 @@ impl SharedVectors {
     ) -> Result<Option<WordSearcher>> {
         let wanted = version(&tx.table(&tables.vector_meta)?)?;
         let mut slot = lock(&self.words);
-        let mut words = match slot.take() {
-            Some(words) => words,
-            None => Words::open(folder)?,
-        };
         let ahead = |own: &Version| own.incarnation == wanted.incarnation && own.number > wanted.number;
-        if words.version().as_ref().is_some_and(ahead) {
-            *slot = Some(words);
+        if slot.as_ref().and_then(Words::version).as_ref().is_some_and(ahead) {
             return Ok(None);
         }
+        let caught_up = |mut words: Words| words.catch_up(tx, tables, wanted).map(|()| words);
         // After an error the index is opened again: its writer may be of no more use.
-        words.catch_up(tx, tables, wanted)?;
-        *lock(&self.words_taken) = Some(wanted);
+        let words = match slot.take().map_or_else(|| Words::open(folder), Ok).and_then(caught_up) {
+            Ok(words) => {
+                if !words.is_in_memory() {
+                    *lock(&self.words_taken) = Some(wanted);
+                }
+                words
+            }
+            Err(error) => {
+                // A full disk, a folder that can not be written: reading goes on.
+                let words = Words::in_memory().and_then(caught_up);
+                tracing::warn!(%error, "the word index can not be written; it is kept in memory");
+                words.map_err(|_| error)?
+            }
+        };
         Ok(Some(slot.insert(words).searcher()))
     }
 

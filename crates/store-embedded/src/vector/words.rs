@@ -16,6 +16,7 @@ use store_core::tokens::tokens;
 use store_core::top_k::TopK;
 use store_core::vector_search::ScoredRow;
 use store_core::{Error, ErrorKind, Node, Result};
+use tantivy::directory::{Directory, MmapDirectory, RamDirectory};
 use tantivy::query::{BooleanQuery, EnableScoring, Occur, Query, TermQuery};
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
@@ -43,6 +44,7 @@ pub(super) struct Words {
     text: Field,
     /// What the last commit holds.
     version: Option<Version>,
+    in_memory: bool,
 }
 
 impl fmt::Debug for Words {
@@ -72,24 +74,37 @@ impl Words {
         }
     }
 
+    /// An empty index in memory, for a disk that takes no writes. It is built from all nodes.
+    pub(super) fn in_memory() -> Result<Self> {
+        Self::of(RamDirectory::create(), true)
+    }
+
     fn open_as_is(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| io(&error))?;
+        Self::of(MmapDirectory::open(folder).map_err(|error| from_tantivy(error.into()))?, false)
+    }
+
+    fn of(directory: impl Directory, in_memory: bool) -> Result<Self> {
         let mut schema = Schema::builder();
         let row = schema.add_u64_field("row", FAST | INDEXED);
         let words = TextFieldIndexing::default()
             .set_tokenizer(TOKENIZER)
             .set_index_option(IndexRecordOption::WithFreqs);
         let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(words));
-        let directory =
-            tantivy::directory::MmapDirectory::open(folder).map_err(|error| from_tantivy(error.into()))?;
-        let index = Index::open_or_create(directory, schema.build()).map_err(from_tantivy)?;
+        let index = Index::open_or_create(Box::new(directory) as Box<dyn Directory>, schema.build())
+            .map_err(from_tantivy)?;
         index.tokenizers().register(TOKENIZER, TextAnalyzer::builder(Splitter).build());
         let reader =
             index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(from_tantivy)?;
         let payload = index.load_metas().map_err(from_tantivy)?.payload;
         let version = payload.and_then(|payload| serde_json::from_str::<Payload>(&payload).ok());
         let version = version.map(|note| Version { incarnation: note.incarnation, number: note.version });
-        Ok(Self { index, reader, writer: None, row, text, version })
+        Ok(Self { index, reader, writer: None, row, text, version, in_memory })
+    }
+
+    /// Whether the index goes with the process.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// What the index holds.

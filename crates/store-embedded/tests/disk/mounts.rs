@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use futures::TryStreamExt as _;
 use libtest_mimic::Failed;
-use store_core::{Backend as _, ErrorKind, Node};
+use store_core::{
+    AddMode, Backend as _, ErrorKind, Metric, Node, VectorConfig, VectorQuery, VectorStoreExt as _,
+};
 use store_embedded::EmbeddedBackend;
 
 use crate::{add, ensure, has, open, refused, runtime, text};
@@ -72,6 +74,27 @@ async fn check(store: &EmbeddedBackend, acknowledged: usize) -> Result<(), Faile
     ensure(nodes.len() == 10 * acknowledged, format!("{} nodes of {acknowledged} batches", nodes.len()))
 }
 
+/// Puts nodes where words and vectors find them.
+async fn add_searchable(store: &EmbeddedBackend) -> Result<(), Failed> {
+    let vectors = store.vectors().map_err(text)?;
+    vectors.configure(VectorConfig::new(2, Metric::Dot)).await.map_err(text)?;
+    let node = |id: u8| {
+        Node::text(format!("crane {id}")).with_id(format!("{id}")).with_embedding([1.0, f32::from(id)])
+    };
+    vectors.upsert((0..5).map(node).collect(), AddMode::Overwrite).await.map_err(text)?;
+    Ok(())
+}
+
+/// Vectors and words find them, though the word index can not be written.
+async fn search(store: &EmbeddedBackend) -> Result<(), Failed> {
+    let vectors = store.vectors().map_err(text)?;
+    for query in [VectorQuery::text("crane", 9), VectorQuery::hybrid(vec![1.0, 0.0], "crane", 9)] {
+        let found = vectors.query(&query).await.map_err(text)?;
+        ensure(found.len() == 5, format!("{} of 5 nodes found", found.len()))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn full_disk(folder: &Path) -> Result<(), Failed> {
     small_disk(folder, "size=8m", 1 << 20)?;
     let home = folder.join("store");
@@ -102,6 +125,7 @@ pub(crate) fn open_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
         for batch in 0..5 {
             add(&store, batch, 4_000).await.map_err(text)?;
         }
+        add_searchable(&store).await?;
         // As a crash would leave it.
         fs::create_dir(&copy)?;
         fs::copy(home.join("store.redb"), copy.join("store.redb"))?;
@@ -111,6 +135,7 @@ pub(crate) fn open_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
         for home in [&home, &copy] {
             let store = open(home).await.map_err(text)?;
             check(&store, 5).await?;
+            search(&store).await?;
             let error = add(&store, 5, 2_000_000).await.err().ok_or("a write on a full disk went through")?;
             ensure(error.message().contains("the disk is full"), text(error))?;
             check(&store, 5).await?;
@@ -140,6 +165,7 @@ pub(crate) fn read_only_disk(folder: &Path) -> Result<(), Failed> {
         for batch in 0..5 {
             add(&store, batch, 4_000).await.map_err(text)?;
         }
+        add_searchable(&store).await?;
         fs::create_dir(&crashed)?;
         fs::create_dir(&empty)?;
         fs::copy(clean.join("store.redb"), crashed.join("store.redb"))?;
@@ -150,6 +176,7 @@ pub(crate) fn read_only_disk(folder: &Path) -> Result<(), Failed> {
             let before = fs::read(home.join("store.redb"))?;
             let store = open(home).await.map_err(text)?;
             check(&store, 5).await?;
+            search(&store).await?;
             for _ in 0..2 {
                 let error =
                     add(&store, 5, 10).await.err().ok_or("a write on a read-only disk went through")?;
