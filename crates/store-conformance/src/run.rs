@@ -135,8 +135,7 @@ async fn judge(case: &'static Case, harness: &Harness, reach: &Reach) -> Verdict
     match reach {
         Reach::Missing(reason) => {
             let message = format!("server unavailable: {reason}");
-            let required = std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty());
-            return if required { Verdict::Failed(message) } else { Verdict::Ignored(message) };
+            return if harness.required { Verdict::Failed(message) } else { Verdict::Ignored(message) };
         }
         Reach::Offers(capabilities) => {
             if let Some(reason) = case.unmet(capabilities, harness.durable) {
@@ -223,14 +222,37 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_server_is_never_a_pass() {
-        for outcome in outcomes(&Harness::unavailable("none", "no URL"), &[]).await {
-            assert_eq!(outcome.verdict, Verdict::Ignored("server unavailable: no URL".to_owned()));
+        let unset = Harness::unavailable("none", "no URL");
+        let down =
+            Harness::new("down", |_| async { Err(Error::new(ErrorKind::Unavailable, "can not connect")) });
+        for (mut harness, reason) in [(unset, "no URL"), (down, "can not connect")] {
+            for required in [false, true] {
+                harness.required = required;
+                let outcomes = outcomes(&harness, &[]).await;
+                assert_eq!(outcomes.len(), cases().count());
+                for outcome in outcomes {
+                    let (shown, right) = match outcome.verdict {
+                        Verdict::Ignored(shown) => (shown, !required),
+                        Verdict::Failed(shown) => (shown, required),
+                        Verdict::Passed => (String::new(), false),
+                    };
+                    assert!(
+                        right && shown.contains("server unavailable") && shown.contains(reason),
+                        "{shown}"
+                    );
+                }
+            }
         }
-        let refusing = Harness::new("refusing", |_| async {
-            Err(Error::new(ErrorKind::Unavailable, "can not connect"))
-        });
-        let outcomes = outcomes(&refusing, &["kv"]).await;
-        assert!(outcomes.iter().all(|outcome| matches!(&outcome.verdict,
-            Verdict::Ignored(reason) if reason.contains("can not connect"))));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_can_not_be_opened_fails_every_case() {
+        let broken = Harness::new("broken", |_| async { Err(Error::config("no such option: x")) });
+        for outcome in outcomes(&broken, &["kv"]).await {
+            assert!(
+                matches!(&outcome.verdict, Verdict::Failed(message) if message.contains("no such option: x")),
+                "{outcome:?}"
+            );
+        }
     }
 }

@@ -63,6 +63,30 @@ async fn faults_of_key_values_are_caught() {
     .await;
 }
 
+const LIMITS: [&str; 6] = [
+    "limits::kv_value_at_the_limit_and_one_byte_more",
+    "limits::kv_value_over_the_limit_refuses_the_batch",
+    "limits::kv_update_over_the_limit_is_refused",
+    "limits::kv_key_at_the_limit_and_one_byte_more",
+    "limits::kv_key_over_the_limit_refuses_the_batch",
+    "limits::vectors_dimensions_at_the_limit_and_one_more",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn stated_limits_are_held() {
+    for outcome in outcomes(&harness(Fault::LimitsAreStated), &LIMITS).await {
+        assert_eq!(outcome.verdict, Verdict::Passed, "{}", outcome.case);
+    }
+    catch(&[
+        (Fault::KeyLimitIsOffByOne, "limits::kv_key_at_the_limit_and_one_byte_more"),
+        (Fault::LimitErrorNamesNothing, "limits::kv_value_at_the_limit_and_one_byte_more"),
+        (Fault::LimitIsForgottenInUpdates, "limits::kv_update_over_the_limit_is_refused"),
+        (Fault::LimitedBatchIsHalfWritten, "limits::kv_value_over_the_limit_refuses_the_batch"),
+        (Fault::LimitedBatchIsHalfWritten, "limits::kv_key_over_the_limit_refuses_the_batch"),
+    ])
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn faults_of_documents_are_caught() {
     catch(&[

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use serde_json::Value;
 use store_core::{
-    BoxStream, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result, ScanOptions, Update,
-    UpdateFn,
+    BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result,
+    ScanOptions, Update, UpdateFn, check,
 };
 
 use super::Fault;
@@ -17,6 +17,7 @@ use super::Fault;
 pub(crate) struct Faulty {
     pub(crate) inner: Arc<dyn KvStore>,
     pub(crate) fault: Fault,
+    pub(crate) capabilities: KvCapabilities,
 }
 
 fn without_kinds(value: Value) -> Value {
@@ -61,6 +62,29 @@ impl Faulty {
             Fault::KeysAreCut => key.chars().take(12).collect(),
             _ => key.to_owned(),
         }
+    }
+
+    async fn check_limits(
+        &self,
+        collection: &str,
+        entries: &[(String, JsonObject)],
+        options: PutOptions,
+    ) -> Result<()> {
+        let mut capabilities = self.capabilities.clone();
+        if self.fault == Fault::KeyLimitIsOffByOne {
+            capabilities = capabilities.with_max_key_bytes(65);
+        }
+        if self.fault == Fault::LimitedBatchIsHalfWritten {
+            let short = |(_, value): &&(String, JsonObject)| value.values().all(Value::is_number);
+            let before = entries.iter().take_while(short).cloned().collect();
+            self.inner.put_many(collection, before, PutOptions::default()).await?;
+        }
+        check::put(collection, entries, &options, &capabilities).map_err(|error| {
+            if self.fault == Fault::LimitErrorNamesNothing && error.kind() == ErrorKind::LimitExceeded {
+                return Error::new(ErrorKind::LimitExceeded, "too much");
+            }
+            error.with_backend("memory").with_operation("kv.put_many")
+        })
     }
 
     fn keys(&self, keys: &[&str]) -> Vec<String> {
@@ -129,6 +153,7 @@ impl KvStore for Faulty {
             }
             _ => {}
         }
+        self.check_limits(collection, &entries, options).await?;
         let keys: Vec<String> = entries.iter().map(|(key, _)| key.clone()).collect();
         match self.inner.put_many(collection, entries, options).await {
             Err(error) if self.fault == Fault::InsertNamesEveryKey => Err(error.with_failed(keys)),
@@ -178,6 +203,15 @@ impl KvStore for Faulty {
             _ => {
                 let keys = self.keys(keys);
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                let limit = self.capabilities.max_value_bytes;
+                let limit = limit.filter(|_| self.fault != Fault::LimitIsForgottenInUpdates);
+                let apply = &mut |key: &str, old: Option<&JsonObject>| {
+                    let update = apply(key, old)?;
+                    if let (Update::Put(value), Some(limit)) = (&update, limit) {
+                        check::within("value", key, check::encoded_size(value)?, limit)?;
+                    }
+                    Ok(update)
+                };
                 self.inner.update_many(collection, &keys, apply).await
             }
         }
@@ -212,6 +246,6 @@ impl KvStore for Faulty {
     }
 
     fn capabilities(&self) -> KvCapabilities {
-        self.inner.capabilities()
+        self.capabilities.clone()
     }
 }

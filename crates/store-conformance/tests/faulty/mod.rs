@@ -37,6 +37,12 @@ pub(crate) enum Fault {
     KeysAreCut,
     BatchIsWrittenUpToTheBadKey,
     UpdateErrorIsSwallowed,
+    // Limits: the first is none, but a store that has some.
+    LimitsAreStated,
+    KeyLimitIsOffByOne,
+    LimitErrorNamesNothing,
+    LimitIsForgottenInUpdates,
+    LimitedBatchIsHalfWritten,
     // Documents.
     DeleteLeavesTheEdges,
     DeletingTheLastNodeDeletesTheDocument,
@@ -92,8 +98,28 @@ struct Faulty {
 }
 
 impl Faulty {
+    fn is_limited(&self) -> bool {
+        use Fault::{
+            KeyLimitIsOffByOne, LimitErrorNamesNothing, LimitIsForgottenInUpdates, LimitedBatchIsHalfWritten,
+            LimitsAreStated,
+        };
+        matches!(
+            self.fault,
+            LimitsAreStated
+                | KeyLimitIsOffByOne
+                | LimitErrorNamesNothing
+                | LimitIsForgottenInUpdates
+                | LimitedBatchIsHalfWritten
+        )
+    }
+
     fn faulty_kv(&self) -> Result<Arc<dyn KvStore>> {
-        Ok(Arc::new(kv::Faulty { inner: self.inner.kv()?, fault: self.fault }))
+        let inner = self.inner.kv()?;
+        let mut capabilities = inner.capabilities();
+        if self.is_limited() {
+            capabilities = capabilities.with_max_key_bytes(64).with_max_value_bytes(3_000);
+        }
+        Ok(Arc::new(kv::Faulty { inner, fault: self.fault, capabilities }))
     }
 }
 
@@ -104,7 +130,10 @@ impl Backend for Faulty {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        let mut capabilities = self.inner.capabilities();
+        capabilities.kv = self.faulty_kv().ok().map(|kv| kv.capabilities());
+        capabilities.vectors = self.vectors().ok().map(|vectors| vectors.capabilities());
+        capabilities
     }
 
     async fn ping(&self) -> Result<()> {
@@ -144,6 +173,9 @@ impl Backend for Faulty {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        Ok(Arc::new(vectors::Faulty { inner: self.inner.vectors()?, fault: self.fault }))
+        let inner = self.inner.vectors()?;
+        let mut capabilities = inner.capabilities();
+        capabilities.max_dimensions = self.is_limited().then_some(16);
+        Ok(Arc::new(vectors::Faulty { inner, fault: self.fault, capabilities }))
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use store_core::{
     AddMode, AddReport, Condition, Filter, GetOptions, MetadataPatch, Node, Page, QueryKind, QueryPlan,
     Result, Scalar, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery,
-    VectorStore, VectorStoreExt,
+    VectorStore, VectorStoreExt, vector_check,
 };
 
 use super::Fault;
@@ -15,6 +15,7 @@ use super::Fault;
 pub(crate) struct Faulty {
     pub(crate) inner: Arc<dyn VectorStore>,
     pub(crate) fault: Fault,
+    pub(crate) capabilities: VectorCapabilities,
 }
 
 fn as_float(scalar: Scalar) -> Scalar {
@@ -103,6 +104,7 @@ impl Faulty {
 #[async_trait]
 impl VectorStore for Faulty {
     async fn configure(&self, config: VectorConfig) -> Result<()> {
+        vector_check::config(&config, self.capabilities.max_dimensions)?;
         self.inner.configure(config).await
     }
 
@@ -111,7 +113,7 @@ impl VectorStore for Faulty {
     }
 
     fn capabilities(&self) -> VectorCapabilities {
-        self.inner.capabilities()
+        self.capabilities.clone()
     }
 
     async fn upsert(&self, nodes: Vec<Node>, mode: AddMode) -> Result<AddReport> {
