@@ -5,6 +5,7 @@
 //! removed by later writes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -17,8 +18,8 @@ use store_core::{
 use crate::codec::{self, Span};
 use crate::engine::{Table, WriteTable, WriteTx};
 use crate::error::at;
-use crate::schema::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tables};
-use crate::space::{Chunk, ChunkRow, Handle};
+use crate::schema::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::space::{Chunk, ChunkRow, Handle, Space};
 
 /// Expired rows that a write removes besides as many as it writes: so the dead never outnumber the living for
 /// long, and no single write pays for all of them.
@@ -68,8 +69,10 @@ impl EmbeddedKvStore {
             .collect::<Result<_>>()?;
         let keys: Vec<String> = entries.into_iter().map(|(key, _)| key).collect();
         let insert = options.mode == PutMode::Insert;
-        let write = move |tx: &WriteTx, tables: &Tables| put_records(tx, tables, &records, insert, now());
-        let existing = self.handle.write(write).await?;
+        let space = self.handle.space()?;
+        let inner = Arc::clone(&space);
+        let write = move |tx: &WriteTx| put_records(tx, &inner, &records, insert, now());
+        let existing = space.engine.write(write).await?;
         if existing.is_empty() {
             return Ok(());
         }
@@ -119,7 +122,8 @@ impl EmbeddedKvStore {
             open = if changes.is_empty() {
                 Vec::new()
             } else {
-                self.handle.write(move |tx, tables| swap_records(tx, tables, &changes, now())).await?
+                let inner = Arc::clone(&space);
+                space.engine.write(move |tx| swap_records(tx, &inner, &changes, now())).await?
             };
             if let Some(error) = refused {
                 return Err(error);
@@ -177,15 +181,25 @@ fn expiry_row(expiry: u64, row: &[u8]) -> Vec<u8> {
     [expiry.to_be_bytes().as_slice(), row].concat()
 }
 
-/// The two tables of a write.
+/// The two tables of a write. The second is opened when it is needed: most stores never do.
 struct KvTables<'tx> {
     rows: WriteTable<'tx>,
-    expiry: WriteTable<'tx>,
+    expiry: Option<WriteTable<'tx>>,
+    tx: &'tx WriteTx,
+    space: &'tx Space,
 }
 
 impl<'tx> KvTables<'tx> {
-    fn open(tx: &'tx WriteTx, tables: &Tables) -> Result<Self> {
-        Ok(Self { rows: tx.table(&tables.kv)?, expiry: tx.table(&tables.kv_expiry)? })
+    fn open(tx: &'tx WriteTx, space: &'tx Space) -> Result<Self> {
+        Ok(Self { rows: tx.table(&space.tables.kv)?, expiry: None, tx, space })
+    }
+
+    fn expiry(&mut self) -> Result<&mut WriteTable<'tx>> {
+        let table = match self.expiry.take() {
+            Some(table) => table,
+            None => self.tx.table(&self.space.tables.kv_expiry)?,
+        };
+        Ok(self.expiry.insert(table))
     }
 
     fn insert(&mut self, row: &[u8], record: &[u8]) -> Result<()> {
@@ -193,7 +207,8 @@ impl<'tx> KvTables<'tx> {
         self.forget(row, old.transpose()?)?;
         let (expiry, _) = codec::take_u64(record)?;
         if expiry > 0 {
-            self.expiry.insert(&expiry_row(expiry, row), &[])?;
+            self.space.expiring.store(true, Ordering::Relaxed);
+            self.expiry()?.insert(&expiry_row(expiry, row), &[])?;
         }
         Ok(())
     }
@@ -208,15 +223,23 @@ impl<'tx> KvTables<'tx> {
 
     fn forget(&mut self, row: &[u8], expiry: Option<u64>) -> Result<()> {
         if let Some(expiry) = expiry.filter(|expiry| *expiry > 0) {
-            self.expiry.remove(&expiry_row(expiry, row))?;
+            self.expiry()?.remove(&expiry_row(expiry, row))?;
         }
         Ok(())
     }
 
     /// Removes up to `most` rows that have expired.
     fn sweep(&mut self, now: u64, most: usize) -> Result<()> {
+        if !self.space.expiring.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let expiry = self.expiry()?;
+        if expiry.len()? == 0 {
+            self.space.expiring.store(false, Ordering::Relaxed);
+            return Ok(());
+        }
         let mut dead = Vec::new();
-        for entry in self.expiry.range(&Span::all())?.take(most) {
+        for entry in expiry.range(&Span::all())?.take(most) {
             let (key, _) = entry?;
             let (expiry, row) = codec::take_u64(key.value())?;
             if expiry > now {
@@ -225,7 +248,7 @@ impl<'tx> KvTables<'tx> {
             dead.push((key.value().to_vec(), row.to_vec()));
         }
         for (entry, row) in dead {
-            self.expiry.remove(&entry)?;
+            self.expiry()?.remove(&entry)?;
             self.rows.remove(&row)?;
         }
         Ok(())
@@ -235,12 +258,12 @@ impl<'tx> KvTables<'tx> {
 /// Writes records; with `insert` only those of absent keys. Answers the places of the keys that exist.
 fn put_records(
     tx: &WriteTx,
-    tables: &Tables,
+    space: &Space,
     records: &[Record],
     insert: bool,
     now: u64,
 ) -> Result<Vec<usize>> {
-    let mut kv = KvTables::open(tx, tables)?;
+    let mut kv = KvTables::open(tx, space)?;
     let mut existing = Vec::new();
     for (place, (row, record)) in records.iter().enumerate() {
         let exists =
@@ -256,8 +279,8 @@ fn put_records(
 }
 
 /// Makes the changes whose old record is still there; answers the places of the others.
-fn swap_records(tx: &WriteTx, tables: &Tables, changes: &[Swap], now: u64) -> Result<Vec<usize>> {
-    let mut kv = KvTables::open(tx, tables)?;
+fn swap_records(tx: &WriteTx, space: &Space, changes: &[Swap], now: u64) -> Result<Vec<usize>> {
+    let mut kv = KvTables::open(tx, space)?;
     let mut conflicts = Vec::new();
     for (place, row, old, new) in changes {
         let same = match kv.rows.get(row)? {
@@ -274,6 +297,16 @@ fn swap_records(tx: &WriteTx, tables: &Tables, changes: &[Swap], now: u64) -> Re
     }
     kv.sweep(now, SWEEP + changes.len())?;
     Ok(conflicts)
+}
+
+/// Removes rows; answers how many held a value.
+fn remove_records(tx: &WriteTx, space: &Space, rows: &[Vec<u8>], now: u64) -> Result<usize> {
+    let mut kv = KvTables::open(tx, space)?;
+    let mut removed = 0;
+    for row in rows {
+        removed += usize::from(kv.remove(row, now)?);
+    }
+    Ok(removed)
 }
 
 /// What the old record must still be, and what it becomes.
@@ -340,16 +373,11 @@ impl KvStore for EmbeddedKvStore {
             return Ok(0);
         }
         let rows = joined(collection, keys);
-        let write = self.handle.write(move |tx, tables| {
-            let (mut kv, now) = (KvTables::open(tx, tables)?, now());
-            let mut removed = 0;
-            for row in &rows {
-                if kv.rows.get(row)?.is_some() {
-                    removed += usize::from(kv.remove(row, now)?);
-                }
-            }
-            Ok(removed)
-        });
+        let write = async {
+            let space = self.handle.space()?;
+            let inner = Arc::clone(&space);
+            space.engine.write(move |tx| remove_records(tx, &inner, &rows, now())).await
+        };
         write.await.map_err(at("kv.delete_many"))
     }
 

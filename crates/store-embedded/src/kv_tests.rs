@@ -28,8 +28,10 @@ async fn put_at(store: &EmbeddedKvStore, first: u32, count: u32, expiry: u64, no
             )
         })
         .collect();
-    let write = move |tx: &WriteTx, tables: &Tables| put_records(tx, tables, &records, false, now);
-    store.handle.write(write).await.unwrap();
+    let space = store.handle.space().unwrap();
+    let inner = Arc::clone(&space);
+    let write = move |tx: &WriteTx| put_records(tx, &inner, &records, false, now);
+    space.engine.write(write).await.unwrap();
 }
 
 #[tokio::test]

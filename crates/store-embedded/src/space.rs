@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use store_core::{BoxStream, Error, Result};
@@ -23,6 +24,8 @@ pub(crate) struct Space {
     pub(crate) namespace: String,
     pub(crate) tables: Tables,
     pub(crate) vectors: SharedVectors,
+    /// Whether key-values that expire may be stored; false only when it is known that none are.
+    pub(crate) expiring: AtomicBool,
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
     /// Last, so that all else is let go (files and locks of the word index) before the next one may begin.
@@ -50,6 +53,7 @@ impl Space {
             namespace: namespace.to_owned(),
             tables: Tables::new(namespace),
             vectors: SharedVectors::default(),
+            expiring: AtomicBool::new(true),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
             _leave: leave,
