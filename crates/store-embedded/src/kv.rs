@@ -60,13 +60,14 @@ impl EmbeddedKvStore {
             return Ok(());
         }
         let expiry = options.ttl.map_or(0, |ttl| expiry_of(ttl, now()));
-        let records: Vec<Record> = entries
-            .iter()
-            .map(|(key, value)| {
-                let record = encode(key, value, expiry).map_err(|error| error.with_collection(collection))?;
-                Ok((codec::join(collection, key.as_bytes()), record))
-            })
-            .collect::<Result<_>>()?;
+        let mut records: Vec<Record> = Vec::with_capacity(entries.len());
+        for (key, value) in &entries {
+            // The values of a batch tend to be alike.
+            let about = records.last().map_or(0, |(_, record)| record.len() + 64);
+            let record =
+                encode(key, value, expiry, about).map_err(|error| error.with_collection(collection))?;
+            records.push((codec::join(collection, key.as_bytes()), record));
+        }
         let keys: Vec<String> = entries.into_iter().map(|(key, _)| key).collect();
         let insert = options.mode == PutMode::Insert;
         let space = self.handle.space()?;
@@ -157,8 +158,10 @@ fn expiry_of(ttl: Duration, now: u64) -> u64 {
     now.saturating_add(ttl)
 }
 
-fn encode(key: &str, value: &JsonObject, expiry: u64) -> Result<Vec<u8>> {
-    let mut record = expiry.to_be_bytes().to_vec();
+/// A record; `about` is how many bytes it may take.
+fn encode(key: &str, value: &JsonObject, expiry: u64, about: usize) -> Result<Vec<u8>> {
+    let mut record = Vec::with_capacity(about);
+    record.extend(expiry.to_be_bytes());
     codec::append_json(&mut record, value).map_err(|error| error.with_key(key).with_failed([key]))?;
     check::within("value", key, record.len() - size_of::<u64>(), MAX_VALUE_BYTES)?;
     Ok(record)
@@ -322,7 +325,7 @@ fn decide(
     Ok(match apply(key, value.as_ref())? {
         Update::Keep => (value, None),
         Update::Put(new) => {
-            let encoded = encode(key, &new, 0)?;
+            let encoded = encode(key, &new, 0, 0)?;
             (Some(new), Some((record, Some(encoded))))
         }
         Update::Delete => (None, record.map(|record| (Some(record), None))),

@@ -24,7 +24,7 @@ async fn put_at(store: &EmbeddedKvStore, first: u32, count: u32, expiry: u64, no
         .map(|n| {
             (
                 codec::join("c", format!("{n:05}").as_bytes()),
-                encode("k", &object(json!({"n": n})), expiry).unwrap(),
+                encode("k", &object(json!({"n": n})), expiry, 0).unwrap(),
             )
         })
         .collect();

@@ -12,7 +12,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use store_core::{AddOptions, Backend as _, DocStoreExt as _, Error, ErrorKind, Node, NodeId};
+use store_core::{
+    AddMode, AddOptions, Backend as _, DocStoreExt as _, Error, ErrorKind, Metric, Node, NodeId,
+    VectorConfig, VectorQuery,
+};
 use store_embedded::{EmbeddedBackend, EmbeddedConfig};
 
 /// Names the test that a process was started for, and gives it a folder.
@@ -22,11 +25,13 @@ const FOLDER: &str = "STORE_TEST_DISK_FOLDER";
 type Test = fn(&Path) -> Result<(), Failed>;
 
 /// Tests that need a mount of their own.
-const MOUNTED: [(&str, Test); 4] = [
+const MOUNTED: [(&str, Test); 6] = [
     ("a_full_disk_refuses_writes_and_serves_reads", mounts::full_disk),
     ("a_store_opens_on_a_full_disk", mounts::open_on_a_full_disk),
     ("no_store_is_made_on_a_full_disk", mounts::create_on_a_full_disk),
     ("a_read_only_disk_serves_reads", mounts::read_only_disk),
+    ("a_full_disk_serves_searches", mounts::search_on_a_full_disk),
+    ("a_read_only_disk_serves_searches", mounts::search_on_a_read_only_disk),
 ];
 
 /// Tests of files in a plain folder.
@@ -116,6 +121,30 @@ pub(crate) fn nodes(batch: usize, bytes: usize) -> Vec<Node> {
 
 pub(crate) async fn add(store: &EmbeddedBackend, batch: usize, bytes: usize) -> store_core::Result<()> {
     store.docs()?.add(nodes(batch, bytes), AddOptions::default()).await.map(|_| ())
+}
+
+/// Ten nodes to be searched by vector and by the word `batch` followed by its number.
+pub(crate) async fn add_vectors(store: &EmbeddedBackend, batch: usize) -> store_core::Result<()> {
+    let vectors = store.vectors()?;
+    vectors.configure(VectorConfig::new(2, Metric::Cosine)).await?;
+    let node = |node: Node| {
+        let text = format!("batch{batch} {}", "lorem ipsum ".repeat(200));
+        let id = node.id.as_str().to_owned();
+        Node::text(text).with_id(id).with_embedding([1.0, 2.0])
+    };
+    vectors.upsert(nodes(batch, 0).into_iter().map(node).collect(), AddMode::Overwrite).await.map(|_| ())
+}
+
+/// Whether both searches find the ten nodes of each batch before `end`, and no others.
+pub(crate) async fn check_search(store: &EmbeddedBackend, end: usize) -> Result<(), Failed> {
+    let vectors = store.vectors().map_err(text)?;
+    let mut queries = vec![VectorQuery::dense(vec![1.0, 2.0], 100_000)];
+    queries.extend((0..=end).map(|batch| VectorQuery::text(format!("batch{batch}"), 100)));
+    let found = vectors.query_many(&queries).await.map_err(text)?;
+    let counts: Vec<usize> = found.iter().map(Vec::len).collect();
+    let expected: Vec<usize> =
+        std::iter::once(10 * end).chain((0..=end).map(|batch| if batch < end { 10 } else { 0 })).collect();
+    ensure(counts == expected, format!("searches found {counts:?} instead of {expected:?}"))
 }
 
 /// Whether the whole batch is there (nodes, hashes and ref doc), or nothing of it; half of it is a failure.

@@ -11,7 +11,7 @@ use store_core::{
 };
 use store_embedded::EmbeddedBackend;
 
-use crate::{add, ensure, has, open, refused, runtime, text};
+use crate::{add, add_vectors, check_search, ensure, has, open, refused, runtime, text};
 
 /// Runs a program where mounts are its own. As root that needs nothing; others become root of a user namespace.
 pub(crate) fn unshare() -> Command {
@@ -197,5 +197,63 @@ pub(crate) fn read_only_disk(folder: &Path) -> Result<(), Failed> {
         let store = open(&crashed).await.map_err(text)?;
         add(&store, 5, 10).await.map_err(text)?;
         check(&store, 6).await
+    })
+}
+
+/// Words that came since the last text search are in the file, but not yet in the index beside it.
+pub(crate) fn search_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
+    small_disk(folder, "size=12m", 4 << 20)?;
+    let home = folder.join("store");
+    runtime()?.block_on(async {
+        let store = open(&home).await.map_err(text)?;
+        add_vectors(&store, 0).await.map_err(text)?;
+        check_search(&store, 1).await?;
+        let mut end = 1;
+        while add_vectors(&store, end).await.is_ok() {
+            end += 1;
+        }
+        let mut rest = fs::File::create(folder.join("rest"))?;
+        while std::io::Write::write(&mut rest, &[1; 512]).is_ok_and(|written| written > 0) {}
+        check_search(&store, end).await?;
+        check_search(&store, end).await?;
+        store.close().await.map_err(text)?;
+        let store = open(&home).await.map_err(text)?;
+        check_search(&store, end).await?;
+        fs::remove_file(folder.join("ballast"))?;
+        add_vectors(&store, end).await.map_err(text)?;
+        check_search(&store, end + 1).await?;
+        store.close().await.map_err(text)?;
+        check_search(&open(&home).await.map_err(text)?, end + 1).await
+    })
+}
+
+pub(crate) fn search_on_a_read_only_disk(folder: &Path) -> Result<(), Failed> {
+    mount(&["-t", "tmpfs", "-o", "size=32m", "tmpfs"], folder)?;
+    let (searched, never) = (folder.join("searched"), folder.join("never"));
+    runtime()?.block_on(async {
+        for home in [&searched, &never] {
+            let store = open(home).await.map_err(text)?;
+            add_vectors(&store, 0).await.map_err(text)?;
+            if home == &searched {
+                check_search(&store, 1).await?;
+            }
+            add_vectors(&store, 1).await.map_err(text)?;
+            store.close().await.map_err(text)?;
+        }
+        mount(&["-o", "remount,ro"], folder)?;
+        for home in [&searched, &never] {
+            let store = open(home).await.map_err(text)?;
+            check_search(&store, 2).await?;
+            ensure(add_vectors(&store, 2).await.is_err(), "a write on a read-only disk went through")?;
+            check_search(&store, 2).await?;
+            store.close().await.map_err(text)?;
+        }
+        mount(&["-o", "remount,rw"], folder)?;
+        for home in [&searched, &never] {
+            let store = open(home).await.map_err(text)?;
+            add_vectors(&store, 2).await.map_err(text)?;
+            check_search(&store, 3).await?;
+        }
+        Ok(())
     })
 }
