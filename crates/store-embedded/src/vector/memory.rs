@@ -91,8 +91,13 @@ impl SharedVectors {
             return Ok(None);
         }
         let caught_up = |mut words: Words| words.catch_up(tx, tables, wanted).map(|()| words);
+        // One in memory stands in while the disk takes no writes; a new version shows that it may again.
+        let (on_disk, stand_in) = match slot.take() {
+            Some(words) if words.is_in_memory() && words.version() != Some(wanted) => (None, Some(words)),
+            words => (words, None),
+        };
         // After an error the index is opened again: its writer may be of no more use.
-        let words = match slot.take().map_or_else(|| Words::open(folder), Ok).and_then(caught_up) {
+        let words = match on_disk.map_or_else(|| Words::open(folder), Ok).and_then(caught_up) {
             Ok(words) => {
                 if !words.is_in_memory() {
                     *lock(&self.words_taken) = Some(wanted);
@@ -101,7 +106,7 @@ impl SharedVectors {
             }
             Err(error) => {
                 // A full disk, a folder that can not be written: reading goes on.
-                let words = Words::in_memory().and_then(caught_up);
+                let words = stand_in.map_or_else(Words::in_memory, Ok).and_then(caught_up);
                 tracing::warn!(%error, "the word index can not be written; it is kept in memory");
                 words.map_err(|_| error)?
             }

@@ -220,8 +220,12 @@ pub(crate) fn search_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
         let store = open(&home).await.map_err(text)?;
         check_search(&store, end).await?;
         fs::remove_file(folder.join("ballast"))?;
+        // With room again the index on disk goes on from where it stood.
+        let index = home.join("words").join("default").join("meta.json");
+        let before = fs::read(&index)?;
         add_vectors(&store, end).await.map_err(text)?;
         check_search(&store, end + 1).await?;
+        ensure(fs::read(&index)? != before, "the index on disk stayed behind")?;
         store.close().await.map_err(text)?;
         check_search(&open(&home).await.map_err(text)?, end + 1).await
     })
