@@ -200,9 +200,13 @@ fn embedding(random: &mut Random) -> Vec<f32> {
 const DIMENSIONS: usize = 8;
 const WORDS: u64 = 30;
 
+pub(crate) async fn configure(store: &dyn Backend) -> Result<()> {
+    store.vectors()?.configure(VectorConfig::new(DIMENSIONS, Metric::Cosine)).await
+}
+
 async fn vectors(store: &dyn Backend, n: u64, mut random: Random) -> Result<()> {
+    configure(store).await?;
     let vectors = store.vectors()?;
-    vectors.configure(VectorConfig::new(DIMENSIONS, Metric::Cosine)).await?;
     if n.is_multiple_of(3) {
         // Brings the word index up to date, so that kills hit it at that as well.
         vectors.query_many(&[VectorQuery::text("word1", 1)]).await?;
