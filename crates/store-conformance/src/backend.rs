@@ -313,8 +313,11 @@ async fn drop_removes_everything(env: &Env) -> CaseResult {
     env.backend().drop_namespace().await?;
     for mark in ["first", "second"] {
         write_mark(&**env.backend(), mark).await?;
+        let other = env.again().await?;
+        expect_mark("another handle before the drop", &*other, Some(mark)).await?;
         env.backend().drop_namespace().await?;
         expect_mark("after the drop", &**env.backend(), None).await?;
+        expect_mark("another handle after the drop", &*other, None).await?;
         if env.backend().capabilities().vectors.is_some() {
             let store = env.vectors()?;
             same("configured", &store.config().await?.is_some(), &false)?;

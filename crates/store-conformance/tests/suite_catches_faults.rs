@@ -59,6 +59,7 @@ async fn faults_of_key_values_are_caught() {
         (Fault::UpdateErrorIsSwallowed, "kv::update_error_ends_the_call"),
         (Fault::UpdateReadsThenWrites, "concurrency::kv_counters_lose_nothing"),
         (Fault::PutOfAFewKeysIsTorn, "concurrency::kv_puts_are_never_torn"),
+        (Fault::PutOfAFewKeysIsTorn, "concurrency::kv_cancelled_puts_leave_whole_values"),
     ])
     .await;
 }
@@ -103,6 +104,7 @@ async fn faults_of_documents_are_caught() {
         (Fault::GetManySortsKeys, "docs::get_many_keeps_order"),
         (Fault::PutDropsTheLastOfABatch, "docs::ten_thousand_nodes"),
         (Fault::UpdateReadsThenWrites, "concurrency::docs_ref_doc_merges_lose_nothing"),
+        (Fault::AddTrustsStoredNodes, "concurrency::docs_cancelled_adds_are_made_good_by_repeating"),
     ])
     .await;
 }
@@ -113,6 +115,8 @@ async fn faults_of_chats_are_caught() {
         (Fault::AppendReadsThenReplaces, "concurrency::chat_appends_lose_nothing"),
         (Fault::AppendCutsBatches, "limits::chat_great_batches"),
         (Fault::ReplaceDeletesThenAppends, "concurrency::chat_replace_is_atomic_for_readers"),
+        (Fault::ReplaceDeletesThenAppends, "concurrency::chat_cancelled_replaces_leave_old_or_new"),
+        (Fault::AppendGoesOneByOne, "concurrency::chat_cancelled_appends_leave_all_or_none"),
         (Fault::RemoveReversesTheRest, "chat::remove_at_keeps_the_order_of_the_rest"),
         (Fault::RemoveReversesTheRest, "chat::random_operations_match_a_list"),
         (Fault::InsertIgnoresNegativePositions, "chat::insert_at_counts_from_both_ends"),
@@ -141,6 +145,8 @@ async fn faults_of_vectors_are_caught() {
         (Fault::NegationMatchesEverything, "filters::random_filters_match_the_oracle"),
         (Fault::NumbersCompareAsFloats, "filters::equality_of_numbers_is_exact"),
         (Fault::VectorUpdateReadsThenWrites, "concurrency::vectors_updates_of_one_node_lose_nothing"),
+        (Fault::UpsertWritesMetadataLater, "concurrency::vectors_upserts_are_never_torn"),
+        (Fault::UpsertWritesMetadataLater, "concurrency::vectors_cancelled_upserts_leave_whole_nodes"),
     ])
     .await;
 }

@@ -19,6 +19,7 @@ cases! { "concurrency", Env:
     chat_removals_take_each_message_once [Need::Chat],
     chat_inserts_lose_nothing [Need::Chat],
     chat_histories_do_not_meet [Need::Chat],
+    chat_keys_give_steady_histories_once [Need::Chat],
 }
 
 fn said(texts: impl IntoIterator<Item = String>) -> Vec<ChatMessage> {
@@ -257,5 +258,37 @@ async fn chat_histories_do_not_meet(env: &Env) -> CaseResult {
         let expected: Vec<String> = (0..10).map(|round| format!("{task}/{round}")).collect();
         same(format!("k{task}"), &texts(&*store(task), &format!("k{task}")).await?, &expected)?;
     }
+    Ok(())
+}
+
+/// While other histories come and go, every listing gives those that stay exactly once.
+async fn chat_keys_give_steady_histories_once(env: &Env) -> CaseResult {
+    let [first, second] = handles(env).await?;
+    let store = each([first.chat()?, second.chat()?]);
+    let steady: Vec<String> = (0..40).map(|n| format!("k{n:02}")).collect();
+    for key in &steady {
+        store(0).append(key, said(["a".to_owned()])).await?;
+    }
+    in_tasks(TASKS, |task| {
+        let (store, steady) = (store(task), steady.clone());
+        async move {
+            for round in 0..10 {
+                if task >= 3 {
+                    let key = format!("k{:02}x{task}", round * 7 % 40);
+                    store.append(&key, said(["b".to_owned()])).await?;
+                    store
+                        .append(steady.get(round).map_or("k00", String::as_str), said(["c".to_owned()]))
+                        .await?;
+                    store.delete(&key).await?;
+                    continue;
+                }
+                let mut keys = crate::data::all(store.keys(None)).await?;
+                keys.retain(|key| !key.contains('x'));
+                same_items("the steady keys", &keys, &steady)?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
     Ok(())
 }

@@ -18,6 +18,7 @@ cases! { "concurrency", Env:
     docs_moves_end_in_one_ref_doc [Need::Docs],
     docs_failing_adds_have_one_winner [Need::Docs],
     docs_hashes_set_during_adds_are_whole [Need::Docs],
+    docs_scans_give_steady_nodes_once [Need::Docs],
 }
 
 /// Eight tasks add nodes of the same source documents: every node is listed, once, each task's own in its order.
@@ -175,4 +176,40 @@ async fn docs_hashes_set_during_adds_are_whole(env: &Env) -> CaseResult {
         &Some(10_usize),
     )?;
     same("hashes left", &all(store(1).scan_hashes(None)).await?.len(), &0_usize)
+}
+
+/// While others add and delete, every scan gives the nodes, hashes and ref docs that stay exactly once.
+async fn docs_scans_give_steady_nodes_once(env: &Env) -> CaseResult {
+    let [first, second] = handles(env).await?;
+    let store = each([first.docs()?, second.docs()?]);
+    let steady: Vec<String> = (0..60).map(|n| format!("n{n:02}")).collect();
+    store(0).add(steady.iter().map(|id| child(id, id)).collect(), AddOptions::default()).await?;
+    in_tasks(TASKS, |task| {
+        let (store, steady) = (store(task), steady.clone());
+        async move {
+            for round in 0..6 {
+                if task >= 3 {
+                    let ids: Vec<String> =
+                        (0..5).map(|n| format!("n{:02}x{task}", (n * 11 + round) % 60)).collect();
+                    store.add(ids.iter().map(|id| child(id, id)).collect(), AddOptions::default()).await?;
+                    store.delete_many(&ids.into_iter().map(NodeId::from).collect::<Vec<_>>()).await?;
+                    continue;
+                }
+                let stays = |id: &str| !id.contains('x');
+                let mut nodes = ids_of(&all(store.scan(None)).await?);
+                nodes.retain(|id| stays(id));
+                same_items("the steady nodes", &nodes, &steady)?;
+                let hashed = all(store.scan_hashes(None)).await?.into_iter().map(|(id, _)| id.into_string());
+                let hashed: Vec<String> = hashed.filter(|id| stays(id)).collect();
+                same_items("the steady hashes", &hashed, &steady)?;
+                let ref_docs =
+                    all(store.scan_ref_docs(None)).await?.into_iter().map(|(id, _)| id.into_string());
+                let ref_docs: Vec<String> = ref_docs.filter(|id| stays(id)).collect();
+                same_items("the steady ref docs", &ref_docs, &steady)?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Many writers at once, through two handles on one namespace.
 
+mod cancel;
 mod chat;
 mod docs;
 mod kv;
@@ -13,7 +14,7 @@ use crate::case::Case;
 use crate::check::CaseResult;
 use crate::harness::Env;
 
-pub(crate) const SUITES: &[&[Case]] = &[kv::CASES, docs::CASES, chat::CASES, vectors::CASES];
+pub(crate) const SUITES: &[&[Case]] = &[kv::CASES, docs::CASES, chat::CASES, vectors::CASES, cancel::CASES];
 
 /// How many tasks write at once.
 const TASKS: usize = 8;

@@ -32,13 +32,13 @@ fn entries(keys: &[&str]) -> Vec<(String, JsonObject)> {
 
 /// Waits until a key reads as gone; a store may round up to a second, a busy one may be slow.
 async fn until_gone(store: &dyn KvStore, key: &str) -> CaseResult {
-    for _ in 0..300 {
+    for _ in 0..200 {
         if store.get(C, key).await?.is_none() {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err(Failure::new(format!("{key:?} with a time to live of {SHORT:?} was still there after 15 s")))
+    Err(Failure::new(format!("{key:?} with a time to live of {SHORT:?} was still there after 10 s")))
 }
 
 /// Once the time has passed the entry is gone for get and scan; others stay.

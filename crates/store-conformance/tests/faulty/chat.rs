@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use store_core::{BoxStream, ChatMessage, ChatStore, Result};
 
-use super::Fault;
+use super::{Fault, pause};
 
 #[derive(Debug)]
 pub(crate) struct Faulty {
@@ -25,13 +25,20 @@ impl ChatStore for Faulty {
         match self.fault {
             Fault::AppendReadsThenReplaces => {
                 let mut all = self.inner.messages(key, None).await?;
-                tokio::task::yield_now().await;
+                pause().await;
                 all.extend(messages);
                 self.inner.replace(key, all).await
             }
             Fault::AppendCutsBatches => {
                 messages.truncate(100);
                 self.inner.append(key, messages).await
+            }
+            Fault::AppendGoesOneByOne => {
+                for message in messages {
+                    self.inner.append(key, vec![message]).await?;
+                    pause().await;
+                }
+                Ok(())
             }
             _ => self.inner.append(key, messages).await,
         }
@@ -42,7 +49,7 @@ impl ChatStore for Faulty {
             return self.inner.replace(key, messages).await;
         }
         self.inner.delete(key).await?;
-        tokio::task::yield_now().await;
+        pause().await;
         self.inner.append(key, messages).await
     }
 

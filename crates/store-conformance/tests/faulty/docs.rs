@@ -30,6 +30,12 @@ impl DocStore for Faulty {
                 self.kv.delete("docstore/ref_doc_info", ref_doc.as_str()).await?;
             }
         }
+        let mut nodes = nodes;
+        if self.fault == Fault::AddTrustsStoredNodes {
+            let ids: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
+            let stored = self.inner.get_many(&ids).await?;
+            nodes.retain(|node| !stored.iter().flatten().any(|other| other == node));
+        }
         self.inner.add(nodes, options).await
     }
 

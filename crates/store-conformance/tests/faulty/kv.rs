@@ -11,7 +11,7 @@ use store_core::{
     ScanOptions, Update, UpdateFn, check,
 };
 
-use super::Fault;
+use super::{Fault, pause};
 
 #[derive(Debug)]
 pub(crate) struct Faulty {
@@ -143,7 +143,7 @@ impl KvStore for Faulty {
                 for (key, value) in &entries {
                     let half: JsonObject = value.clone().into_iter().take(1).collect();
                     self.inner.put_many(collection, vec![(key.clone(), half)], PutOptions::default()).await?;
-                    tokio::task::yield_now().await;
+                    pause().await;
                 }
             }
             Fault::BatchIsWrittenUpToTheBadKey => {
@@ -152,6 +152,10 @@ impl KvStore for Faulty {
                 }
             }
             _ => {}
+        }
+        if self.fault == Fault::AddTrustsStoredNodes {
+            // Somewhere to be cancelled.
+            pause().await;
         }
         self.check_limits(collection, &entries, options).await?;
         let keys: Vec<String> = entries.iter().map(|(key, _)| key.clone()).collect();
@@ -179,7 +183,7 @@ impl KvStore for Faulty {
                 let mut after = Vec::new();
                 for key in keys {
                     let old = self.inner.get_many(collection, &[key]).await?.pop().flatten();
-                    tokio::task::yield_now().await;
+                    pause().await;
                     after.push(match apply(key, old.as_ref())? {
                         Update::Keep => old,
                         Update::Put(new) => {
@@ -203,6 +207,9 @@ impl KvStore for Faulty {
             _ => {
                 let keys = self.keys(keys);
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                if self.fault == Fault::AddTrustsStoredNodes {
+                    pause().await;
+                }
                 let limit = self.capabilities.max_value_bytes;
                 let limit = limit.filter(|_| self.fault != Fault::LimitIsForgottenInUpdates);
                 let apply = &mut |key: &str, old: Option<&JsonObject>| {

@@ -6,6 +6,7 @@ mod kv;
 mod vectors;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use store_conformance::Harness;
@@ -51,9 +52,11 @@ pub(crate) enum Fault {
     FindLimitsBeforeItFilters,
     FindBreaksTiesByPlace,
     SkipOverwrites,
+    AddTrustsStoredNodes,
     // Chats.
     AppendReadsThenReplaces,
     AppendCutsBatches,
+    AppendGoesOneByOne,
     ReplaceDeletesThenAppends,
     RemoveReversesTheRest,
     InsertIgnoresNegativePositions,
@@ -70,6 +73,7 @@ pub(crate) enum Fault {
     NumbersCompareAsFloats,
     EmbeddingsAlwaysCome,
     VectorUpdateReadsThenWrites,
+    UpsertWritesMetadataLater,
     HybridRanksFromZero,
     MmrIsPlainSearch,
     ClearForgetsNothing,
@@ -80,6 +84,11 @@ pub(crate) enum Fault {
     DropKeepsTheConfiguration,
     GetHangs,
     GetPanics,
+}
+
+/// Long enough for another task to get in between, or for a call to be dropped there.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// A harness around such a store.

@@ -9,7 +9,7 @@ use store_core::{
     VectorStore, VectorStoreExt, vector_check,
 };
 
-use super::Fault;
+use super::{Fault, pause};
 
 #[derive(Debug)]
 pub(crate) struct Faulty {
@@ -117,6 +117,12 @@ impl VectorStore for Faulty {
     }
 
     async fn upsert(&self, nodes: Vec<Node>, mode: AddMode) -> Result<AddReport> {
+        if self.fault == Fault::UpsertWritesMetadataLater && mode == AddMode::Overwrite {
+            let bare =
+                nodes.iter().map(|node| Node { metadata: store_core::JsonObject::new(), ..node.clone() });
+            self.inner.upsert(bare.collect(), mode).await?;
+            pause().await;
+        }
         match self.inner.upsert(nodes.clone(), mode).await {
             Err(error) if self.fault == Fault::BadNodesAreLeftOut => {
                 let failed = error.failed().to_vec();
@@ -161,7 +167,7 @@ impl VectorStore for Faulty {
             return self.inner.update(&selector, patch).await;
         }
         let nodes = self.inner.get(&selector, GetOptions::default().with_embeddings(true)).await?.items;
-        tokio::task::yield_now().await;
+        pause().await;
         let count = nodes.len();
         let changed = nodes.into_iter().map(|mut node| {
             node.metadata.extend(patch.set.clone());
