@@ -3,7 +3,8 @@
 //!
 //! Each role's writes are an endless list, the same in every process, so the state after the first `n` of them
 //! is known: a memory store that made the same writes is the model. The child says on a pipe which writes were
-//! acknowledged. `STORE_TEST_ROUNDS` sets the number of kills (default 50, with `STORE_TEST_SOAK` 400).
+//! acknowledged. `STORE_TEST_ROUNDS` sets the number of kills (default 50,
+//! with `STORE_TEST_SOAK` 400), `STORE_TEST_SEED` the seed of their delays.
 
 mod ops;
 
@@ -46,8 +47,11 @@ fn rounds() -> u64 {
     set.unwrap_or(if soak { 400 } else { 50 })
 }
 
-/// A seed that differs from run to run; every failure names it.
+/// `STORE_TEST_SEED`, or else one that differs from run to run; every failure names it.
 fn seed() -> u64 {
+    if let Some(seed) = std::env::var("STORE_TEST_SEED").ok().and_then(|text| text.parse().ok()) {
+        return seed;
+    }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.subsec_nanos().into()
 }
