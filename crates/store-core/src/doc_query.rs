@@ -8,8 +8,9 @@ use std::cmp::Ordering;
 
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
+use crate::filter::{compare_numbers, lookup};
 use crate::{
     BoxStream, Cursor, DocQuery, Error, ErrorKind, JsonObject, Node, NodeId, Order, Page, Result, check,
 };
@@ -172,15 +173,7 @@ fn sort_and_cut(kept_nodes: &mut Vec<(Vec<Value>, Node)>, most: usize, query: &D
 }
 
 fn sort_keys(metadata: &JsonObject, query: &DocQuery) -> Vec<Value> {
-    query.sort.iter().map(|(path, _)| value_at(metadata, path).cloned().unwrap_or_default()).collect()
-}
-
-/// The value a path in dot notation reaches.
-#[must_use]
-pub fn value_at<'a>(object: &'a JsonObject, path: &str) -> Option<&'a Value> {
-    let mut parts = path.split('.');
-    let first = object.get(parts.next()?)?;
-    parts.try_fold(first, |value, part| value.as_object()?.get(part))
+    query.sort.iter().map(|(path, _)| lookup(metadata, path).cloned().unwrap_or_default()).collect()
 }
 
 fn order(query: &DocQuery, left: &[Value], left_id: &str, right: &[Value], right_id: &str) -> Ordering {
@@ -211,42 +204,6 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
     }
 }
 
-/// The order of two JSON numbers by exact value: no integer is rounded to a float first.
-#[must_use]
-pub fn compare_numbers(left: &Number, right: &Number) -> Ordering {
-    match (integer(left), integer(right)) {
-        (Some(left), Some(right)) => left.cmp(&right),
-        (Some(left), None) => compare_mixed(left, float(right)),
-        (None, Some(right)) => compare_mixed(right, float(left)).reverse(),
-        (None, None) => float(left).total_cmp(&float(right)).then(Ordering::Equal),
-    }
-}
-
-fn integer(number: &Number) -> Option<i128> {
-    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
-}
-
-fn float(number: &Number) -> f64 {
-    number.as_f64().unwrap_or(f64::NAN)
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "the float's whole part lies within i128 after the range check"
-)]
-fn compare_mixed(integer: i128, float: f64) -> Ordering {
-    if float >= 1e30 {
-        return Ordering::Less;
-    }
-    if float <= -1e30 {
-        return Ordering::Greater;
-    }
-    let whole = float.trunc();
-    integer
-        .cmp(&(whole as i128))
-        .then_with(|| 0.0_f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal))
-}
-
 /// Refuses empty ids, for every call that takes some.
 pub fn valid_ids<'a>(ids: impl IntoIterator<Item = &'a NodeId>) -> Result<()> {
     ids.into_iter().try_for_each(|id| {
@@ -259,18 +216,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn numbers_compare_by_exact_value() {
-        let number = |text: &str| serde_json::from_str::<Number>(text).unwrap();
-        let order = |left, right| compare_numbers(&number(left), &number(right));
-        assert_eq!(order("9007199254740993", "9007199254740992.0"), Ordering::Greater);
-        assert_eq!(order("18446744073709551615", "18446744073709551616.0"), Ordering::Less);
-        assert_eq!(order("1", "1.0"), Ordering::Equal);
-        assert_eq!(order("-1", "-1.5"), Ordering::Greater);
-        assert_eq!(order("1.5", "1"), Ordering::Greater);
-        assert_eq!(order("1e300", "18446744073709551615"), Ordering::Greater);
-    }
 
     #[test]
     fn missing_is_smallest_then_bools_numbers_texts() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::filter::lookup;
 use crate::{DistinctOptions, DistinctValues, FieldKind, JsonObject, doc_query};
 
 /// The order of [`distinct`]: bools, numbers, texts, each by value; an integer before the equal float.
@@ -16,7 +17,7 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
 /// The different scalars of a field.
 fn scalars<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> Vec<Value> {
     let scalar = |value: &&Value| matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_));
-    let found = metadata.filter_map(|object| doc_query::value_at(object, key).filter(scalar));
+    let found = metadata.filter_map(|object| lookup(object, key).filter(scalar));
     let mut values: Vec<&Value> = found.collect();
     values.sort_by(|left, right| compare(left, right));
     values.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
