@@ -65,7 +65,11 @@ async fn random_operations_match_a_list(env: &Env) -> CaseResult {
                 keys.retain(|key| key.starts_with(&format!("{number} ")));
                 let expected: Vec<&String> =
                     model.iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key).collect();
-                crate::check::same_items("keys at the end", &keys, &expected)
+                crate::check::same_items("keys at the end", &keys, &expected)?;
+                for key in keys {
+                    store.delete(&key).await?;
+                }
+                Ok(())
             })
         },
     )

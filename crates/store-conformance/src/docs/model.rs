@@ -70,10 +70,9 @@ async fn random_operations_match_a_model(env: &Env) -> CaseResult {
             Box::pin(async move {
                 // Names of its own for each history.
                 let mut model = Model { prefix: format!("{number}:"), ..Model::default() };
-                for (step, op) in ops.into_iter().enumerate() {
-                    model.apply(&*store, op).await.and(model.compare(&*store, step).await)?;
-                }
-                Ok(())
+                let result = model.run(&*store, ops).await;
+                let cleared = model.clear(&*store).await;
+                result.and(cleared)
             })
         },
     )
@@ -230,6 +229,25 @@ impl Model {
             self.leave(&source, id);
         }
         self.nodes.remove(id).is_some()
+    }
+
+    async fn run(&mut self, store: &dyn DocStore, ops: Vec<Op>) -> CaseResult {
+        for (step, op) in ops.into_iter().enumerate() {
+            self.apply(store, op).await?;
+            self.compare(store, step).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing behind for the next history, and holds the store to that.
+    async fn clear(&self, store: &dyn DocStore) -> CaseResult {
+        let names = (0..NODES.len()).map(|number| self.name(&NODES, number));
+        store.delete_many(&names.map(NodeId::from).collect::<Vec<_>>()).await?;
+        let mut left: Vec<String> = crate::nodes::ids_of(&all(store.scan(None)).await?);
+        left.extend(all(store.scan_hashes(None)).await?.into_iter().map(|(id, _)| id.into_string()));
+        left.extend(all(store.scan_ref_docs(None)).await?.into_iter().map(|(id, _)| id.into_string()));
+        left.retain(|id| id.starts_with(&self.prefix));
+        same("left when all nodes are deleted", &left, &[(); 0])
     }
 
     async fn compare(&self, store: &dyn DocStore, step: usize) -> CaseResult {
