@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     SomeFailed,
     /// What was asked for is not there.
     NothingFound,
+    /// Ctrl-C; the same command goes on where this one stopped.
+    Stopped,
 }
 
 impl From<Outcome> for ExitCode {
@@ -24,6 +26,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => 0,
             Outcome::SomeFailed => 3,
             Outcome::NothingFound => 4,
+            Outcome::Stopped => crate::stop::EXIT_CODE,
         })
     }
 }

@@ -7,8 +7,10 @@ mod embedding;
 mod failure;
 mod files;
 mod output;
+mod progress;
 mod snippet;
 mod source;
+mod stop;
 mod store;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
-use nodestore::{Backend, ErrorKind, OpenOptions};
+use nodestore::{Backend, ErrorKind, OpenOptions, VectorStore};
 
 use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
@@ -26,6 +26,14 @@ pub(crate) struct Store {
     pub(crate) shown: String,
     /// The folder of a store on this disk.
     pub(crate) folder: Option<PathBuf>,
+}
+
+impl Store {
+    /// The vectors that are in use.
+    #[allow(clippy::unused_async, reason = "which set is in use will be read from the store")]
+    pub(crate) async fn vectors(&self) -> Result<Arc<dyn VectorStore>, Failure> {
+        Ok(self.backend.vectors()?)
+    }
 }
 
 /// Opens the store that the options name, works with it, and closes it, also when the work failed.

@@ -2,14 +2,44 @@
 
 use std::io::BufRead;
 
+use clap::Args;
 use nodestore::{DocQuery, DocStoreExt, Filter, GetOptions, NodeId, RefDocId, Selector};
 use serde_json::json;
 
 use super::{or_path, parse_filter};
-use crate::cli::{Delete, Global};
+use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
 use crate::output::{can_ask, count, print, print_json, say};
 use crate::store::{Access, Store, with_store};
+
+/// Delete documents and nodes, with their vectors
+///
+/// The id of a document deletes it with all its nodes. Asks before it deletes; without a terminal it wants --yes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nodestore delete README.md                 a document and its nodes
+  nodestore delete 8c1f5a52-…                one node
+  nodestore delete --filter 'file_type == \"text/plain\"' --yes
+
+The exit code is 4 when there is nothing to delete.")]
+pub(crate) struct Delete {
+    /// Ids of documents or nodes, or files that were ingested
+    #[arg(value_name = "ID", required_unless_present_any = ["ref_doc", "filter"])]
+    pub(crate) ids: Vec<String>,
+    /// Ids of source documents: deletes their nodes also where the document itself is not stored
+    #[arg(long, value_name = "ID")]
+    pub(crate) ref_doc: Vec<String>,
+    /// Everything whose metadata matches, in words or as LlamaIndex's JSON
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["ids", "ref_doc"])]
+    pub(crate) filter: Option<String>,
+    /// Does not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Prints a report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Ids in one call of a store.
 const BATCH: usize = 1000;
@@ -112,7 +142,7 @@ async fn plan_document(plan: &mut Plan, store: &Store, id: &str, by_name: bool) 
     let mut nodes = store.backend.docs()?.ref_doc(&document).await?.map(|info| info.node_ids.len());
     if nodes.is_none() && by_name {
         let in_vectors = if is_configured(store).await? {
-            store.backend.vectors()?.count(&Selector::ref_docs([id])).await?
+            store.vectors().await?.count(&Selector::ref_docs([id])).await?
         } else {
             0
         };
@@ -132,7 +162,7 @@ async fn plan_node(plan: &mut Plan, store: &Store, id: &str) -> Result<bool, Fai
     }
     let stored = store.backend.docs()?.get(&node).await?;
     let found = stored.is_some()
-        || is_configured(store).await? && store.backend.vectors()?.count(&Selector::ids([id])).await? > 0;
+        || is_configured(store).await? && store.vectors().await?.count(&Selector::ids([id])).await? > 0;
     if found {
         plan.nodes.push(node);
         plan.single_documents += usize::from(stored.is_some_and(|node| node.class_name() == DOCUMENT));
@@ -156,7 +186,7 @@ async fn plan_by_filter(filter: Filter, store: &Store) -> Result<Plan, Failure> 
         query = query.with_after(next);
     }
     if is_configured(store).await? {
-        let vectors = store.backend.vectors()?;
+        let vectors = store.vectors().await?;
         let selector = Selector::from(filter);
         let mut options = GetOptions::default().with_limit(BATCH);
         loop {
@@ -172,7 +202,7 @@ async fn plan_by_filter(filter: Filter, store: &Store) -> Result<Plan, Failure> 
 }
 
 async fn is_configured(store: &Store) -> Result<bool, Failure> {
-    Ok(store.backend.vectors()?.config().await?.is_some())
+    Ok(store.vectors().await?.config().await?.is_some())
 }
 
 fn confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
@@ -191,7 +221,7 @@ fn confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
 /// Deletes, and answers how many nodes that are no documents. The vectors go first: if the command is cut short, the documents still name what is left.
 async fn delete(plan: &Plan, store: &Store) -> Result<usize, Failure> {
     let docs = store.backend.docs()?;
-    let vectors = if is_configured(store).await? { Some(store.backend.vectors()?) } else { None };
+    let vectors = if is_configured(store).await? { Some(store.vectors().await?) } else { None };
     let mut deleted = plan.nodes.len() - plan.single_documents;
     for id in &plan.documents {
         let in_vectors = match &vectors {

@@ -1,13 +1,31 @@
 //! `get`: documents and nodes by id.
 
+use clap::Args;
 use nodestore::{GetOptions, Node, NodeId, Selector};
 use serde_json::Value;
 
 use super::or_path;
-use crate::cli::{Get, Global};
+use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
 use crate::output::{FAINT, STRONG, one_line, print, print_json, printable, say};
 use crate::store::{Access, Store, with_store};
+
+/// Show documents and nodes by id
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nodestore get README.md                    the document of a file
+  nodestore get 8c1f5a52-… --json            a node in LlamaIndex's JSON
+
+Ids are what `list` and `search` show. The exit code is 4 when one is not there.")]
+pub(crate) struct Get {
+    /// Ids of documents or nodes, or files that were ingested
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Prints a JSON list of nodes, in LlamaIndex's form
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 pub(crate) async fn run(options: &Get, global: &Global) -> Result<Outcome, Failure> {
     with_store(global, Access::Existing, async |store| get(options, store).await).await
@@ -53,7 +71,7 @@ async fn find(store: &Store, id: &str) -> Result<Option<Node>, Failure> {
     if let Some(node) = stored.into_iter().flatten().next() {
         return Ok(Some(node));
     }
-    let vectors = store.backend.vectors()?;
+    let vectors = store.vectors().await?;
     if vectors.config().await?.is_none() {
         return Ok(None);
     }

@@ -4,18 +4,63 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use clap::Args;
 use futures::StreamExt;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nodestore::{Document, IngestEvent, IngestReport, Ingestion, Node, NodeId, Result as StoreResult};
 use serde_json::{Value, json};
 
 use crate::chunks::splitter;
-use crate::cli::{Global, Ingest};
+use crate::cli::Global;
 use crate::embedding;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Found};
 use crate::output::{STRONG, count, one_line, print, print_json, say};
+use crate::progress::{Progress, Unit};
 use crate::store::{Access, Store, shown_path, with_store};
+
+/// Read Markdown and text files into the store
+///
+/// Folders are read with all that is in them: .md, .markdown, .txt and .text files, in sorted order, without hidden
+/// ones. A file named itself is read whatever its name ends in. Files must be UTF-8.
+///
+/// Each file is cut into chunks at headings, paragraphs and sentences; document and chunks are stored, and the chunks
+/// get a vector each. The id of a document is the absolute path of its file. Files that did not change since the last
+/// time are passed over.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nodestore ingest docs/
+  nodestore ingest README.md notes/ --chunk-size 600
+  nodestore ingest docs/ --prune             forget files that are gone from docs/
+  nodestore ingest docs/ --json              a report for a program
+
+A file that can not be read is named, the others go on, and the exit code is 3.")]
+pub(crate) struct Ingest {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Most characters in a chunk
+    #[arg(long, value_name = "CHARACTERS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(20..))]
+    pub(crate) chunk_size: u32,
+    /// Characters that a chunk repeats from the one before it, at most
+    #[arg(long, value_name = "CHARACTERS", default_value_t = 0)]
+    pub(crate) overlap: u32,
+    /// Values in a vector; only for a store that has none yet [default: 512]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) dimensions: Option<u32>,
+    /// Deletes documents of these folders whose files are gone
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Writes unchanged files again too, for another chunk size
+    #[arg(long)]
+    pub(crate) rewrite: bool,
+    /// Skips files of more than so many megabytes
+    #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) max_file_size: u64,
+    /// Prints a report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// A file that was left out, and why.
 type Failed = (String, String);
@@ -43,13 +88,13 @@ async fn ingest(
         embedding::for_writing(&*store.backend, options.dimensions.map(|dimensions| dimensions as usize))
             .await?;
 
-    let progress = progress(found.files.len());
+    let progress = Progress::new(Some(found.files.len() as u64), Unit::Items("files"));
     let failed = Arc::new(Mutex::new(found.unreadable.clone()));
     for (path, why) in &found.unreadable {
         tell_failed(&progress, path, why);
     }
     let mut ingestion = Ingestion::new(store.backend.docs()?, splitter)
-        .with_vectors(store.backend.vectors()?, embedder)
+        .with_vectors(store.vectors().await?, embedder)
         .with_rewrite(options.rewrite)
         .with_observer(observer(progress.clone(), Arc::clone(&failed)));
     // What could not be looked into may hold files that only seem to be gone.
@@ -62,7 +107,7 @@ async fn ingest(
     let files = found.files.clone();
     let documents = futures::stream::iter(files).map(move |path| files::read(&path, most_bytes)).boxed();
     let report = ingestion.run_stream(documents).await;
-    progress.finish_and_clear();
+    progress.finish();
     let report = report?;
 
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -85,25 +130,12 @@ fn is_below(id: &NodeId, folders: &[PathBuf]) -> bool {
     folders.iter().any(|folder| Path::new(id.as_str()).starts_with(folder))
 }
 
-/// A bar on a terminal's stderr; elsewhere nothing.
-fn progress(files: usize) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr_with_hz(10));
-    let template = "{bar:30} {human_pos}/{human_len} files  {per_sec}, {eta} left  {wide_msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn observer(
-    progress: ProgressBar,
-    failed: Arc<Mutex<Vec<Failed>>>,
-) -> impl Fn(&IngestEvent<'_>) + Send + Sync {
+fn observer(progress: Progress, failed: Arc<Mutex<Vec<Failed>>>) -> impl Fn(&IngestEvent<'_>) + Send + Sync {
     move |event| match event {
-        IngestEvent::Started { id } => progress.set_message(one_line(&shown_path(id.as_str()), 60)),
-        IngestEvent::Unchanged { .. } | IngestEvent::Written { .. } => progress.inc(1),
+        IngestEvent::Started { id } => progress.message(&shown_path(id.as_str())),
+        IngestEvent::Unchanged { .. } | IngestEvent::Written { .. } => progress.add(1),
         IngestEvent::Failed { id, error } => {
-            progress.inc(1);
+            progress.add(1);
             let path = id.map(NodeId::as_str).or(error.key()).unwrap_or("a file").to_owned();
             tell_failed(&progress, &path, error.message());
             failed.lock().unwrap_or_else(PoisonError::into_inner).push((path, error.message().to_owned()));
@@ -112,9 +144,9 @@ fn observer(
     }
 }
 
-fn tell_failed(progress: &ProgressBar, path: &str, why: &str) {
+fn tell_failed(progress: &Progress, path: &str, why: &str) {
     let line = format!("skipped {}: {}", one_line(&shown_path(path), 500), one_line(why, 500));
-    progress.suspend(|| say(line));
+    progress.say(line);
 }
 
 fn tell(

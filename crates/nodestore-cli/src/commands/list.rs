@@ -1,13 +1,56 @@
 //! `list`: a page of documents, nodes, chats or key-values.
 
+use clap::Args;
 use futures::StreamExt;
 use nodestore::{BoxStream, Node, NodeId, RefDocId, RefDocInfo, ScanOptions};
 use serde_json::{Value, json};
 
-use crate::cli::{Global, List};
+use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
 use crate::output::{one_line, print, print_json, print_table, say, table};
 use crate::store::{Access, Store, shown_path, with_store};
+
+/// List what the store holds: documents, nodes, chats or key-values
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nodestore list                             documents and their number of chunks
+  nodestore list --nodes --limit 10
+  nodestore list --chats
+  nodestore list --kv nodestore --json    what this program noted about the store
+
+A page ends with the option that shows the next one.")]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) what: ListWhat,
+    /// Most items
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Goes on after this item
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
+    /// Prints JSON: {"items": […], "next": …}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `list` lists; documents unless something else is asked for.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub(crate) struct ListWhat {
+    /// Documents (the default)
+    #[arg(long)]
+    pub(crate) docs: bool,
+    /// Documents and their nodes
+    #[arg(long)]
+    pub(crate) nodes: bool,
+    /// Chats
+    #[arg(long)]
+    pub(crate) chats: bool,
+    /// The entries of a key-value collection
+    #[arg(long, value_name = "COLLECTION")]
+    pub(crate) kv: Option<String>,
+}
 
 /// Characters of a text or value that are shown.
 const SHOWN: usize = 100;

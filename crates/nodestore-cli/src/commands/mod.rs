@@ -1,12 +1,12 @@
 //! The commands, one file each.
 
-mod delete;
-mod get;
-mod ingest;
-mod list;
-mod quickstart;
-mod search;
-mod stats;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod ingest;
+pub(crate) mod list;
+pub(crate) mod quickstart;
+pub(crate) mod search;
+pub(crate) mod stats;
 
 use nodestore::Filter;
 

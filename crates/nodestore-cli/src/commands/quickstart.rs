@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::Args;
 use futures::StreamExt;
 use nodestore::{
     ChatMessage, Document, Error, Ingestion, NodeId, Result as StoreResult, Selector, VectorQuery,
@@ -20,6 +21,14 @@ use crate::output::{FAINT, STRONG, count, print, print_table, printable, say, ta
 use crate::snippet::Words;
 use crate::source;
 use crate::store::{self, Access, Store};
+
+/// See it work: documents, search and a chat, on disk, in a few seconds
+///
+/// Stores a few documents about nodestore in a store of its own, asks it questions by vector and by words, remembers
+/// a chat, closes the store, opens it again, and shows that everything is still there. Your own store is not touched
+/// unless --store names it. Run in a checkout of nodestore it also reads README.md and docs/*.md.
+#[derive(Args, Debug)]
+pub(crate) struct Quickstart {}
 
 /// Documents that come with the program, by file name.
 const BUNDLED: [(&str, &str); 5] = [
@@ -115,7 +124,7 @@ async fn ingest(store: &Store) -> Result<(), Failure> {
     let embedder = embedding::for_writing(&*store.backend, None).await?;
     let dimensions = embedder.dimensions();
     let ingestion = Ingestion::new(store.backend.docs()?, splitter(CHUNK, 0)?)
-        .with_vectors(store.backend.vectors()?, embedder);
+        .with_vectors(store.vectors().await?, embedder);
     let report = ingestion.run_stream(futures::stream::iter(documents).boxed()).await?;
     for failure in &report.failures {
         say(format_args!("skipped: {}", failure.error));
@@ -138,7 +147,7 @@ async fn ingest(store: &Store) -> Result<(), Failure> {
 /// Asks every question by vector and by words; answers the best text for the last.
 async fn ask(store: &Store) -> Result<String, Failure> {
     step(3, "Search by vector and by words")?;
-    let vectors = store.backend.vectors()?;
+    let vectors = store.vectors().await?;
     let dimensions = vectors.config().await?.map_or(0, |config| config.dimensions);
     let embedder = embedding::for_searching(&*store.backend, dimensions).await?;
     let embeddings = embedder.embed(&QUESTIONS).await?;
@@ -188,7 +197,7 @@ async fn still_there(store: &Store, start: Instant) -> Result<(), Failure> {
         document?;
         documents += 1;
     }
-    let nodes = store.backend.vectors()?.count(&Selector::all()).await?;
+    let nodes = store.vectors().await?.count(&Selector::all()).await?;
     let folder = store.folder.as_deref().map(size).map(megabytes).unwrap_or_default();
     print(format_args!(
         "Still there, after {:.2} s: {} as {}, {folder} on disk.",

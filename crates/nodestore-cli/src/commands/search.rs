@@ -1,16 +1,70 @@
 //! `search`: ranked answers with their sources.
 
+use clap::{Args, ValueEnum};
 use nodestore::{Embedding, Filter, Node, QueryPlan, ScoredNode, Selector, VectorQuery, VectorStoreExt};
 use serde_json::{Value, json};
 
 use super::parse_filter;
-use crate::cli::{Global, Mode, Search};
+use crate::cli::Global;
 use crate::embedding;
 use crate::failure::{Failure, Outcome};
 use crate::output::{FAINT, one_line, print, print_json, print_table, say, table};
 use crate::snippet::Words;
 use crate::source::{self, Source};
 use crate::store::{Access, Store, with_store};
+
+/// Search the store, best answers first
+///
+/// Shows for each answer its score, the file and lines it comes from, and the part that matches. Scores can be
+/// compared within one answer list only: cosine in [-1, 1] for vector, BM25 for text, a sum of ranks for hybrid.
+#[derive(Args, Debug)]
+#[command(after_help = SEARCH_EXAMPLES, after_long_help = search_help())]
+pub(crate) struct Search {
+    /// The question; several words need no quotes
+    #[arg(required = true, value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// How to search
+    #[arg(long, value_enum, default_value_t = Mode::Hybrid)]
+    pub(crate) mode: Mode,
+    /// Most answers
+    #[arg(short = 'k', long = "top-k", value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) top_k: u32,
+    /// Only nodes whose metadata matches, in words or as LlamaIndex's JSON
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// Also shows how the store answers
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  nodestore search \"resume a scan\"
+  nodestore search --mode text -k 10 fsync durable
+  nodestore search cursor --filter 'file_name == \"design.md\" or title matches \"Design\"'
+  nodestore search cursor --json | jq '.hits[0].text'
+
+`nodestore get ID` shows the metadata that filters see. The exit code is 4 when nothing is found.";
+
+fn search_help() -> String {
+    format!("{SEARCH_EXAMPLES}\n\n{}", nodestore::filter::SYNTAX_HELP)
+}
+
+/// How `search` searches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Nearest vectors
+    Vector,
+    /// Best by words (BM25); only nodes that hold a word of the question
+    Text,
+    /// Both, joined by rank
+    Hybrid,
+    /// Near the question, but unlike each other
+    Mmr,
+}
 
 /// Characters of a text that are shown.
 const SNIPPET: usize = 240;
@@ -32,7 +86,7 @@ async fn search(
     filter: Option<Filter>,
     store: &Store,
 ) -> Result<Outcome, Failure> {
-    let vectors = store.backend.vectors()?;
+    let vectors = store.vectors().await?;
     let Some(config) = vectors.config().await? else {
         if options.json {
             print_json(&to_json(options, question, &[], &[], None))?;

@@ -2,14 +2,23 @@
 
 use std::path::Path;
 
+use clap::Args;
 use futures::StreamExt;
 use nodestore::{BoxStream, Metric, NodeContent, Selector};
 use serde_json::json;
 
-use crate::cli::{Global, Stats};
+use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
 use crate::output::{STRONG, print, print_json, thousands};
 use crate::store::{Access, Store, with_store};
+
+/// Count what the store holds
+#[derive(Args, Debug)]
+pub(crate) struct Stats {
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 pub(crate) async fn run(options: &Stats, global: &Global) -> Result<Outcome, Failure> {
     with_store(global, Access::Existing, async |store| stats(options, store).await).await
@@ -26,9 +35,9 @@ async fn stats(options: &Stats, store: &Store) -> Result<Outcome, Failure> {
         }
     }
     let sources = length(backend.docs()?.scan_ref_docs(None)).await?;
-    let config = backend.vectors()?.config().await?;
+    let config = store.vectors().await?.config().await?;
     let vectors = match &config {
-        Some(_) => backend.vectors()?.count(&Selector::all()).await?,
+        Some(_) => store.vectors().await?.count(&Selector::all()).await?,
         None => 0,
     };
     let chats = length(backend.chat()?.keys(None)).await?;
