@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::chunks::splitter;
 use crate::cli::Global;
-use crate::embedding;
+use crate::embedding::{self, EmbedderArgs};
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Found};
 use crate::output::{STRONG, count, one_line, print, print_json, say};
@@ -45,9 +45,8 @@ pub(crate) struct Ingest {
     /// Characters that a chunk repeats from the one before it, at most
     #[arg(long, value_name = "CHARACTERS", default_value_t = 0)]
     pub(crate) overlap: u32,
-    /// Values in a vector; only for a store that has none yet [default: 512]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(crate) dimensions: Option<u32>,
+    #[command(flatten)]
+    pub(crate) embedder: EmbedderArgs,
     /// Deletes documents of these folders whose files are gone
     #[arg(long)]
     pub(crate) prune: bool,
@@ -84,9 +83,7 @@ async fn ingest(
     store: &Store,
 ) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let embedder =
-        embedding::for_writing(&*store.backend, options.dimensions.map(|dimensions| dimensions as usize))
-            .await?;
+    let embedder = embedding::for_writing(store, &options.embedder).await?;
 
     let progress = Progress::new(Some(found.files.len() as u64), Unit::Items("files"));
     let failed = Arc::new(Mutex::new(found.unreadable.clone()));
@@ -94,7 +91,7 @@ async fn ingest(
         tell_failed(&progress, path, why);
     }
     let mut ingestion = Ingestion::new(store.backend.docs()?, splitter)
-        .with_vectors(store.vectors().await?, embedder)
+        .with_vectors(store.vectors().await?, Arc::clone(&embedder) as Arc<_>)
         .with_rewrite(options.rewrite)
         .with_observer(observer(progress.clone(), Arc::clone(&failed)));
     // What could not be looked into may hold files that only seem to be gone.
@@ -116,6 +113,9 @@ async fn ingest(
         print_json(&to_json(&report, &failed, prune_skipped))?;
     } else {
         tell(&report, &found, failed.len(), store, start)?;
+        if report.added > 0 {
+            say(format_args!("note: {}", embedder.remark()));
+        }
     }
     if prune_skipped {
         say(
@@ -181,9 +181,6 @@ fn tell(
     if !found.others.is_empty() {
         let others = count(found.others.values().sum(), "file");
         say(format_args!("{others} of other kinds passed over ({})", found.others_shown()));
-    }
-    if report.added > 0 {
-        say(format_args!("note: {}", embedding::COMPARES_WORDING));
     }
     Ok(())
 }

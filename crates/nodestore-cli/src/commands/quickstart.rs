@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use futures::StreamExt;
 use nodestore::{
-    ChatMessage, Document, Error, Ingestion, NodeId, Result as StoreResult, Selector, VectorQuery,
+    ChatMessage, Document, Embedder, Error, Ingestion, NodeId, Result as StoreResult, Selector, VectorQuery,
     VectorStoreExt,
 };
 
@@ -14,7 +14,7 @@ use super::search::score;
 use super::stats::{megabytes, size};
 use crate::chunks::splitter;
 use crate::cli::Global;
-use crate::embedding;
+use crate::embedding::{self, EmbedderArgs};
 use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::output::{FAINT, STRONG, count, print, print_table, printable, say, table};
@@ -121,7 +121,7 @@ async fn ingest(store: &Store) -> Result<(), Failure> {
     let documents = documents();
     step(2, &format!("Ingest {}", count(documents.len(), "document")))?;
     let start = Instant::now();
-    let embedder = embedding::for_writing(&*store.backend, None).await?;
+    let embedder = embedding::for_writing(store, &EmbedderArgs::default()).await?;
     let dimensions = embedder.dimensions();
     let ingestion = Ingestion::new(store.backend.docs()?, splitter(CHUNK, 0)?)
         .with_vectors(store.vectors().await?, embedder);
@@ -149,7 +149,7 @@ async fn ask(store: &Store) -> Result<String, Failure> {
     step(3, "Search by vector and by words")?;
     let vectors = store.vectors().await?;
     let dimensions = vectors.config().await?.map_or(0, |config| config.dimensions);
-    let embedder = embedding::for_searching(&*store.backend, dimensions).await?;
+    let embedder = embedding::for_searching(store, &EmbedderArgs::default(), dimensions).await?;
     let embeddings = embedder.embed(&QUESTIONS).await?;
     let mut best = String::new();
     for (question, embedding) in QUESTIONS.iter().zip(embeddings) {

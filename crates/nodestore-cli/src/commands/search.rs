@@ -1,12 +1,14 @@
 //! `search`: ranked answers with their sources.
 
 use clap::{Args, ValueEnum};
-use nodestore::{Embedding, Filter, Node, QueryPlan, ScoredNode, Selector, VectorQuery, VectorStoreExt};
+use nodestore::{
+    Embedder, Embedding, Filter, Node, QueryPlan, ScoredNode, Selector, VectorQuery, VectorStoreExt,
+};
 use serde_json::{Value, json};
 
 use super::parse_filter;
 use crate::cli::Global;
-use crate::embedding;
+use crate::embedding::{self, EmbedderArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{FAINT, one_line, print, print_json, print_table, say, table};
 use crate::snippet::Words;
@@ -32,6 +34,8 @@ pub(crate) struct Search {
     /// Only nodes whose metadata matches, in words or as LlamaIndex's JSON
     #[arg(long, value_name = "FILTER")]
     pub(crate) filter: Option<String>,
+    #[command(flatten)]
+    pub(crate) embedder: EmbedderArgs,
     /// Also shows how the store answers
     #[arg(long)]
     pub(crate) explain: bool,
@@ -97,7 +101,7 @@ async fn search(
     let embedding = if options.mode == Mode::Text {
         Embedding::new()
     } else {
-        let embedder = embedding::for_searching(&*store.backend, config.dimensions).await?;
+        let embedder = embedding::for_searching(store, &options.embedder, config.dimensions).await?;
         embedder.embed(&[question]).await?.into_iter().next().unwrap_or_default()
     };
     let query = query(options, question, embedding, filter);
