@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use store_core::{
-    AddMode, AddOptions, Backend, ChatMessage, Cursor, DocQuery, ErrorKind, GetOptions, IndexStruct,
-    KvStoreExt, MetadataPatch, Metric, Node, PutOptions, QueryKind, QueryKindName, Result, ScanOptions,
-    Selector, VectorConfig, VectorQuery, VectorStoreExt,
+    AddMode, AddOptions, Backend, ChatMessage, Cursor, Diagnosis, DocQuery, ErrorKind, GetOptions,
+    IndexStruct, KvStoreExt, MetadataPatch, Metric, Node, PutOptions, QueryKind, QueryKindName, Result,
+    ScanOptions, Selector, VectorConfig, VectorQuery, VectorStoreExt,
 };
 
 use crate::case::{Case, Need, cases};
@@ -21,6 +21,7 @@ pub(crate) const SUITES: &[&[Case]] = &[CASES];
 
 cases! { "backend", Env:
     name_and_ping,
+    diagnosis_looks_only,
     roles_are_offered_as_declared,
     capabilities_stay,
     query_kinds_are_offered_as_declared [Need::Vectors],
@@ -118,6 +119,35 @@ async fn name_and_ping(env: &Env) -> CaseResult {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     holds(plain, format!("the name {name:?} is not plain"))?;
     Ok(env.backend().ping().await?)
+}
+
+/// A diagnosis answers on a fresh store and on a filled one, changes nothing, and every finding says what it is
+/// about, what was found and what to do.
+async fn diagnosis_looks_only(env: &Env) -> CaseResult {
+    complete(&env.backend().diagnose().await?)?;
+    expect_mark("after the diagnosis of a fresh store", &**env.backend(), None).await?;
+    if env.backend().capabilities().vectors.is_some() {
+        same("configured by looking", &env.vectors()?.config().await?.is_some(), &false)?;
+    }
+    write_mark(&**env.backend(), "x").await?;
+    let again = env.again().await?;
+    for backend in [&**env.backend(), &*again] {
+        complete(&backend.diagnose().await?)?;
+    }
+    expect_mark("after the diagnosis", &**env.backend(), Some("x")).await?;
+    write_mark(&*again, "y").await?;
+    expect_mark("after a later write", &**env.backend(), Some("y")).await
+}
+
+fn complete(diagnosis: &Diagnosis) -> CaseResult {
+    for fact in &diagnosis.facts {
+        holds(!fact.name.is_empty(), format!("{fact:?} has no name"))?;
+    }
+    for finding in &diagnosis.findings {
+        let texts = [&finding.subject, &finding.message, &finding.advice];
+        holds(texts.iter().all(|text| !text.trim().is_empty()), format!("{finding:?} leaves something out"))?;
+    }
+    Ok(())
 }
 
 /// A role that is declared is there; one that is not answers `Unsupported`, naming backend and operation.
@@ -292,6 +322,7 @@ async fn closed_handle_is_unavailable(env: &Env) -> CaseResult {
     closed.close().await?;
     let gone = &[ErrorKind::Unavailable];
     refused("ping", closed.ping().await, gone)?;
+    refused("diagnose", closed.diagnose().await, gone)?;
     if let Some(kv) = kv {
         refused("kv.get_many", kv.get_many("marks", &["mark"]).await, gone)?;
         refused("kv.put_many", kv.put("marks", "mark", numbered(1)).await, gone)?;

@@ -156,6 +156,8 @@ async fn faults_of_backends_are_caught() {
     catch(&[
         (Fault::NamespacesAreShared, "backend::namespaces_never_meet"),
         (Fault::DropKeepsTheConfiguration, "backend::drop_removes_everything"),
+        (Fault::DiagnosisLeavesATrace, "backend::diagnosis_looks_only"),
+        (Fault::DiagnosisGivesNoAdvice, "backend::diagnosis_looks_only"),
         (Fault::FieldsAreNotThere, "backend::fields_are_offered_as_declared"),
     ])
     .await;

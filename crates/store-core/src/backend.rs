@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    ChatStore, DocStore, IndexStore, KvCapabilities, KvStore, Result, VectorCapabilities, VectorStore,
+    ChatStore, Diagnosis, DocStore, IndexStore, KvCapabilities, KvStore, Result, VectorCapabilities,
+    VectorStore,
 };
 
 #[allow(clippy::struct_excessive_bools, reason = "each role is offered or not, independently")]
@@ -48,6 +49,11 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
 
     /// One round trip to the server (for a local store: one read).
     async fn ping(&self) -> Result<()>;
+
+    /// Versions and settings of the store, and what is wrong with it or is going to be: indexes missing or
+    /// behind, space running out, settings that hurt. Looks only, and changes nothing. What would take more
+    /// than a few seconds is left out, and a note says so.
+    async fn diagnose(&self) -> Result<Diagnosis>;
 
     /// Removes all data of the namespace; the backend stays usable, empty and unconfigured. Refused with
     /// `InvalidInput` when the store was opened without a namespace on a server that others may share.

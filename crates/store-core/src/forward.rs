@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    AddMode, AddOptions, AddReport, Backend, BoxStream, Capabilities, ChatMessage, ChatStore, DocQuery,
-    DocStore, Document, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities, KvStore,
+    AddMode, AddOptions, AddReport, Backend, BoxStream, Capabilities, ChatMessage, ChatStore, Diagnosis,
+    DocQuery, DocStore, Document, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities, KvStore,
     MetadataPatch, Node, NodeId, Page, PutOptions, QueryPlan, Reader, RefDocDeleted, RefDocId, RefDocInfo,
     Result, Retriever, ScanOptions, ScoredNode, Selector, UpdateFn, VectorCapabilities, VectorConfig,
     VectorFields, VectorQuery, VectorStore,
@@ -236,6 +236,10 @@ macro_rules! forward {
 
             async fn ping(&self) -> Result<()> {
                 (**self).ping().await
+            }
+
+            async fn diagnose(&self) -> Result<Diagnosis> {
+                (**self).diagnose().await
             }
 
             async fn drop_namespace(&self) -> Result<()> {

@@ -7,6 +7,7 @@ mod chat;
 mod chat_message;
 mod chat_window;
 pub mod check;
+mod diagnosis;
 pub mod doc_query;
 mod docs;
 mod embedder;
@@ -51,6 +52,7 @@ pub use chat_message::{
     ImageBlock, MessageRole, ThinkingBlock, ToolCallBlock, ToolKwargs, VideoBlock,
 };
 pub use chat_window::ChatWindow;
+pub use diagnosis::{Diagnosis, Fact, Finding, Severity};
 pub use docs::{
     AddMode, AddOptions, AddReport, DocQuery, DocStore, DocStoreExt, Order, RefDocDeleted, RefDocInfo,
 };

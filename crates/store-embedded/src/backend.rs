@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{Backend, Capabilities, ChatStore, DocStore, IndexStore, KvStore, Result, VectorStore};
+use store_core::{
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvStore, Result, VectorStore,
+};
 
 use crate::chat::EmbeddedChatStore;
 use crate::config::EmbeddedConfig;
+use crate::diagnose::look;
 use crate::docs::EmbeddedDocStore;
 use crate::engine::{Engine, Table as _, blocking};
 use crate::error::NAME;
@@ -82,6 +85,15 @@ impl Backend for EmbeddedBackend {
     async fn ping(&self) -> Result<()> {
         let read = self.handle.read(|tx, _| tx.table(META)?.len());
         read.await.map(|_| ()).map_err(|error| error.with_operation("ping"))
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        let diagnosis = async {
+            let space = self.handle.space()?;
+            let inner = Arc::clone(&space);
+            space.engine.read(move |tx| look(&inner, tx)).await
+        };
+        diagnosis.await.map_err(|error| error.with_operation("diagnose"))
     }
 
     async fn drop_namespace(&self) -> Result<()> {

@@ -4,6 +4,7 @@ mod backend;
 mod chat;
 mod codec;
 mod config;
+mod diagnose;
 mod docs;
 mod engine;
 mod error;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use store_conformance::Harness;
 use store_core::{
-    Backend, Capabilities, ChatStore, DocStore, IndexStore, KvDocStore, KvStore, MemoryBackend, Result,
-    VectorStore,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Finding, IndexStore, KvDocStore, KvStore,
+    MemoryBackend, Result, VectorStore,
 };
 
 /// What the store does wrong.
@@ -82,6 +82,8 @@ pub(crate) enum Fault {
     // Backends.
     NamespacesAreShared,
     DropKeepsTheConfiguration,
+    DiagnosisLeavesATrace,
+    DiagnosisGivesNoAdvice,
     GetHangs,
     GetPanics,
 }
@@ -147,6 +149,23 @@ impl Backend for Faulty {
 
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        if self.fault == Fault::DiagnosisLeavesATrace {
+            store_core::KvStoreExt::put(
+                &*self.inner.kv()?,
+                "marks",
+                "diagnosed",
+                store_core::JsonObject::new(),
+            )
+            .await?;
+        }
+        let mut diagnosis = self.inner.diagnose().await?;
+        if self.fault == Fault::DiagnosisGivesNoAdvice {
+            diagnosis.findings.push(Finding::warning("x", "something is wrong", ""));
+        }
+        Ok(diagnosis)
     }
 
     async fn drop_namespace(&self) -> Result<()> {

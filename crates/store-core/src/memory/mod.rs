@@ -12,8 +12,8 @@ pub use kv::MemoryKvStore;
 pub use vectors::MemoryVectorStore;
 
 use crate::{
-    Backend, Capabilities, ChatStore, DocStore, IndexStore, KvChatStore, KvDocStore, KvIndexStore, KvStore,
-    Result, VectorStore,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Finding, IndexStore, KvChatStore, KvDocStore,
+    KvIndexStore, KvStore, Result, VectorStore,
 };
 
 /// A backend that keeps everything in memory.
@@ -71,6 +71,15 @@ impl Backend for MemoryBackend {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        let lifetime = Finding::note(
+            "lifetime",
+            "the data is in the memory of this process and goes with it",
+            "to keep it, open a store on disk: embedded:///path",
+        );
+        Ok(Diagnosis::new().with_fact("store-core", env!("CARGO_PKG_VERSION")).with_finding(lifetime))
     }
 
     async fn drop_namespace(&self) -> Result<()> {

@@ -66,6 +66,15 @@ impl StoreFile {
         &self.folder
     }
 
+    pub(super) fn cache_bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
+    /// Why nothing can be written, if so.
+    pub(super) fn read_only(&self) -> Option<String> {
+        self.read().database.as_ref()?.read_only.as_ref().map(ToString::to_string)
+    }
+
     /// How often the file was opened again. What memory keeps beside the file and updates after commits is
     /// surely the same as the file only while this number stays.
     pub(super) fn generation(&self) -> u64 {

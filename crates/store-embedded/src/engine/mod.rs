@@ -75,6 +75,16 @@ impl Engine {
         self.file.folder()
     }
 
+    /// Bytes of memory for the page cache.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.file.cache_bytes()
+    }
+
+    /// Why nothing can be written, if so.
+    pub(crate) fn read_only(&self) -> Option<String> {
+        self.file.read_only()
+    }
+
     /// How often the file was opened again after a disk error. What memory keeps beside the file, and updates
     /// after commits, is surely equal to the file only while this number stays.
     pub(crate) fn generation(&self) -> u64 {

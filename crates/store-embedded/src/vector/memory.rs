@@ -119,6 +119,11 @@ impl SharedVectors {
         *lock(&self.words_taken)
     }
 
+    /// Whether the word index goes with the process, since the disk takes no writes.
+    pub(super) fn words_in_memory(&self) -> bool {
+        lock(&self.words).as_ref().is_some_and(Words::is_in_memory)
+    }
+
     /// Forgets the vectors; the next search reads them again.
     pub(super) fn reset(&self) {
         *lock(&self.memory) = None;

@@ -1,5 +1,6 @@
 //! Nodes with embeddings: stored in one transaction with what their metadata says, searched exactly in memory.
 
+mod diagnose;
 mod fields;
 mod filter;
 mod memory;
@@ -19,6 +20,7 @@ use store_core::{
     vector_check,
 };
 
+pub(crate) use self::diagnose::{WordState, bytes_in_memory, word_state};
 use self::filter::{Index, row_number};
 pub(crate) use self::memory::SharedVectors;
 use self::rows::{Change, Prepared, Writer};
