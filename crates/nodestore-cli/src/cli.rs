@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    delete::Delete, get::Get, ingest::Ingest, list::List, quickstart::Quickstart, search::Search,
-    stats::Stats,
+    delete::Delete, doctor::Doctor, get::Get, ingest::Ingest, list::List, quickstart::Quickstart,
+    search::Search, stats::Stats,
 };
 
 /// What stands at the end of `nodestore --help`.
@@ -14,6 +14,7 @@ Examples:
   nodestore ingest docs/ notes.txt           read a folder and a file into your store
   nodestore search \"how do I resume a scan?\"
   nodestore list                             what the store holds
+  nodestore doctor                           whether the store is well
   nodestore --store ./kb stats               the same commands on a store in the folder kb
 
 Stores (--store or NODESTORE_URL):
@@ -79,4 +80,5 @@ pub(crate) enum Command {
     List(List),
     Delete(Delete),
     Stats(Stats),
+    Doctor(Doctor),
 }

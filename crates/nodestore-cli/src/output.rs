@@ -14,6 +14,9 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 /// The word before an error.
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 
+/// The word before a warning.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
 /// Columns where the output is no terminal.
 const WIDTH: u16 = 100;
 

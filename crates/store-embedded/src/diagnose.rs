@@ -56,28 +56,28 @@ pub(crate) fn look(space: &Space, tx: &ReadTx) -> Result<Diagnosis> {
     }
     findings.extend(read_only.as_deref().map(not_writable));
 
-    facts = facts.with_fact("file", megabytes(file)).with_fact("page cache", megabytes(cache));
+    facts = facts.with_fact("file", size(file)).with_fact("page cache", size(cache));
     findings.extend(small_cache(cache, file));
     let (used, finding) = if file <= MOST_TO_LOOK_THROUGH {
         let used = tx.used_bytes()?;
-        (megabytes(used), unused(file, used))
+        (size(used), unused(file, used))
     } else {
-        (format!("not looked at in a file of more than {}", megabytes(MOST_TO_LOOK_THROUGH)), None)
+        (format!("not looked at in a file of more than {}", size(MOST_TO_LOOK_THROUGH)), None)
     };
     facts = facts.with_fact("used in the file", used);
     findings.extend(finding);
 
     let words = bytes_below(&space.words_folder());
     if let Some(bytes) = vector::bytes_in_memory(tx, &space.tables)? {
-        facts = facts.with_fact("vectors in memory", format!("{} once searched", megabytes(bytes)));
+        facts = facts.with_fact("vectors in memory", format!("{} once searched", size(bytes)));
         findings.extend(available_memory().and_then(|available| memory(bytes, available)));
         let state = vector::word_state(space, tx)?;
-        facts = facts.with_fact("word index", format!("{}, {state}", megabytes(words)));
+        facts = facts.with_fact("word index", format!("{}, {state}", size(words)));
         findings.extend(word_index(state, read_only.is_some()));
     }
 
     if let Ok(free) = fs4::available_space(folder) {
-        facts = facts.with_fact("free on the disk", megabytes(free));
+        facts = facts.with_fact("free on the disk", size(free));
         findings.extend(disk_space(free, file + words));
     }
     if let Some(kind) =
@@ -124,7 +124,7 @@ fn small_cache(cache: u64, file: u64) -> Option<Finding> {
     (file / 32 > cache).then(|| {
         Finding::note(
             "page cache",
-            format!("a cache of {} serves a file of {}", megabytes(cache), megabytes(file)),
+            format!("a cache of {} serves a file of {}", size(cache), size(file)),
             format!(
                 "if reads are slow and memory is free, open the store with ?store.cache_bytes={}",
                 file.div_ceil(8).next_power_of_two()
@@ -138,14 +138,14 @@ fn unused(file: u64, used: u64) -> Option<Finding> {
     (unused > MUCH_UNUSED && unused > file / 2).then(|| {
         Finding::note(
             "unused space",
-            format!("{} of the file's {} are unused", megabytes(unused), megabytes(file)),
+            format!("{} of the file's {} are unused", size(unused), size(file)),
             "later writes use it again; to give it back, copy what the store holds into a new one",
         )
     })
 }
 
 fn disk_space(free: u64, store: u64) -> Option<Finding> {
-    let message = format!("{} are free on the disk of a store of {}", megabytes(free), megabytes(store));
+    let message = format!("{} are free on the disk of a store of {}", size(free), size(store));
     if free < LEAST_FREE.max(store / 4) {
         let advice = "free some space: on a full disk writes are refused (nothing is lost, reads go on)";
         return Some(Finding::warning("disk space", message, advice));
@@ -172,8 +172,8 @@ fn memory(needed: u64, available: u64) -> Option<Finding> {
             "memory",
             format!(
                 "a search takes {} of memory for the vectors; {} are available",
-                megabytes(needed),
-                megabytes(available)
+                size(needed),
+                size(available)
             ),
             "free some memory, use fewer dimensions, or divide the documents over several namespaces",
         )
@@ -185,15 +185,15 @@ fn word_index(state: WordState, read_only: bool) -> Option<Finding> {
         WordState::UpToDate => return None,
         WordState::InMemory => {
             let message =
-                "the word index could not be written and is kept in memory; each opening builds it anew";
+                "it could not be written and is kept in memory; each opening builds it anew";
             let advice = "make the folder `words` in the store's folder writable, or free some space";
             return Some(Finding::warning("word index", message, advice));
         }
         WordState::Missing => {
-            ("the word index is not built yet".to_owned(), "the next text search builds it")
+            ("it is not built yet".to_owned(), "the next text search builds it")
         }
         WordState::Behind(writes) => (
-            format!("the word index is {} behind", plural(writes, "write")),
+            format!("it is {} behind", plural(writes, "write")),
             "the next text search brings it up to date",
         ),
     };
@@ -233,9 +233,14 @@ fn bytes_below(folder: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// `1.5 MB`, in units of a million bytes.
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+/// `1.5 MB`, in units of a thousand.
+fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        1e9.. => format!("{:.1} GB", bytes / 1e9),
+        1e6.. => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.1} kB", bytes / 1e3),
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn a_small_cache_is_named_with_a_better_one() {
 fn unused_space_is_named_when_it_is_most_of_a_large_file() {
     assert_eq!(unused(100 << 20, 60 << 20), None);
     assert_eq!(unused(10 << 20, 1 << 20), None);
-    assert!(unused(GB, 100 << 20).unwrap().message.contains("968.9 MB of the file's 1073.7 MB"));
+    assert!(unused(GB, 100 << 20).unwrap().message.contains("968.9 MB of the file's 1.1 GB"));
 }
 
 #[test]
@@ -86,7 +86,7 @@ async fn the_word_index_is_followed() {
     assert_eq!(state().await, "behind");
     let diagnosis = backend.diagnose().await.unwrap();
     assert!(diagnosis.findings.iter().any(|finding| finding.message.contains("1 write behind")));
-    assert_eq!(fact(&diagnosis, "vectors in memory"), "0.0 MB once searched");
+    assert_eq!(fact(&diagnosis, "vectors in memory"), "0.0 kB once searched");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod delete;
+pub(crate) mod doctor;
 pub(crate) mod get;
 pub(crate) mod ingest;
 pub(crate) mod list;
@@ -23,6 +24,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::List(options) => list::run(options, &cli.global).await,
         Command::Delete(options) => delete::run(options, &cli.global).await,
         Command::Stats(options) => stats::run(options, &cli.global).await,
+        Command::Doctor(options) => doctor::run(options, &cli.global).await,
     }
 }
 

@@ -21,8 +21,8 @@ use crate::output::say;
 use crate::store::Store;
 
 /// The collection and the key of the note.
-const COLLECTION: &str = "nodestore";
-const KEY: &str = "embedder";
+pub(crate) const COLLECTION: &str = "nodestore";
+pub(crate) const KEY: &str = "embedder";
 /// Values in a vector unless `--dimensions` says otherwise.
 const DIMENSIONS: usize = 512;
 

@@ -147,7 +147,7 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn help_teaches_by_examples() {
     let home = Home::new();
-    for command in ["quickstart", "ingest", "search", "get", "list", "delete", "stats"] {
+    for command in ["quickstart", "ingest", "search", "get", "list", "delete", "stats", "doctor"] {
         let help = Run::of(&mut home.command(&[command, "--help"])).ok();
         let help = help.shows(&["Usage: nodestore", "--store <STORE>"]);
         let has_examples = help.out.contains("Examples:\n  nodestore ");

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{Home, Run};
 
 /// Works with the store `kb` in this process, and closes it.
-fn in_store(home: &Home, work: &impl AsyncFn(&dyn Backend)) {
+pub(crate) fn in_store(home: &Home, work: &impl AsyncFn(&dyn Backend)) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = nodestore::open(&nodestore::embedded_url(&home.path().join("kb"))).await.unwrap();
         work(&*store).await;

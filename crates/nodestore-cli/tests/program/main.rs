@@ -5,6 +5,7 @@
 
 mod answers;
 mod deleting;
+mod doctoring;
 mod errors;
 mod ingesting;
 mod quickstart;
