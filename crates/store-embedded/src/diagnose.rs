@@ -184,18 +184,14 @@ fn word_index(state: WordState, read_only: bool) -> Option<Finding> {
     let (message, advice) = match state {
         WordState::UpToDate => return None,
         WordState::InMemory => {
-            let message =
-                "it could not be written and is kept in memory; each opening builds it anew";
+            let message = "it could not be written and is kept in memory; each opening builds it anew";
             let advice = "make the folder `words` in the store's folder writable, or free some space";
             return Some(Finding::warning("word index", message, advice));
         }
-        WordState::Missing => {
-            ("it is not built yet".to_owned(), "the next text search builds it")
+        WordState::Missing => ("it is not built yet".to_owned(), "the next text search builds it"),
+        WordState::Behind(writes) => {
+            (format!("it is {} behind", plural(writes, "write")), "the next text search brings it up to date")
         }
-        WordState::Behind(writes) => (
-            format!("it is {} behind", plural(writes, "write")),
-            "the next text search brings it up to date",
-        ),
     };
     Some(if read_only {
         let advice =
