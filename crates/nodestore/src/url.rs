@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use store_core::{Error, Result};
+use store_core::{Error, Result, check};
 
 use crate::OpenOptions;
 
@@ -27,7 +27,7 @@ impl Target {
         settle("store.namespace", &mut target.namespace, options.namespace.clone())?;
         settle("store.create", &mut target.create, options.create)?;
         if let Some(namespace) = &target.namespace {
-            check_namespace(namespace)?;
+            check::plain_name("namespace", namespace).map_err(|error| error.with_operation("open"))?;
         }
         Ok(target)
     }
@@ -169,22 +169,6 @@ fn no_scheme(text: &str) -> String {
 pub fn embedded_url(path: &std::path::Path) -> String {
     let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     format!("embedded://{path}")
-}
-
-/// Refuses a namespace that some backend could not hold as part of a name.
-pub(crate) fn check_namespace(namespace: &str) -> Result<()> {
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if namespace.len() <= 32
-        && namespace.starts_with(|c: char| c.is_ascii_lowercase())
-        && namespace.chars().all(legal)
-    {
-        return Ok(());
-    }
-    Err(Error::invalid_input(format!(
-        "the namespace {namespace:?} is not allowed: it starts with a letter a–z and holds only a–z and 0–9, at \
-         most 32 characters"
-    ))
-    .with_operation("open"))
 }
 
 /// A URL that can be shown: passwords, tokens and keys are replaced by `***`. In doubt it hides too much.

@@ -64,10 +64,14 @@ fn bad_settings_are_refused() {
 #[test]
 fn namespaces_are_short_lower_case_names() {
     for good in ["a", "a1", &"a".repeat(32)] {
-        check_namespace(good).unwrap();
+        check::plain_name("namespace", good).unwrap();
     }
     for bad in ["", "1a", "A", "a_b", "a-b", "ä", "a/b", &"a".repeat(33)] {
-        assert_eq!(check_namespace(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad:?}");
+        assert_eq!(
+            check::plain_name("namespace", bad).unwrap_err().kind(),
+            ErrorKind::InvalidInput,
+            "{bad:?}"
+        );
     }
 }
 

@@ -158,6 +158,8 @@ async fn faults_of_backends_are_caught() {
         (Fault::DropKeepsTheConfiguration, "backend::drop_removes_everything"),
         (Fault::DiagnosisLeavesATrace, "backend::diagnosis_looks_only"),
         (Fault::DiagnosisGivesNoAdvice, "backend::diagnosis_looks_only"),
+        (Fault::SetsAreTheDefaultOne, "vectors::sets_share_nothing"),
+        (Fault::SetsOutliveTheNamespace, "vectors::sets_go_with_the_namespace"),
         (Fault::FieldsAreNotThere, "backend::fields_are_offered_as_declared"),
     ])
     .await;

@@ -59,7 +59,8 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// `InvalidInput` when the store was opened without a namespace on a server that others may share.
     async fn drop_namespace(&self) -> Result<()>;
 
-    /// Writes out what is pending and lets go of connections and files. Later calls are `Unavailable`.
+    /// Writes out what is pending and lets go of connections and files. Later calls are `Unavailable`, also on
+    /// roles taken before; a store in memory, which has nothing to let go of, goes on.
     async fn close(&self) -> Result<()>;
 
     /// The key-value role.
@@ -74,6 +75,20 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// The chat role.
     fn chat(&self) -> Result<Arc<dyn ChatStore>>;
 
-    /// The vector role.
+    /// The vector role: the default vector set.
     fn vectors(&self) -> Result<Arc<dyn VectorStore>>;
+
+    /// A named vector set beside the default one: a vector store with its own configuration, nodes and indexes.
+    /// For the same nodes embedded by another model, or for what is searched apart. Like all else it comes to be
+    /// at its first use, by [`configure`](VectorStore::configure), and goes with the namespace.
+    ///
+    /// `name` is of [`check::plain_name`](crate::check::plain_name); another is `InvalidInput`.
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>>;
+
+    /// The names of the configured vector sets but the default one, in order.
+    async fn vector_sets(&self) -> Result<Vec<String>>;
+
+    /// Removes a vector set whole, with its configuration; `None` is the default one. Answers whether it was
+    /// configured. Handles to it stay usable, empty and unconfigured.
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool>;
 }

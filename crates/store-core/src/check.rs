@@ -13,6 +13,19 @@ pub fn non_empty(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a name that some backend could not hold as part of a table's, an index's or a file's name: 1 to 32
+/// characters of a–z and 0–9, a letter first. `what` names it in the message.
+pub fn plain_name(what: &str, name: &str) -> Result<()> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if name.len() <= 32 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!(
+        "the {what} {name:?} is not allowed: it starts with a letter a–z and holds only a–z and 0–9, at most 32 \
+         characters"
+    )))
+}
+
 /// Refuses an empty collection or an empty key among `keys`.
 pub fn collection_and_keys<'a>(collection: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
     non_empty("collection name", collection)?;

@@ -269,6 +269,18 @@ macro_rules! forward {
             fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
                 (**self).vectors()
             }
+
+            fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+                (**self).vector_set(name)
+            }
+
+            async fn vector_sets(&self) -> Result<Vec<String>> {
+                (**self).vector_sets().await
+            }
+
+            async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+                (**self).drop_vector_set(name).await
+            }
         }
     };
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvStore, Result, VectorStore,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvStore, Result, VectorStore, check,
 };
 
 use crate::chat::EmbeddedChatStore;
 use crate::config::EmbeddedConfig;
 use crate::diagnose::look;
 use crate::docs::EmbeddedDocStore;
-use crate::engine::{Engine, Table as _, blocking};
-use crate::error::NAME;
+use crate::engine::{Engine, Table as _, WriteTx, blocking};
+use crate::error::{NAME, at};
 use crate::index::EmbeddedIndexStore;
 use crate::kv::{self, EmbeddedKvStore};
 use crate::schema::META;
@@ -59,11 +59,20 @@ impl EmbeddedBackend {
         &self.config
     }
 
+    /// The handle of a vector set.
+    fn set(&self, name: &str) -> Arc<Handle> {
+        Arc::new(Handle::Set { namespace: Arc::clone(&self.handle), name: name.to_owned() })
+    }
+
     /// The namespace's space; `Unavailable` once closed.
     #[cfg(test)]
     pub(crate) fn space(&self) -> Result<Arc<crate::space::Space>> {
         self.handle.space()
     }
+}
+
+fn set_name(name: &str) -> Result<()> {
+    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
 }
 
 #[async_trait]
@@ -100,8 +109,11 @@ impl Backend for EmbeddedBackend {
         let drop = async {
             let space = self.handle.space()?;
             let (inner, after) = (Arc::clone(&space), Arc::clone(&space));
-            let forget = move |(): &mut ()| after.vectors.dropped(&after.words_folder());
-            space.engine.write_then(move |tx| tx.drop_tables(&inner.tables.prefix), forget).await
+            let drop = move |tx: &WriteTx| {
+                tx.drop_tables(&inner.tables.prefix)?;
+                tx.drop_tables(&inner.set_prefix())
+            };
+            space.engine.write_then(drop, move |(): &mut ()| after.dropped()).await
         };
         drop.await.map_err(|error| error.with_operation("drop_namespace"))
     }
@@ -128,6 +140,28 @@ impl Backend for EmbeddedBackend {
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
         Ok(Arc::new(EmbeddedVectorStore::new(Arc::clone(&self.handle))))
+    }
+
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        set_name(name).map_err(at("vector_set"))?;
+        Ok(Arc::new(EmbeddedVectorStore::new(self.set(name))))
+    }
+
+    async fn vector_sets(&self) -> Result<Vec<String>> {
+        let list = async {
+            let prefix = self.handle.space()?.set_prefix();
+            self.handle.read(move |tx, _| vector::set_names(tx, &prefix)).await
+        };
+        list.await.map_err(at("vector_sets"))
+    }
+
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        let drop = async {
+            name.map_or(Ok(()), set_name)?;
+            let handle = name.map_or_else(|| Arc::clone(&self.handle), |name| self.set(name));
+            vector::drop_set(handle.space()?).await
+        };
+        drop.await.map_err(at("drop_vector_set"))
     }
 }
 

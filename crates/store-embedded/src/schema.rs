@@ -1,7 +1,7 @@
 //! What lies in the store's folder.
 //!
-//! `store.redb` holds one table for each namespace and role, named `namespace/role`, and the table `meta` with
-//! the version of this layout. Every table maps bytes to bytes; the roles' modules say what their rows are.
+//! `store.redb` holds one table for each namespace and role, named `namespace/role`, the vector tables of each
+//! named vector set, named `namespace.set/role`, and the table `meta` with the version of this layout. Every table maps bytes to bytes; the roles' modules say what their rows are.
 
 /// The version of the layout, raised when an older program could misread it.
 pub(crate) const FORMAT: u32 = 1;
@@ -18,6 +18,9 @@ pub(crate) const MAX_VALUE_BYTES: usize = 16 << 20;
 /// The table of the store itself, and its row for [`FORMAT`] (decimal text).
 pub(crate) const META: &str = "meta";
 pub(crate) const META_FORMAT: &[u8] = b"format";
+
+/// What the name of a space's table `vector_meta` ends in.
+pub(crate) const VECTOR_META: &str = "/vector_meta";
 
 /// The table names of one namespace. `a · b` is a composite key of [`crate::codec`].
 #[derive(Debug)]
@@ -61,6 +64,21 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// The tables of the vector role.
+    pub(crate) fn vector_tables(&self) -> [&str; 9] {
+        [
+            &self.vector_meta,
+            &self.vector_ids,
+            &self.vector_rows,
+            &self.vector_free,
+            &self.vector_nodes,
+            &self.vectors,
+            &self.vector_index,
+            &self.vector_fields,
+            &self.word_log,
+        ]
+    }
+
     pub(crate) fn new(namespace: &str) -> Self {
         let name = |role: &str| format!("{namespace}/{role}");
         Self {
@@ -73,7 +91,7 @@ impl Tables {
             ref_docs: name("ref_docs"),
             indexes: name("indexes"),
             chat: name("chat"),
-            vector_meta: name("vector_meta"),
+            vector_meta: format!("{namespace}{VECTOR_META}"),
             vector_ids: name("vector_ids"),
             vector_rows: name("vector_rows"),
             vector_free: name("vector_free"),

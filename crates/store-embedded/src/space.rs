@@ -1,5 +1,6 @@
 //! A namespace of an open store, and the handle by which a backend and its roles hold it.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -28,8 +29,10 @@ pub(crate) struct Space {
     pub(crate) expiring: AtomicBool,
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
+    /// The named vector sets that were used: spaces of which only the vector tables are.
+    sets: std::sync::Mutex<HashMap<String, Arc<Space>>>,
     /// Last, so that all else is let go (files and locks of the word index) before the next one may begin.
-    _leave: Leave,
+    leave: Arc<Leave>,
 }
 
 /// Tells the engine that a space is gone, and keeps the engine until then.
@@ -48,6 +51,10 @@ impl Drop for Leave {
 impl Space {
     pub(crate) fn new(engine: Arc<Engine>, namespace: &str) -> Self {
         let leave = Leave { engine: Arc::clone(&engine), namespace: namespace.to_owned() };
+        Self::with_leave(engine, namespace, Arc::new(leave))
+    }
+
+    fn with_leave(engine: Arc<Engine>, namespace: &str, leave: Arc<Leave>) -> Self {
         Self {
             engine,
             namespace: namespace.to_owned(),
@@ -56,7 +63,36 @@ impl Space {
             expiring: AtomicBool::new(true),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
-            _leave: leave,
+            sets: std::sync::Mutex::default(),
+            leave,
+        }
+    }
+
+    /// The space of a vector set. No namespace has a dot in its name, so none is ever mistaken for a set.
+    pub(crate) fn set(&self, name: &str) -> Arc<Self> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let space = format!("{}.{name}", self.namespace);
+            Arc::new(Self::with_leave(Arc::clone(&self.engine), &space, Arc::clone(&self.leave)))
+        };
+        Arc::clone(sets.entry(name.to_owned()).or_insert_with(make))
+    }
+
+    /// What all spaces of sets have before their own names.
+    pub(crate) fn set_prefix(&self) -> String {
+        format!("{}.", self.namespace)
+    }
+
+    /// Forgets what memory and the word indexes hold: the namespace was dropped with all its sets.
+    pub(crate) fn dropped(&self) {
+        self.vectors.dropped(&self.words_folder());
+        let sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        sets.values().for_each(|set| set.dropped());
+        // Those of sets that nobody used since the folder was opened.
+        let prefix = self.set_prefix();
+        let folders = std::fs::read_dir(self.engine.folder().join("words")).into_iter().flatten().flatten();
+        for folder in folders.filter(|folder| folder.file_name().to_string_lossy().starts_with(&prefix)) {
+            SharedVectors::default().dropped(&folder.path());
         }
     }
 
@@ -87,16 +123,31 @@ impl Space {
 
 /// What a backend and all its roles share: the space, until the backend is closed.
 #[derive(Debug)]
-pub(crate) struct Handle(RwLock<Option<Arc<Space>>>);
+pub(crate) enum Handle {
+    /// Of the namespace.
+    Namespace(RwLock<Option<Arc<Space>>>),
+    /// Of a vector set in it.
+    Set {
+        /// The namespace's.
+        namespace: Arc<Handle>,
+        /// The set's name.
+        name: String,
+    },
+}
 
 impl Handle {
     pub(crate) fn new(space: Arc<Space>) -> Self {
-        Self(RwLock::new(Some(space)))
+        Self::Namespace(RwLock::new(Some(space)))
     }
 
     /// The space; `Unavailable` after [`Handle::close`].
     pub(crate) fn space(&self) -> Result<Arc<Space>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)
+        match self {
+            Self::Namespace(space) => {
+                space.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)
+            }
+            Self::Set { namespace, name } => Ok(namespace.space()?.set(name)),
+        }
     }
 
     /// [`Engine::read`], with the namespace's tables.
@@ -148,8 +199,10 @@ impl Handle {
 
     /// Lets go of the space; when no other backend holds it, waits until the file is free.
     pub(crate) async fn close(&self) -> Result<()> {
-        let space = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(space) = space else { return Ok(()) };
+        let Self::Namespace(space) = self else { return Ok(()) };
+        let Some(space) = space.write().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
         blocking(move || {
             let folder = space.engine.folder().to_owned();
             drop(space);

@@ -8,6 +8,7 @@ mod hybrid;
 mod mmr;
 mod model;
 mod select;
+mod sets;
 mod text;
 mod write;
 
@@ -25,6 +26,7 @@ pub(crate) const SUITES: &[&[Case]] = &[
     hybrid::CASES,
     mmr::CASES,
     select::CASES,
+    sets::CASES,
     changes::CASES,
     fields::CASES,
     model::CASES,

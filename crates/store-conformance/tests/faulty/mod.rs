@@ -84,6 +84,8 @@ pub(crate) enum Fault {
     DropKeepsTheConfiguration,
     DiagnosisLeavesATrace,
     DiagnosisGivesNoAdvice,
+    SetsAreTheDefaultOne,
+    SetsOutliveTheNamespace,
     GetHangs,
     GetPanics,
 }
@@ -122,6 +124,12 @@ impl Faulty {
                 | LimitIsForgottenInUpdates
                 | LimitedBatchIsHalfWritten
         )
+    }
+
+    fn faulty_vectors(&self, inner: Arc<dyn VectorStore>) -> Arc<dyn VectorStore> {
+        let mut capabilities = inner.capabilities();
+        capabilities.max_dimensions = self.is_limited().then_some(16);
+        Arc::new(vectors::Faulty { inner, fault: self.fault, capabilities })
     }
 
     fn faulty_kv(&self) -> Result<Arc<dyn KvStore>> {
@@ -171,7 +179,16 @@ impl Backend for Faulty {
     async fn drop_namespace(&self) -> Result<()> {
         let vectors = self.inner.vectors()?;
         let config = vectors.config().await?;
+        let mut kept = Vec::new();
+        if self.fault == Fault::SetsOutliveTheNamespace {
+            for name in self.inner.vector_sets().await? {
+                kept.extend(self.inner.vector_set(&name)?.config().await?.map(|config| (name, config)));
+            }
+        }
         self.inner.drop_namespace().await?;
+        for (name, config) in kept {
+            self.inner.vector_set(&name)?.configure(config).await?;
+        }
         match config.filter(|_| self.fault == Fault::DropKeepsTheConfiguration) {
             Some(config) => vectors.configure(config).await,
             None => Ok(()),
@@ -201,9 +218,22 @@ impl Backend for Faulty {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        let inner = self.inner.vectors()?;
-        let mut capabilities = inner.capabilities();
-        capabilities.max_dimensions = self.is_limited().then_some(16);
-        Ok(Arc::new(vectors::Faulty { inner, fault: self.fault, capabilities }))
+        Ok(self.faulty_vectors(self.inner.vectors()?))
+    }
+
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        let set = self.inner.vector_set(name)?;
+        Ok(self.faulty_vectors(match self.fault {
+            Fault::SetsAreTheDefaultOne => self.inner.vectors()?,
+            _ => set,
+        }))
+    }
+
+    async fn vector_sets(&self) -> Result<Vec<String>> {
+        self.inner.vector_sets().await
+    }
+
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        self.inner.drop_vector_set(name).await
     }
 }

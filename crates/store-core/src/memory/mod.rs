@@ -3,8 +3,8 @@
 mod kv;
 mod vectors;
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
@@ -13,7 +13,7 @@ pub use vectors::MemoryVectorStore;
 
 use crate::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Finding, IndexStore, KvChatStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore,
+    KvIndexStore, KvStore, Result, VectorStore, check,
 };
 
 /// A backend that keeps everything in memory.
@@ -33,6 +33,7 @@ use crate::{
 pub struct MemoryBackend {
     kv: Arc<MemoryKvStore>,
     vectors: Arc<MemoryVectorStore>,
+    sets: Arc<Mutex<BTreeMap<String, Arc<MemoryVectorStore>>>>,
 }
 
 static SHARED: LazyLock<Mutex<HashMap<String, MemoryBackend>>> = LazyLock::new(Mutex::default);
@@ -50,6 +51,10 @@ impl MemoryBackend {
     pub fn shared(namespace: &str) -> Self {
         let mut stores = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         stores.entry(namespace.to_owned()).or_default().clone()
+    }
+
+    fn sets(&self) -> MutexGuard<'_, BTreeMap<String, Arc<MemoryVectorStore>>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,9 +90,13 @@ impl Backend for MemoryBackend {
     async fn drop_namespace(&self) -> Result<()> {
         self.kv.reset();
         self.vectors.reset();
+        for set in self.sets().values() {
+            set.reset();
+        }
         Ok(())
     }
 
+    /// Does nothing: the data lives as long as a handle.
     async fn close(&self) -> Result<()> {
         Ok(())
     }
@@ -111,9 +120,31 @@ impl Backend for MemoryBackend {
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
         Ok(Arc::clone(&self.vectors) as _)
     }
+
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        set_name("vector_set", name)?;
+        Ok(Arc::clone(self.sets().entry(name.to_owned()).or_default()) as _)
+    }
+
+    async fn vector_sets(&self) -> Result<Vec<String>> {
+        let configured =
+            |(name, set): (&String, &Arc<MemoryVectorStore>)| set.is_configured().then(|| name.clone());
+        Ok(self.sets().iter().filter_map(configured).collect())
+    }
+
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        let Some(name) = name else { return Ok(self.vectors.reset()) };
+        set_name("drop_vector_set", name)?;
+        Ok(self.sets().get(name).is_some_and(|set| set.reset()))
+    }
 }
 
 const NAME: &str = "memory";
+
+fn set_name(operation: &'static str, name: &str) -> Result<()> {
+    check::plain_name("vector set", name)
+        .map_err(|error| error.with_backend(NAME).with_operation(operation).with_key(name))
+}
 
 /// Reads under a lock that a panic elsewhere does not take down with it: every change here is made whole.
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

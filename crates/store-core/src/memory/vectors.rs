@@ -212,8 +212,13 @@ impl MemoryVectorStore {
         Self::default()
     }
 
-    pub(super) fn reset(&self) {
-        *write(&self.state) = None;
+    /// Forgets everything; answers whether it was configured.
+    pub(super) fn reset(&self) -> bool {
+        write(&self.state).take().is_some()
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        read(&self.state).is_some()
     }
 
     fn with<T>(&self, operation: &'static str, work: impl FnOnce(&State) -> Result<T>) -> Result<T> {

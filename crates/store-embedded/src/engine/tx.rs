@@ -62,6 +62,12 @@ impl ReadTx {
             Err(error) => Err(from_redb(error)),
         }
     }
+
+    /// The names of all tables.
+    pub(crate) fn table_names(&self) -> Result<Vec<String>> {
+        let tables = self.0.list_tables().map_err(from_redb)?;
+        Ok(tables.map(|table| table.name().to_owned()).collect())
+    }
 }
 
 /// What a diagnosis asks of the whole file.

@@ -27,7 +27,7 @@ use self::rows::{Change, Prepared, Writer};
 use crate::codec::{Span, from_json, text};
 use crate::engine::{ReadTx, Table as _, WriteTx, blocking};
 use crate::error::at;
-use crate::schema::Tables;
+use crate::schema::{Tables, VECTOR_META};
 use crate::space::{Handle, Space};
 
 /// From this many logged rows a write brings the word index up to date itself: the next text search stays quick.
@@ -57,6 +57,33 @@ fn with_index<T>(tx: &ReadTx, tables: &Tables, work: impl FnOnce(&Index<'_>) -> 
 
 pub(crate) fn capabilities() -> VectorCapabilities {
     VectorCapabilities::new().with_fields(true)
+}
+
+/// The names of the configured sets whose spaces' names begin with `prefix`, in order.
+pub(crate) fn set_names(tx: &ReadTx, prefix: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for table in tx.table_names()? {
+        let name = table.strip_prefix(prefix).and_then(|table| table.strip_suffix(VECTOR_META));
+        if let Some(name) = name
+            && rows::config(&tx.table(&table)?)?.is_some()
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Removes all vector tables of a space, and its word index; answers whether it was configured.
+pub(crate) async fn drop_set(space: Arc<Space>) -> Result<bool> {
+    let (inner, after) = (Arc::clone(&space), Arc::clone(&space));
+    let drop = move |tx: &WriteTx| {
+        let configured = rows::config(&tx.table(&inner.tables.vector_meta)?)?.is_some();
+        inner.tables.vector_tables().into_iter().try_for_each(|table| tx.drop_tables(table))?;
+        Ok(configured)
+    };
+    let forget = move |_: &mut bool| after.vectors.dropped(&after.words_folder());
+    space.engine.write_then(drop, forget).await
 }
 
 impl EmbeddedVectorStore {
