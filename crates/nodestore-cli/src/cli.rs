@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    delete::Delete, doctor::Doctor, get::Get, ingest::Ingest, list::List, quickstart::Quickstart,
+    chat::Chat, delete::Delete, doctor::Doctor, get::Get, ingest::Ingest, list::List, quickstart::Quickstart,
     search::Search, stats::Stats,
 };
 
@@ -79,6 +79,7 @@ pub(crate) enum Command {
     Get(Get),
     List(List),
     Delete(Delete),
+    Chat(Chat),
     Stats(Stats),
     Doctor(Doctor),
 }

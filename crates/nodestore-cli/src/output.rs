@@ -33,7 +33,25 @@ pub(crate) fn say(line: impl Display) {
 
 /// Prints one JSON document to stdout.
 pub(crate) fn print_json(value: &Value) -> io::Result<()> {
-    print(format_args!("{value:#}"))
+    print(escaped(&format!("{value:#}")))
+}
+
+/// A JSON document on one line.
+pub(crate) fn json_line(value: &Value) -> String {
+    escaped(&value.to_string())
+}
+
+/// JSON in which no character can control a terminal: its writer leaves those from U+007F to U+009F as they are, and
+/// they can only stand in texts.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7F}'..='\u{9F}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// Whether someone can be asked, and sees the question.

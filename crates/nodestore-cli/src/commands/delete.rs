@@ -1,15 +1,13 @@
 //! `delete`: documents and nodes, from the documents and from the vectors.
 
-use std::io::BufRead;
-
 use clap::Args;
 use nodestore::{DocQuery, DocStoreExt, Filter, GetOptions, NodeId, RefDocId, Selector};
 use serde_json::json;
 
-use super::{or_path, parse_filter};
+use super::{can_delete, or_path, parse_filter};
 use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
-use crate::output::{can_ask, count, print, print_json, say};
+use crate::output::{count, print, print_json, say};
 use crate::store::{Access, Store, with_store};
 
 /// Delete documents and nodes, with their vectors
@@ -64,10 +62,7 @@ struct Plan {
 
 pub(crate) async fn run(options: &Delete, global: &Global) -> Result<Outcome, Failure> {
     let filter = options.filter.as_deref().map(parse_filter).transpose()?;
-    if !options.yes && !can_ask() {
-        return Err(Failure::usage("nobody can be asked here whether to delete")
-            .with_help("add --yes to delete without asking"));
-    }
+    can_delete(options.yes)?;
     with_store(global, Access::Existing, async |store| plan_and_delete(options, filter, store).await).await
 }
 
@@ -91,7 +86,7 @@ async fn plan_and_delete(
         }
         return Ok(Outcome::NothingFound);
     }
-    if !options.yes && !confirmed(&plan, store)? {
+    if !options.yes && !plan_confirmed(&plan, store)? {
         say("nothing was deleted");
         return Ok(Outcome::Done);
     }
@@ -205,17 +200,11 @@ async fn is_configured(store: &Store) -> Result<bool, Failure> {
     Ok(store.vectors().await?.config().await?.is_some())
 }
 
-fn confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
+fn plan_confirmed(plan: &Plan, store: &Store) -> Result<bool, Failure> {
     let documents = plan.documents.len() + plan.single_documents;
     let nodes = plan.document_nodes + plan.nodes.len() - plan.single_documents;
     let (documents, nodes) = (count(documents, "document"), count(nodes, "node"));
-    say(format_args!("Delete {documents} and {nodes} from {}? [y/N]", store.shown));
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::new("the answer can not be read").with_cause(error))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    super::confirmed(format_args!("Delete {documents} and {nodes} from {}?", store.shown))
 }
 
 /// Deletes, and answers how many nodes that are no documents. The vectors go first: if the command is cut short, the documents still name what is left.

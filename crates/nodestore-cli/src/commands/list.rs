@@ -71,14 +71,38 @@ pub(crate) async fn run(options: &List, global: &Global) -> Result<Outcome, Fail
     with_store(global, Access::Existing, async |store| list(options, store).await).await
 }
 
+/// Which chats are listed, and how.
+#[derive(Args, Debug)]
+pub(crate) struct ChatsPage {
+    /// Most sessions
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Goes on after this session
+    #[arg(long, value_name = "SESSION")]
+    pub(crate) after: Option<String>,
+    /// Prints JSON: {"items": […], "next": …}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Lists chats.
+pub(super) async fn list_chats(options: &ChatsPage, store: &Store) -> Result<Outcome, Failure> {
+    let listing = chats(options.limit as usize, options.after.clone(), store).await?;
+    show(&listing, options.json, options.after.is_some(), store)
+}
+
 async fn list(options: &List, store: &Store) -> Result<Outcome, Failure> {
     let listing = read(options, store).await?;
-    if options.json {
+    show(&listing, options.json, options.after.is_some(), store)
+}
+
+fn show(listing: &Listing, json: bool, goes_on: bool, store: &Store) -> Result<Outcome, Failure> {
+    if json {
         print_json(&json!({"items": listing.items, "next": listing.next}))?;
         return Ok(Outcome::Done);
     }
     if listing.rows.is_empty() {
-        let more = if options.after.is_some() { " more" } else { "" };
+        let more = if goes_on { " more" } else { "" };
         print(format_args!("no{more} {} in {}", listing.what, store.shown))?;
         return Ok(Outcome::Done);
     }
@@ -114,8 +138,7 @@ async fn read(options: &List, store: &Store) -> Result<Listing, Failure> {
         });
     }
     if options.what.chats {
-        let (keys, more) = page(backend.chat()?.keys(after), limit).await?;
-        return chats(keys, more, store).await;
+        return chats(limit, after, store).await;
     }
     if options.what.nodes {
         let (nodes, more) = page(backend.docs()?.scan(after.map(NodeId::new)), limit).await?;
@@ -179,8 +202,9 @@ fn nodes_listing(nodes: &[Node], more: bool) -> Listing {
     }
 }
 
-async fn chats(keys: Vec<String>, more: bool, store: &Store) -> Result<Listing, Failure> {
+async fn chats(limit: usize, after: Option<String>, store: &Store) -> Result<Listing, Failure> {
     let chat = store.backend.chat()?;
+    let (keys, more) = page(chat.keys(after), limit).await?;
     let mut rows = Vec::new();
     let mut items = Vec::new();
     for key in &keys {

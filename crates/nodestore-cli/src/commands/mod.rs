@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod chat;
 pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod get;
@@ -9,10 +10,14 @@ pub(crate) mod quickstart;
 pub(crate) mod search;
 pub(crate) mod stats;
 
+use std::fmt::Display;
+use std::io::BufRead;
+
 use nodestore::Filter;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Failure, Outcome};
+use crate::output::{can_ask, say};
 
 /// Runs the command of the command line.
 pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
@@ -23,6 +28,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Get(options) => get::run(options, &cli.global).await,
         Command::List(options) => list::run(options, &cli.global).await,
         Command::Delete(options) => delete::run(options, &cli.global).await,
+        Command::Chat(options) => chat::run(options, &cli.global).await,
         Command::Stats(options) => stats::run(options, &cli.global).await,
         Command::Doctor(options) => doctor::run(options, &cli.global).await,
     }
@@ -48,6 +54,26 @@ fn parse_filter(text: &str) -> Result<Filter, Failure> {
              shows all of it",
         )
     })
+}
+
+/// Refuses to delete where nobody can be asked.
+fn can_delete(yes: bool) -> Result<(), Failure> {
+    if yes || can_ask() {
+        return Ok(());
+    }
+    Err(Failure::usage("nobody can be asked here whether to delete")
+        .with_help("add --yes to delete without asking"))
+}
+
+/// Asks the person at the terminal; anything but yes is no.
+fn confirmed(question: impl Display) -> Result<bool, Failure> {
+    say(format_args!("{question} [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new("the answer can not be read").with_cause(error))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// The id under which something is stored: the text itself, or the absolute path if it is a file's.
