@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod drivers;
+pub mod folder;
 mod open;
 pub mod prelude;
 mod registry;
