@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    chat::Chat, delete::Delete, doctor::Doctor, get::Get, ingest::Ingest, list::List, quickstart::Quickstart,
-    search::Search, stats::Stats,
+    chat::Chat, delete::Delete, doctor::Doctor, export::Export, get::Get, import::Import, ingest::Ingest,
+    list::List, quickstart::Quickstart, search::Search, stats::Stats,
 };
 
 /// What stands at the end of `nodestore --help`.
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     List(List),
     Delete(Delete),
     Chat(Chat),
+    Import(Import),
+    Export(Export),
     Stats(Stats),
     Doctor(Doctor),
 }

@@ -3,7 +3,9 @@
 pub(crate) mod chat;
 pub(crate) mod delete;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod get;
+pub(crate) mod import;
 pub(crate) mod ingest;
 pub(crate) mod list;
 pub(crate) mod quickstart;
@@ -29,6 +31,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::List(options) => list::run(options, &cli.global).await,
         Command::Delete(options) => delete::run(options, &cli.global).await,
         Command::Chat(options) => chat::run(options, &cli.global).await,
+        Command::Import(options) => import::run(options, &cli.global).await,
+        Command::Export(options) => export::run(options, &cli.global).await,
         Command::Stats(options) => stats::run(options, &cli.global).await,
         Command::Doctor(options) => doctor::run(options, &cli.global).await,
     }

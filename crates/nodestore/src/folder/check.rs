@@ -154,7 +154,8 @@ impl Check<'_> {
                 continue;
             };
             if let Some(other) = sections.get(&role) {
-                let why = format!("{name:?} and {:?} hold the same kind of entries; a store takes one", other.name);
+                let why =
+                    format!("{name:?} and {:?} hold the same kind of entries; a store takes one", other.name);
                 return Err(scanner.broken(at, why));
             }
             sections.insert(role, section);
@@ -190,7 +191,9 @@ impl Check<'_> {
             };
             role = Some(kind);
             let judged = if key.is_empty() { Err("its id is empty".to_owned()) } else { judge(kind, value) };
-            judged.map_err(|why| scanner.broken(extent.place, format!("the entry {key:?} of {name:?}: {why}")))?;
+            judged.map_err(|why| {
+                scanner.broken(extent.place, format!("the entry {key:?} of {name:?}: {why}"))
+            })?;
             self.extremes.see(&key, at, extent, scanner);
             keys.add(&key, at);
             meter.reached(scanner.offset())?;
@@ -215,7 +218,9 @@ impl Check<'_> {
                     large.push((key.clone(), extent));
                 } else {
                     let Value::Object(value) = scanner.parse(extent, &bytes)? else {
-                        return Err(scanner.broken(extent.place, format!("the entry {key:?} must be an object")));
+                        return Err(
+                            scanner.broken(extent.place, format!("the entry {key:?} must be an object"))
+                        );
                     };
                     if let Err(error) = IndexStruct::from_json(value) {
                         let why = format!("the index struct {key:?}: {}", error.message());
@@ -278,14 +283,16 @@ impl Check<'_> {
                 }
                 _ => {
                     scanner.skip_value()?;
-                    let note = format!("{}: the member {name:?} is not known and left out", catalog.file.name);
+                    let note =
+                        format!("{}: the member {name:?} is not known and left out", catalog.file.name);
                     self.notes.push(note);
                 }
             }
         }
         scanner.end()?;
         meter.finish(catalog.file.bytes);
-        for section in [&mut catalog.embeddings, &mut catalog.ref_docs, &mut catalog.metadata].into_iter().flatten()
+        for section in
+            [&mut catalog.embeddings, &mut catalog.ref_docs, &mut catalog.metadata].into_iter().flatten()
         {
             section.keys.settle(&section.name, &mut scanner)?;
         }
@@ -357,7 +364,9 @@ impl Check<'_> {
         while let Some((at, key)) = scanner.next_key(&mut members)? {
             let extent = read_whole(scanner, &mut bytes, &key)?;
             if !allowed(&scanner.parse(extent, &bytes)?) {
-                return Err(scanner.broken(extent.place, format!("the entry {key:?} of {name} must be {expected}")));
+                return Err(
+                    scanner.broken(extent.place, format!("the entry {key:?} of {name} must be {expected}"))
+                );
             }
             self.extremes.see(&key, at, extent, scanner);
             keys.add(&key, at);
@@ -371,7 +380,10 @@ impl Check<'_> {
 pub(super) fn read_whole(scanner: &mut Scanner, bytes: &mut Vec<u8>, key: &str) -> Result<Extent> {
     let extent = scanner.read_value(bytes, LARGEST_VALUE)?;
     if extent.length > LARGEST_VALUE as u64 {
-        let why = format!("the value of {key:?} has {} bytes; more than {LARGEST_VALUE} are not taken", extent.length);
+        let why = format!(
+            "the value of {key:?} has {} bytes; more than {LARGEST_VALUE} are not taken",
+            extent.length
+        );
         return Err(scanner.broken(extent.place, why));
     }
     Ok(extent)

@@ -15,9 +15,7 @@ use super::numbers::{Form, written};
 use super::target::{Out, Target};
 use super::watch::{FolderEvent, Watch};
 use super::writer::Members;
-use crate::{
-    Backend, DocStore, GetOptions, JsonObject, Node, NodeId, Result, Selector, VectorStore, python,
-};
+use crate::{Backend, DocStore, GetOptions, JsonObject, Node, NodeId, Result, Selector, VectorStore, python};
 
 /// Entries read together.
 const BATCH: usize = 256;
@@ -220,7 +218,10 @@ impl<'a> Writing<'a> {
                 file.add(node.id.as_str(), node)?;
                 if let Some(hash) = hash {
                     let ref_doc = node.ref_doc_id();
-                    metadata.add(node.id.as_str(), &hash_entry(&hash, ref_doc.as_ref().map(crate::RefDocId::as_str)))?;
+                    metadata.add(
+                        node.id.as_str(),
+                        &hash_entry(&hash, ref_doc.as_ref().map(crate::RefDocId::as_str)),
+                    )?;
                     hashes += 1;
                 }
                 nodes += 1;
@@ -293,7 +294,12 @@ impl<'a> Writing<'a> {
     }
 
     /// Writes a file of vectors; answers how many there are.
-    async fn vectors(&mut self, set: &str, form: Form, mut ids: Option<&mut IndexIds<'_, 'a>>) -> Result<usize> {
+    async fn vectors(
+        &mut self,
+        set: &str,
+        form: Form,
+        mut ids: Option<&mut IndexIds<'_, 'a>>,
+    ) -> Result<usize> {
         let name = vectors_file(set);
         let mut file = self.begin(&name)?;
         let (mut ref_docs, mut metadata) = (self.aside(".ref_docs")?, self.aside(".metadata")?);

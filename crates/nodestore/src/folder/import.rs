@@ -123,7 +123,8 @@ pub(super) fn vector_set(
 ) -> Result<Arc<dyn VectorStore>> {
     match in_use {
         Some(vectors) if set == DEFAULT => Ok(Arc::clone(vectors)),
-        _ => backend.vectors(),
+        None if set == DEFAULT => backend.vectors(),
+        _ => backend.vector_set(set),
     }
 }
 
@@ -168,7 +169,8 @@ impl Import {
             let _ = send.send(check(&folder, &watch));
         });
         work.map_err(|error| Error::new(ErrorKind::Other, "no thread can be started").with_source(error))?;
-        let checked = answer.await.map_err(|_| Error::new(ErrorKind::Other, "the reading of the folder ended"))?;
+        let checked =
+            answer.await.map_err(|_| Error::new(ErrorKind::Other, "the reading of the folder ended"))?;
         let catalog = checked.map_err(|error| error.with_operation("import"))?;
         let contents = contents(&catalog);
         Ok(CheckedFolder { catalog, contents })
@@ -206,7 +208,8 @@ fn contents(catalog: &Catalog) -> FolderContents {
         vectors: size(set.embeddings.as_ref()),
         dimensions: set.dimensions,
     };
-    let own = docs.map(|docs| docs.file.bytes).into_iter().chain(catalog.index.as_ref().map(|i| i.file.bytes));
+    let own =
+        docs.map(|docs| docs.file.bytes).into_iter().chain(catalog.index.as_ref().map(|i| i.file.bytes));
     let sets = catalog.vectors.iter().map(|set| set.file.bytes);
     FolderContents {
         nodes: size(docs.and_then(|docs| docs.nodes.as_ref())),
@@ -422,7 +425,8 @@ impl Writing<'_> {
         }
         entries.finish(catalog.file.bytes);
         for (id, extent) in &catalog.large {
-            let mut file = File::open(&catalog.file.path).map_err(|error| unreadable(&catalog.file.path, error))?;
+            let mut file =
+                File::open(&catalog.file.path).map_err(|error| unreadable(&catalog.file.path, error))?;
             let place = SeekFrom::Start(extent.place.offset);
             file.seek(place).map_err(|error| unreadable(&catalog.file.path, error))?;
             let old = manifest.large_structs.iter().find(|known| known.name == *id);
@@ -525,7 +529,8 @@ fn joined(id: NodeId, stored: Option<Node>, ref_doc: Option<&Value>, metadata: O
         metadata.retain(|key, _| !ADDED.contains(&key.as_str()));
         node.metadata = metadata;
     }
-    let ref_doc = ref_doc.and_then(Value::as_str).filter(|ref_doc| !ref_doc.is_empty() && *ref_doc != NO_REF_DOC);
+    let ref_doc =
+        ref_doc.and_then(Value::as_str).filter(|ref_doc| !ref_doc.is_empty() && *ref_doc != NO_REF_DOC);
     match ref_doc {
         Some(ref_doc) if node.ref_doc_id().is_none_or(|known| known.as_str() != ref_doc) => {
             node.with_source(ref_doc)

@@ -40,7 +40,9 @@ impl Keys {
                 let place = scanner.place_of(*second)?;
                 return Err(scanner.broken(
                     place,
-                    format!("the key {first:?} stands twice in {name:?}; which one is meant can not be known"),
+                    format!(
+                        "the key {first:?} stands twice in {name:?}; which one is meant can not be known"
+                    ),
                 ));
             }
         }

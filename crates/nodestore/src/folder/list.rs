@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::scan::unreadable;
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 pub(super) const DOCSTORE: &str = "docstore.json";
 pub(super) const INDEX_STORE: &str = "index_store.json";
@@ -17,8 +17,6 @@ const VECTORS: &str = "vector_store.json";
 pub(super) const DEFAULT: &str = "default";
 /// The namespace that LlamaIndex keeps for images.
 const IMAGE: &str = "image";
-/// Longest name of a vector set of a backend.
-const LONGEST_SET: usize = 32;
 
 /// A file of the folder.
 #[derive(Clone, Debug)]
@@ -41,7 +39,8 @@ impl FolderFile {
         if (now.bytes, now.modified) == (self.bytes, self.modified) {
             return Ok(());
         }
-        let message = format!("{} changed while it was imported; import the folder again", self.path.display());
+        let message =
+            format!("{} changed while it was imported; import the folder again", self.path.display());
         Err(Error::invalid_input(message))
     }
 }
@@ -109,12 +108,9 @@ impl Listing {
     }
 }
 
-/// Whether a backend can hold a vector set of that name.
+/// Whether a backend can hold a vector set of that name, as far as LlamaIndex does not keep it for images.
 fn is_set_name(name: &str) -> bool {
-    name != IMAGE
-        && name.len() <= LONGEST_SET
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    name != IMAGE && check::plain_name("vector set", name).is_ok()
 }
 
 /// The file of a vector set.

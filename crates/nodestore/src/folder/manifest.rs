@@ -143,7 +143,9 @@ pub(super) async fn keep(
     loop {
         let mut chunk = Vec::new();
         let read = bytes.take(most.min(CHUNK) as u64).read_to_end(&mut chunk);
-        read.map_err(|error| Error::invalid_input(format!("{name} can not be read: {error}")).with_source(error))?;
+        read.map_err(|error| {
+            Error::invalid_input(format!("{name} can not be read: {error}")).with_source(error)
+        })?;
         if chunk.is_empty() {
             break;
         }

@@ -222,7 +222,9 @@ impl Scanner {
             return Err(self.broken(self.place(), "the file is empty"));
         }
         if matches!(start, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..]) {
-            return Err(self.broken(self.place(), "the file is no UTF-8 text, so it is no JSON that Python wrote"));
+            return Err(
+                self.broken(self.place(), "the file is no UTF-8 text, so it is no JSON that Python wrote")
+            );
         }
         if start.starts_with(&[0xEF, 0xBB, 0xBF]) {
             self.at += 3;
@@ -452,7 +454,11 @@ impl Scanner {
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                _ => return Err(self.broken(self.place(), "a control character stands in a text; it must be escaped")),
+                _ => {
+                    return Err(
+                        self.broken(self.place(), "a control character stands in a text; it must be escaped")
+                    );
+                }
             }
         }
     }

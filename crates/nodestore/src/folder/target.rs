@@ -25,7 +25,10 @@ impl Target {
     pub(super) fn new(folder: &Path, force: bool) -> Result<Self> {
         let folder = std::path::absolute(folder).map_err(|error| failed(folder, error))?;
         let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
-            return Err(Error::invalid_input(format!("{} can not be replaced; name a folder in it", folder.display())));
+            return Err(Error::invalid_input(format!(
+                "{} can not be replaced; name a folder in it",
+                folder.display()
+            )));
         };
         may_be_replaced(&folder, force)?;
         fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
