@@ -17,9 +17,8 @@ use crate::store::{Access, Store, with_store};
 
 /// Write the store as a folder that LlamaIndex loads
 ///
-/// Python reads it with StorageContext.from_defaults(persist_dir="storage") and load_index_from_storage. Any store can be
-/// exported. Where it holds vectors and no index struct, one named "nodestore" over all vectors is written, since without
-/// one Python finds no index to load.
+/// Any store can be exported. Where it holds vectors and no index struct, one named "nodestore" over all vectors is
+/// written, since without one Python finds no index to load.
 ///
 /// The folder is written aside and put into place at the end: it is there whole or not at all.
 #[derive(Args, Debug)]

@@ -18,9 +18,9 @@ use crate::store::{self, Access, Store, with_store};
 
 /// Read a folder that LlamaIndex persisted into the store
 ///
-/// The folder is what Python's storage_context.persist("storage") wrote: docstore.json, index_store.json,
-/// default__vector_store.json. Nodes, relationships, hashes, source documents, index structs and vectors go into the
-/// store; graphs, images and all other files are kept as they are, and `nodestore export` writes them again.
+/// The folder is what Python writes when it persists a storage context: a docstore, an index store, vectors and more.
+/// Nodes, relationships, hashes, source documents, index structs and vectors go into the store; graphs, images and all
+/// other files are kept as they are, and `nodestore export` writes them again.
 ///
 /// Every file is read and checked before anything is written, so a broken folder changes nothing. What the store holds
 /// under the same id is replaced, everything else stays. An import that was stopped is completed by running it again.

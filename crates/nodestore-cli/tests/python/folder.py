@@ -135,15 +135,12 @@ def write(folder, numbers):
     context.persist(folder)
 
 
-def plain(value):
-    """Python's own types, sets in order."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return sorted(plain(item) for item in value)
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
+def plain(struct):
+    """A struct's members; what is a set in Python has no order."""
+    members = struct.to_dict()
+    if "table" in members:
+        members["table"] = {keyword: sorted(ids) for keyword, ids in members["table"].items()}
+    return members
 
 
 def read(folder):
@@ -156,7 +153,7 @@ def read(folder):
         "hashes": docstore._kvstore.get_all(docstore._metadata_collection),
         "ref_docs": {key: info.to_dict() for key, info in (docstore.get_all_ref_doc_info() or {}).items()},
         "structs": {
-            struct.index_id: [struct.get_type().value, plain(struct.to_dict())]
+            struct.index_id: [struct.get_type().value, plain(struct)]
             for struct in context.index_store.index_structs()
         },
         "graph": context.graph_store.to_dict(),

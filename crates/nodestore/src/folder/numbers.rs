@@ -38,9 +38,9 @@ impl Default for FormGuess {
 
 impl FormGuess {
     pub(super) fn see(&mut self, values: &[f64]) {
-        self.exact = self.exact && values.iter().all(|value| f64::from(rounded(*value)) == *value);
+        self.exact = self.exact && values.iter().all(|value| same(f64::from(rounded(*value)), *value));
         if self.seen < LOOKED_AT {
-            self.digits = self.digits && values.iter().all(|value| shortest(rounded(*value)) == *value);
+            self.digits = self.digits && values.iter().all(|value| same(shortest(rounded(*value)), *value));
         }
         self.seen += 1;
     }
@@ -59,6 +59,11 @@ fn rounded(value: f64) -> f32 {
     value as f32
 }
 
+/// Whether two floats are the same to the bit.
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits()
+}
+
 /// The 64-bit float with the shortest digits of a 32-bit one.
 fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
@@ -68,7 +73,7 @@ fn shortest(value: f32) -> f64 {
 pub(super) fn written(value: f64, form: Form) -> f64 {
     let narrow = rounded(value);
     // A store may keep more than 32 bits.
-    if form == Form::Exact || f64::from(narrow) != value { value } else { shortest(narrow) }
+    if form == Form::Exact || !same(f64::from(narrow), value) { value } else { shortest(narrow) }
 }
 
 /// Whether nothing is left of the vector in 32 bits.

@@ -146,7 +146,7 @@ impl Scanner {
     /// An error about a byte of a value that was read.
     pub(super) fn broken_within(&self, place: Place, value: &[u8], byte: usize, why: &str) -> Error {
         let before = value.get(..byte).unwrap_or(value);
-        let lines = before.iter().filter(|byte| **byte == b'\n').count();
+        let lines = before.split(|byte| *byte == b'\n').count() - 1;
         let column = match before.iter().rposition(|byte| *byte == b'\n') {
             Some(last) => (before.len() - last) as u64,
             None => place.column + before.len() as u64,
@@ -283,9 +283,8 @@ impl Scanner {
         if length > LONGEST_KEY as u64 {
             return Err(self.broken(place, "the key has more than a megabyte"));
         }
-        let key = match self.parse(Extent { place, length }, &raw)? {
-            Value::String(key) => key,
-            _ => return Err(self.broken(place, "the key is no text")),
+        let Value::String(key) = self.parse(Extent { place, length }, &raw)? else {
+            return Err(self.broken(place, "the key is no text"));
         };
         self.kept = raw;
         Ok((place, key))

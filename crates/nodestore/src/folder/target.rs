@@ -100,9 +100,9 @@ fn may_be_replaced(folder: &Path, force: bool) -> Result<()> {
         is_empty = false;
         if force && !(path.is_file() && path.extension().is_some_and(|ending| ending == "json")) {
             return Err(Error::invalid_input(format!(
-                "{} holds {:?}, which no persisted folder holds, so it is not replaced",
+                "{} holds {}, which no persisted folder holds, so it is not replaced",
                 folder.display(),
-                path.file_name().unwrap_or_default()
+                path.file_name().unwrap_or_default().display()
             )));
         }
     }
