@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    chat::Chat, delete::Delete, doctor::Doctor, export::Export, get::Get, import::Import, ingest::Ingest,
+    bench::Bench, chat::Chat, delete::Delete, doctor::Doctor, export::Export, get::Get, import::Import, ingest::Ingest,
     list::List, quickstart::Quickstart, search::Search, stats::Stats,
 };
 
@@ -84,4 +84,5 @@ pub(crate) enum Command {
     Export(Export),
     Stats(Stats),
     Doctor(Doctor),
+    Bench(Bench),
 }

@@ -52,11 +52,15 @@ pub(crate) async fn with_store(
 
 /// Opens the store that the options name.
 pub(crate) async fn open(global: &Global, access: Access) -> Result<Store, Failure> {
-    let url = match global.store.as_deref().map(str::trim) {
-        Some(store) if !store.is_empty() => to_url(store)?,
-        _ => nodestore::embedded_url(&data_folder("default")?),
-    };
-    open_url(&url, global.namespace.as_deref(), access).await
+    open_url(&url(global)?, global.namespace.as_deref(), access).await
+}
+
+/// The URL of the store that the options name.
+pub(crate) fn url(global: &Global) -> Result<String, Failure> {
+    match global.store.as_deref().map(str::trim) {
+        Some(store) if !store.is_empty() => to_url(store),
+        _ => Ok(nodestore::embedded_url(&data_folder("default")?)),
+    }
 }
 
 /// Opens the store of a URL.
@@ -102,13 +106,13 @@ fn to_url(store: &str) -> Result<String, Failure> {
 
 /// The folder in the URL of an embedded store.
 #[cfg(feature = "embedded")]
-fn folder(url: &str) -> Option<PathBuf> {
+pub(crate) fn folder(url: &str) -> Option<PathBuf> {
     let config: nodestore::embedded::EmbeddedConfig = url.strip_prefix("embedded:")?.parse().ok()?;
     Some(config.path)
 }
 
 #[cfg(not(feature = "embedded"))]
-fn folder(_url: &str) -> Option<PathBuf> {
+pub(crate) fn folder(_url: &str) -> Option<PathBuf> {
     None
 }
 

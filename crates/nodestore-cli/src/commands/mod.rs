@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod delete;
 pub(crate) mod doctor;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Export(options) => export::run(options, &cli.global).await,
         Command::Stats(options) => stats::run(options, &cli.global).await,
         Command::Doctor(options) => doctor::run(options, &cli.global).await,
+        Command::Bench(options) => bench::run(options, &cli.global).await,
     }
 }
 

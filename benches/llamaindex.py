@@ -1,0 +1,256 @@
+"""The workloads of `nodestore bench` on LlamaIndex's stores in memory, one group in one process.
+
+    llamaindex.py CORPUS documents|chat|vectors [--batch N] [--persist]
+
+CORPUS is a folder written by `nodestore bench --write-corpus`. Prints the figures as JSON, with the names that
+`nodestore bench --json` gives them. These stores keep everything in memory; `persist` writes all of it to a file.
+Without --persist the writes are timed in memory, and one `persist` after them has a figure of its own. With --persist
+only the writes are done, each call followed by a `persist`: what it takes to lose nothing.
+"""
+
+import argparse
+import gc
+import itertools
+import json
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+from llama_index.core.llms import ChatMessage  # noqa: E402
+from llama_index.core.storage.chat_store import SimpleChatStore  # noqa: E402
+from llama_index.core.storage.docstore import SimpleDocumentStore  # noqa: E402
+from llama_index.core.storage.docstore.utils import json_to_doc  # noqa: E402
+from llama_index.core.vector_stores import (  # noqa: E402
+    ExactMatchFilter, MetadataFilters, SimpleVectorStore, VectorStoreQuery)
+
+# As in the program.
+IDS, LISTINGS, DELETED = 100, 5, 10
+MESSAGES, READS, APPENDS = 500, 20, 50
+HISTORIES = [(10, "append at 10"), (2000, "append at 2,000"), (20_000, "append at 20,000")]
+TOP, WIDTH = 10, 8
+
+figures = []
+
+
+def peak_memory():
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def forget_peak_memory():
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+class Meter:
+    """Times calls; making what they need does not count."""
+
+    def __init__(self, workload, part, unit):
+        self.figure = {"workload": workload, "part": part, "unit": unit, "answers": None}
+        self.items, self.elapsed, self.apart, self.calls = 0, 0.0, 0.0, []
+        gc.collect()
+        forget_peak_memory()
+        self.cpu = time.process_time()
+
+    def prepare(self, make):
+        before = time.thread_time()
+        made = make()
+        self.apart += time.thread_time() - before
+        return made
+
+    def call(self, items, call, *arguments):
+        start = time.perf_counter()
+        answer = call(*arguments)
+        taken = time.perf_counter() - start
+        self.items += items
+        self.elapsed += taken
+        self.calls.append(taken)
+        return answer
+
+    def at_once(self, width, call, each):
+        def timed(one):
+            start = time.perf_counter()
+            call(one)
+            return time.perf_counter() - start
+
+        start = time.perf_counter()
+        with ThreadPoolExecutor(width) as pool:
+            self.calls += pool.map(timed, each)
+        self.elapsed += time.perf_counter() - start
+        self.items += len(each)
+
+    def finish(self):
+        calls = sorted(self.calls)
+        at = lambda share: calls[min(len(calls) - 1, int(share * len(calls)))] * 1e3  # noqa: E731
+        figures.append(self.figure | {
+            "items": self.items,
+            "calls": len(calls),
+            "per_second": self.items / self.elapsed,
+            "seconds": self.elapsed,
+            "latency_ms": {"p50": statistics.median(calls) * 1e3, "p90": at(.9), "p99": at(.99), "max": calls[-1] * 1e3},
+            "cpu_seconds": time.process_time() - self.cpu - self.apart,
+            "peak_memory_bytes": peak_memory(),
+        })
+
+
+def lines(path):
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def nodes(corpus, embedded):
+    for line in lines(corpus / "nodes.jsonl"):
+        if not embedded:
+            line["__data__"]["embedding"] = None
+        yield json_to_doc(line)
+
+
+def batches(items, size):
+    return iter(lambda: list(itertools.islice(items, size)), [])
+
+
+def write(workload, part, unit, given, size, call, persist, always):
+    """A bulk write: in memory with one persist after it, or with a persist after every call."""
+    meter = Meter(workload, part, unit)
+    given = batches(given, size)
+    while batch := meter.prepare(lambda: next(given, [])):
+        if always:
+            meter.call(len(batch), lambda: (call(batch), persist()))
+        else:
+            meter.call(len(batch), call, batch)
+    meter.finish()
+    if not always:
+        meter = Meter(workload, "persist", unit)
+        meter.call(1, persist)
+        meter.finish()
+
+
+def documents(corpus, folder, batch, always):
+    store = SimpleDocumentStore()
+
+    def persist():
+        store.persist(str(folder / "docstore.json"))
+
+    ids, sources = [], {}
+
+    def given():
+        for node in nodes(corpus, embedded=False):
+            ids.append(node.node_id)
+            sources.setdefault(node.ref_doc_id)
+            yield node
+
+    write("D1", "add", "nodes", given(), batch, store.add_documents, persist, always)
+    if always:
+        return
+    meter = Meter("D2", "read by id", "nodes")
+    for some in batches(iter(ids), IDS):
+        assert len(meter.call(len(some), store.get_nodes, some)) == len(some)
+    meter.finish()
+    meter = Meter("D3", "list hashes", "hashes")
+    for _ in range(LISTINGS):
+        assert len(meter.call(len(ids), store.get_all_document_hashes)) == len(ids)
+    meter.finish()
+    meter = Meter("D3", "list sources", "documents")
+    for _ in range(LISTINGS):
+        assert len(meter.call(len(sources), store.get_all_ref_doc_info)) == len(sources)
+    meter.finish()
+    meter = Meter("D4", "delete", "documents")
+    for source in list(sources)[::DELETED]:
+        meter.call(1, store.delete_ref_doc, source)
+    meter.finish()
+    meter = Meter("D4", "persist", "documents")
+    meter.call(1, persist)
+    meter.finish()
+
+
+def chat(corpus, folder, _batch, always):
+    store = SimpleChatStore()
+
+    def persist():
+        store.persist(str(folder / "chat_store.json"))
+
+    messages = [ChatMessage(**line) for line in lines(corpus / "messages.jsonl")]
+
+    def append(batch):
+        store.add_message("session", batch[0])
+
+    write("C1", "append", "messages", iter(messages[:MESSAGES]), 1, append, persist, always)
+    if not always:
+        meter = Meter("C2", "read back", "messages")
+        for _ in range(READS):
+            assert len(meter.call(MESSAGES, store.get_messages, "session")) == MESSAGES
+        meter.finish()
+    for length, part in HISTORIES:
+        session = f"session-{length}"
+        store.set_messages(session, messages[:length])
+        # A history of 20,000 takes too long to persist 50 times.
+        appends = APPENDS if not always or length < 20_000 else 5
+        meter = Meter("C3", part, "messages")
+        for message in messages[length:length + appends]:
+            if always:
+                meter.call(1, lambda: (store.add_message(session, message), persist()))  # noqa: B023
+            else:
+                meter.call(1, store.add_message, session, message)
+        meter.finish()
+        store.delete_messages(session)
+
+
+def vectors(corpus, folder, batch, always):
+    store = SimpleVectorStore()
+
+    def persist():
+        store.persist(str(folder / "default__vector_store.json"))
+
+    write("V1", "add", "nodes", nodes(corpus, embedded=True), batch, store.add, persist, always)
+    if always:
+        return
+    queries = list(lines(corpus / "queries.jsonl"))
+
+    def filtered(line):
+        return MetadataFilters(filters=[ExactMatchFilter(key="group", value=line["group"])])
+
+    for workload, single, many, filters in [
+        ("V2", "query", "query, 8 at once", lambda _: None),
+        ("V3", "filter", "filter, 8 at once", filtered),
+    ]:
+        made = [VectorStoreQuery(query_embedding=line["embedding"], similarity_top_k=TOP, filters=filters(line))
+                for line in queries]
+        meter = Meter(workload, single, "queries")
+        answers = 0xCBF29CE484222325
+        for query in made:
+            for byte in "".join(f"{id}\n" for id in meter.call(1, store.query, query).ids).encode():
+                answers = (answers ^ byte) * 0x100000001B3 % (1 << 64)
+        meter.figure["answers"] = f"{answers:016x}"
+        meter.finish()
+        meter = Meter(workload, many, "queries")
+        meter.at_once(WIDTH, store.query, made)
+        meter.finish()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("group", choices=["documents", "chat", "vectors"])
+    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--persist", action="store_true")
+    options = parser.parse_args()
+    started = peak_memory()
+    with tempfile.TemporaryDirectory(dir=options.corpus) as folder:
+        groups = {"documents": documents, "chat": chat, "vectors": vectors}
+        groups[options.group](options.corpus, Path(folder), options.batch, options.persist)
+    print(json.dumps({"started_memory_bytes": started, "figures": figures}))
+
+
+main()
