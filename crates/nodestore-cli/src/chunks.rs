@@ -6,7 +6,7 @@ use nodestore::{Document, Node, Result, nodes_from_chunks};
 use text_splitter::{Characters, ChunkConfig, MarkdownSplitter, TextSplitter};
 
 use crate::failure::Failure;
-use crate::files::MARKDOWN;
+use crate::formats::{Format, markdown_body};
 
 /// The splitter of `ingest`: Markdown for Markdown files, else plain text. Sizes are in characters.
 pub(crate) fn splitter(
@@ -17,9 +17,13 @@ pub(crate) fn splitter(
     let plain = TextSplitter::new(config(size, overlap)?);
     Ok(move |document: &Document| {
         let text = document.text_content();
-        let is_markdown = document.metadata.get("file_type").is_some_and(|kind| kind == MARKDOWN);
+        let markdown_type = Format::Markdown.media_type();
+        let is_markdown = document.metadata.get("file_type").is_some_and(|kind| kind == markdown_type);
         let chunks: Vec<Range<usize>> = if is_markdown {
-            markdown.chunk_indices(text).map(range).collect()
+            let body = markdown_body(text);
+            let before = text.len() - body.len();
+            let shift = |range: Range<usize>| range.start + before..range.end + before;
+            markdown.chunk_indices(body).map(range).map(shift).collect()
         } else {
             plain.chunk_indices(text).map(range).collect()
         };

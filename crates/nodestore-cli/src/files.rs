@@ -1,33 +1,164 @@
-//! Finding and reading the files to ingest.
+//! Finding the files to ingest.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use nodestore::{Document, Error, Node, Result};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::failure::Failure;
+use crate::formats::Format;
 use crate::output::count;
 
-/// Media type of Markdown files.
-pub(crate) const MARKDOWN: &str = "text/markdown";
-const PLAIN: &str = "text/plain";
-/// What is read in folders, by ending, with its media type.
-const ENDINGS: [(&str, &str); 4] =
-    [("md", MARKDOWN), ("markdown", MARKDOWN), ("txt", PLAIN), ("text", PLAIN)];
+/// Which files of a folder are read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    /// `None`: those of known endings.
+    wanted: Option<Patterns>,
+    left_out: Patterns,
+    /// The kind of every file.
+    format: Option<Format>,
+}
+
+/// Patterns with a `/` are about the path below the folder, the others about names.
+#[derive(Clone, Debug, Default)]
+struct Patterns {
+    paths: GlobSet,
+    names: GlobSet,
+}
+
+impl Patterns {
+    fn new(option: &str, patterns: &[String]) -> Result<Self, Failure> {
+        let (mut paths, mut names) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for pattern in patterns {
+            let glob = glob(option, pattern)?;
+            if pattern.contains('/') {
+                paths.add(glob)
+            } else {
+                names.add(glob)
+            };
+        }
+        let build = |set: GlobSetBuilder| {
+            set.build().map_err(|error| Failure::usage(format!("{option} can not be used: {error}")))
+        };
+        Ok(Self { paths: build(paths)?, names: build(names)? })
+    }
+
+    fn matches(&self, below: &Path) -> bool {
+        self.paths.is_match(below) || below.file_name().is_some_and(|name| self.names.is_match(name))
+    }
+}
+
+fn glob(option: &str, pattern: &str) -> Result<Glob, Failure> {
+    let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
+    GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
+        Failure::usage(format!("{option} {pattern:?} is no pattern: {}", error.kind()))
+            .with_help("patterns look like '*.rs', 'src/**/*.md' or '{a,b}/*.txt', in quotes")
+    })
+}
+
+impl Selection {
+    /// Files that one of `wanted` matches and none of `left_out`; without `wanted` those of known endings.
+    pub(crate) fn new(
+        wanted: &[String],
+        left_out: &[String],
+        format: Option<Format>,
+    ) -> Result<Self, Failure> {
+        let wanted = (!wanted.is_empty()).then(|| Patterns::new("--glob", wanted)).transpose()?;
+        Ok(Self { wanted, left_out: Patterns::new("--exclude", left_out)?, format })
+    }
+
+    /// The kind of a file that is read whatever its ending.
+    fn format(&self, path: &Path) -> Format {
+        self.format.or_else(|| Format::of(path)).unwrap_or(Format::Text)
+    }
+
+    /// The kind of a file in a folder, by its path below that; `None` when it is not read.
+    fn select(&self, below: &Path) -> Option<Format> {
+        match &self.wanted {
+            Some(wanted) => wanted.matches(below).then(|| self.format(below)),
+            None if self.format.is_some() => self.format,
+            None => Format::of(below),
+        }
+    }
+}
+
+/// A file to read.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    /// Absolute.
+    pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+    /// In bytes.
+    pub(crate) size: u64,
+}
 
 /// What the paths of a command line hold.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Files to read, absolute, each once, in the order of the paths, sorted within folders.
-    pub(crate) files: Vec<PathBuf>,
-    /// The given folders, absolute.
-    pub(crate) folders: Vec<PathBuf>,
+    /// Each once, in the order of the paths, sorted within folders.
+    pub(crate) files: Vec<File>,
+    /// The given folders, and what is read in them.
+    pub(crate) folders: Vec<Folder>,
     /// Files in folders that are not read, by ending.
     pub(crate) others: BTreeMap<String, usize>,
     /// What could not be looked into, and why.
     pub(crate) unreadable: Vec<(String, String)>,
+}
+
+/// A folder that was looked through.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    /// Absolute.
+    pub(crate) path: PathBuf,
+    selection: Selection,
+}
+
+impl Folder {
+    /// Whether a file lies in the folder and would be read.
+    pub(crate) fn reads(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.path) else { return false };
+        let is_open =
+            |part: &Path| !part.file_name().is_some_and(is_hidden) && !self.selection.left_out.matches(part);
+        let parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
+        self.selection.select(below).is_some() && parts.into_iter().all(is_open)
+    }
+
+    fn walk(&self, found: &mut Found) {
+        let entries = WalkDir::new(&self.path).sort_by_file_name().into_iter();
+        let is_open = |entry: &DirEntry| {
+            entry.depth() == 0
+                || !is_hidden(entry.file_name())
+                    && !entry
+                        .path()
+                        .strip_prefix(&self.path)
+                        .is_ok_and(|below| self.selection.left_out.matches(below))
+        };
+        for entry in entries.filter_entry(is_open) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let path = error.path().map(|path| path.display().to_string()).unwrap_or_default();
+                    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    found.unreadable.push((path, why));
+                    continue;
+                }
+            };
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            let below = entry.path().strip_prefix(&self.path).unwrap_or(entry.path());
+            if let Some(format) = self.selection.select(below) {
+                let size = entry.metadata().map_or(0, |metadata| metadata.len());
+                found.files.push(File { path: entry.into_path(), format, size });
+            } else {
+                let ending = below.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+                let ending =
+                    ending.map_or_else(|| "without ending".to_owned(), |ending| format!(".{ending}"));
+                *found.others.entry(ending).or_default() += 1;
+            }
+        }
+    }
 }
 
 impl Found {
@@ -41,181 +172,93 @@ impl Found {
     }
 }
 
-/// Finds the files of the given paths. A path that is not there is an error: most likely it is misspelt.
-pub(crate) fn find(paths: &[PathBuf]) -> std::result::Result<Found, Failure> {
+/// Finds the files of the given paths, which may be patterns. A path that is not there is an error: most likely it
+/// is misspelt.
+pub(crate) fn find(paths: &[PathBuf], selection: &Selection) -> Result<Found, Failure> {
     let mut found = Found::default();
-    let mut seen = std::collections::HashSet::new();
     for path in paths {
-        let path = path.canonicalize().map_err(|error| {
-            let message = if error.kind() == std::io::ErrorKind::NotFound {
-                format!("{} does not exist", path.display())
-            } else {
-                format!("{} can not be read: {error}", path.display())
-            };
-            Failure::new(message)
-                .with_help("nothing was read; correct the path and run it again")
-                .with_cause(error)
-        })?;
-        if path.is_dir() {
-            walk(&path, &mut found);
-            found.folders.push(path);
+        let real = match path.canonicalize() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_pattern(path) => {
+                expand(path, selection, &mut found)?;
+                continue;
+            }
+            real => real.map_err(|error| not_there(path, error))?,
+        };
+        let metadata = real.metadata().map_err(|error| not_there(path, error))?;
+        if metadata.is_dir() {
+            let folder = Folder { path: real, selection: selection.clone() };
+            folder.walk(&mut found);
+            found.folders.push(folder);
         } else {
-            found.files.push(path);
+            let format = selection.format(&real);
+            found.files.push(File { path: real, format, size: metadata.len() });
         }
     }
-    found.files.retain(|file| seen.insert(file.clone()));
+    let mut seen = HashSet::new();
+    found.files.retain(|file| seen.insert(file.path.clone()));
     if found.files.is_empty() && found.unreadable.is_empty() {
-        return Err(nothing_to_read(paths, &found));
+        return Err(nothing_to_read(paths, selection, &found));
     }
     Ok(found)
 }
 
-fn nothing_to_read(paths: &[PathBuf], found: &Found) -> Failure {
-    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    let failure = Failure::new(format!("there is no Markdown or text file in {}", shown.join(", ")));
-    let endings: Vec<String> = ENDINGS.iter().map(|(ending, _)| format!(".{ending}")).collect();
-    let endings = endings.join(" ");
-    if found.others.is_empty() {
-        return failure.with_help(format!("folders are read for {endings}, without hidden files"));
+fn not_there(path: &Path, error: std::io::Error) -> Failure {
+    let message = if error.kind() == std::io::ErrorKind::NotFound {
+        format!("{} does not exist", path.display())
+    } else {
+        format!("{} can not be read: {error}", path.display())
+    };
+    Failure::new(message).with_help("nothing was read; correct the path and run it again").with_cause(error)
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '[', '{'])
+}
+
+/// The files that a pattern matches: those of the folder before its first wildcard.
+fn expand(pattern: &Path, selection: &Selection, found: &mut Found) -> Result<(), Failure> {
+    let is_plain = |part: &std::path::Component<'_>| !is_pattern(Path::new(part.as_os_str()));
+    let base: PathBuf = pattern.components().take_while(is_plain).collect();
+    let below: PathBuf = pattern.components().skip_while(is_plain).collect();
+    let below = below.to_string_lossy();
+    let here = if base.as_os_str().is_empty() { Path::new(".") } else { base.as_path() };
+    let path = here.canonicalize().map_err(|error| not_there(here, error))?;
+    let mut wanted = GlobSetBuilder::new();
+    wanted.add(glob("the path", &below)?);
+    let paths = wanted.build().map_err(|error| Failure::usage(error.to_string()))?;
+    let wanted = Some(Patterns { paths, names: GlobSet::empty() });
+    let folder = Folder { path, selection: Selection { wanted, ..selection.clone() } };
+    let before = found.files.len();
+    let others = found.others.clone();
+    folder.walk(found);
+    // Who writes a pattern knows that it passes over the others.
+    found.others = others;
+    if found.files.len() == before {
+        return Err(Failure::new(format!("no file matches {}", pattern.display()))
+            .with_help("* stands for anything but /, ** for any folders; hidden files are left out"));
     }
-    failure.with_help(format!(
-        "folders are read for {endings}; {} passed over ({}). A file named itself is read whatever its ending",
-        count(found.others.values().sum(), "other file"),
-        found.others_shown()
+    found.folders.push(folder);
+    Ok(())
+}
+
+fn nothing_to_read(paths: &[PathBuf], selection: &Selection, found: &Found) -> Failure {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let shown = shown.join(", ");
+    let passed = match found.others.values().sum() {
+        0 => String::new(),
+        others => format!("; {} passed over ({})", count(others, "other file"), found.others_shown()),
+    };
+    if selection.wanted.is_some() {
+        return Failure::new(format!("--glob matches no file in {shown}"))
+            .with_help(format!("'*.rs' matches names, 'src/**/*.rs' the path below the folder{passed}"));
+    }
+    Failure::new(format!("there is no file to read in {shown}")).with_help(format!(
+        "folders are read for {}, without hidden files{passed}. --glob '*.rs' reads others, and a file named itself \
+         is read whatever its ending",
+        Format::endings()
     ))
 }
 
-fn walk(folder: &Path, found: &mut Found) {
-    let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                let path = error.path().map(|path| path.display().to_string()).unwrap_or_default();
-                let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                found.unreadable.push((path, why));
-                continue;
-            }
-        };
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let ending = ending(entry.path());
-        if ENDINGS.iter().any(|(known, _)| ending == *known) {
-            found.files.push(entry.into_path());
-        } else {
-            let ending = if ending.is_empty() { "without ending".to_owned() } else { format!(".{ending}") };
-            *found.others.entry(ending).or_default() += 1;
-        }
-    }
-}
-
-fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().to_string_lossy().starts_with('.')
-}
-
-fn ending(path: &Path) -> String {
-    path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default()
-}
-
-/// Reads a file as a document: its absolute path is the id; path, name, media type and title are metadata.
-/// `InvalidInput` with the path as its key when that can not be.
-pub(crate) fn read(path: &Path, most_bytes: u64) -> Result<Document> {
-    let refuse = |why: String| {
-        let shown = path.display().to_string();
-        Error::invalid_input(why).with_key(&shown).with_failed([shown])
-    };
-    let Some(id) = path.to_str() else {
-        return Err(refuse("its name is not UTF-8; rename it".to_owned()));
-    };
-    let size = fs::metadata(path).map_err(|error| refuse(format!("can not be read: {error}")))?.len();
-    if size > most_bytes {
-        let (size, most) = (size.div_ceil(1 << 20), most_bytes >> 20);
-        return Err(refuse(format!("has {size} MB, the limit is {most} MB; --max-file-size sets it")));
-    }
-    let bytes = fs::read(path).map_err(|error| refuse(format!("can not be read: {error}")))?;
-    document(id, bytes).map_err(refuse)
-}
-
-/// A document of a file's bytes; `Err` says why they are no text.
-pub(crate) fn document(path: &str, bytes: Vec<u8>) -> std::result::Result<Document, String> {
-    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err("is UTF-16 text; convert it to UTF-8 first".to_owned());
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let place = error.utf8_error().valid_up_to();
-        format!("is not UTF-8 text (byte {place}); convert it, or leave it out")
-    })?;
-    if let Some(place) = text.find('\0') {
-        return Err(format!("is not text (a zero at byte {place})"));
-    }
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
-    let name =
-        Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let ending = ending(Path::new(path));
-    let kind = ENDINGS.iter().find(|(known, _)| ending == *known).map_or(PLAIN, |(_, kind)| kind);
-    let mut node = Node::document(text)
-        .with_id(path)
-        .with_metadata("file_path", path)
-        .with_metadata("file_name", name)
-        .with_metadata("file_type", kind);
-    // Where a text lies says nothing about what it means.
-    node.excluded_embed_metadata_keys = ["file_path", "file_name", "file_type"].map(str::to_owned).to_vec();
-    node.excluded_llm_metadata_keys = vec!["file_type".to_owned()];
-    if kind == MARKDOWN
-        && let Some(title) = title(text)
-    {
-        node = node.with_metadata("title", title);
-    }
-    Document::try_from(node).map_err(|error| error.to_string())
-}
-
-/// The first heading of the first level, outside code.
-fn title(text: &str) -> Option<String> {
-    let mut in_code = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_code = !in_code;
-        } else if !in_code && let Some(title) = line.strip_prefix("# ") {
-            let title = title.trim().trim_end_matches('#').trim();
-            return (!title.is_empty()).then(|| title.to_owned());
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn metadata(path: &str, bytes: &[u8], key: &str) -> Option<String> {
-        let document = document(path, bytes.to_vec()).unwrap();
-        document.metadata.get(key).and_then(|value| value.as_str()).map(str::to_owned)
-    }
-
-    #[test]
-    fn the_title_is_the_first_heading_outside_code() {
-        let text = "intro\n```sh\n# no title\n```\n## second level\n# The *title* #\n# another\n";
-        assert_eq!(metadata("/a.md", text.as_bytes(), "title").unwrap(), "The *title*");
-        assert_eq!(metadata("/a.txt", b"# x\n", "title"), None);
-        assert_eq!(metadata("/a.md", b"# \ntext", "title"), None);
-    }
-
-    #[test]
-    fn what_is_no_utf8_text_says_why() {
-        for (bytes, why) in [
-            (b"ab\xff".as_slice(), "is not UTF-8 text (byte 2)"),
-            (b"\xff\xfea\0", "is UTF-16 text"),
-            (b"a\0b", "is not text (a zero at byte 1)"),
-        ] {
-            let error = document("/a.txt", bytes.to_vec()).unwrap_err();
-            assert!(error.starts_with(why), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_byte_order_mark_is_no_part_of_the_text() {
-        let document = document("/a.md", "\u{FEFF}# T\n".as_bytes().to_vec()).unwrap();
-        assert_eq!(document.text_content(), "# T\n");
-    }
+fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }

@@ -6,6 +6,7 @@ mod commands;
 mod embedding;
 mod failure;
 mod files;
+mod formats;
 mod output;
 mod progress;
 mod snippet;

@@ -56,6 +56,13 @@ fn one(node: &Node, texts: &HashMap<&NodeId, String>) -> Source {
         .iter()
         .find_map(|key| node.metadata.get(*key)?.as_str().filter(|name| !name.is_empty()));
     let name = named.or(document.as_ref().map(NodeId::as_str)).unwrap_or(node.id.as_str()).to_owned();
+    // A row of a file: its id says which, and the lines of its text are not those of the file.
+    let row = document
+        .as_ref()
+        .filter(|id| id.as_str().strip_prefix(&name).is_some_and(|row| row.starts_with('#')));
+    if let Some(row) = row {
+        return Source { name: row.as_str().to_owned(), ..Source::default() };
+    }
     let characters = characters(node);
     let text = document.as_ref().and_then(|id| texts.get(id));
     let lines = characters.zip(text).and_then(|(place, text)| lines(text, place, node.text_content()));

@@ -16,7 +16,7 @@ use crate::chunks::splitter;
 use crate::cli::Global;
 use crate::embedding::{self, EmbedderArgs};
 use crate::failure::{Failure, Outcome};
-use crate::files;
+use crate::formats;
 use crate::output::{FAINT, STRONG, count, print, print_table, printable, say, table};
 use crate::snippet::Words;
 use crate::source;
@@ -52,7 +52,6 @@ const CHAT: &str = "quickstart";
 const CHUNK: usize = 500;
 /// Answers to each question and way of searching.
 const TOP_K: usize = 2;
-const MOST_BYTES: u64 = 16 << 20;
 
 pub(crate) async fn run(global: &Global) -> Result<Outcome, Failure> {
     let own_store = global.store.is_none();
@@ -100,9 +99,16 @@ fn step(number: usize, what: &str) -> Result<(), Failure> {
 fn documents() -> Vec<StoreResult<Document>> {
     let bundled = BUNDLED.iter().map(|(name, text)| {
         let id = format!("nodestore/quickstart/{name}");
-        files::document(&id, text.as_bytes().to_vec()).map_err(|why| Error::invalid_input(why).with_key(id))
+        formats::document(&id, text.as_bytes()).map_err(|why| Error::invalid_input(why).with_key(id))
     });
-    bundled.chain(checkout().iter().map(|path| files::read(path, MOST_BYTES))).collect()
+    bundled.chain(checkout().iter().map(|path| read(path))).collect()
+}
+
+fn read(path: &Path) -> StoreResult<Document> {
+    let id = path.display().to_string();
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    read.and_then(|bytes| formats::document(&id, &bytes))
+        .map_err(|why| Error::invalid_input(why).with_key(&id).with_failed([id]))
 }
 
 /// README.md and docs/*.md of the working directory, if that is a checkout of nodestore.

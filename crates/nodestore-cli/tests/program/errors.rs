@@ -19,7 +19,7 @@ fn an_empty_folder_is_told_with_what_is_read() {
     let home = Home::new();
     std::fs::create_dir(home.path().join("empty")).unwrap();
     home.run(&["ingest", "empty"]).exits(1).says(&[
-        "error: there is no Markdown or text file in empty",
+        "error: there is no file to read in empty",
         "help: ",
         ".md .markdown .txt .text",
     ]);

@@ -133,7 +133,8 @@ impl Run<'_> {
             if !self.ingestion.rewrite {
                 reuse_embeddings(works, &in_vectors);
             }
-            self.embed(target, works).await?;
+            let Some(embedded) = self.unless_stopped(self.embed(target, works)).await else { return Ok(()) };
+            embedded?;
         }
         let in_vectors: Vec<NodeId> = in_vectors.into_iter().map(|node| node.id).collect();
         self.write(works, in_vectors).await?;

@@ -16,6 +16,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::{StreamExt, stream};
 
 pub use self::chunks::nodes_from_chunks;
@@ -33,6 +34,7 @@ const CONCURRENCY: usize = 4;
 
 type Splitter = Arc<dyn Fn(&Document) -> Result<Vec<Node>> + Send + Sync>;
 type Observer = Arc<dyn Fn(&IngestEvent<'_>) + Send + Sync>;
+type Stop = Shared<BoxFuture<'static, ()>>;
 type Scope = Arc<dyn Fn(&NodeId) -> bool + Send + Sync>;
 
 /// Where embedded nodes go, and what embeds them.
@@ -111,6 +113,7 @@ pub struct Ingestion {
     splitter: Splitter,
     observer: Option<Observer>,
     prune: Option<Scope>,
+    stop: Option<Stop>,
     rewrite: bool,
     batch_documents: usize,
     embed_batch: usize,
@@ -123,6 +126,7 @@ impl fmt::Debug for Ingestion {
             .field("docs", &self.docs)
             .field("target", &self.target)
             .field("prune", &self.prune.is_some())
+            .field("stop", &self.stop.is_some())
             .field("rewrite", &self.rewrite)
             .field("batch_documents", &self.batch_documents)
             .field("embed_batch", &self.embed_batch)
@@ -148,6 +152,7 @@ impl Ingestion {
             splitter: Arc::new(splitter),
             observer: None,
             prune: None,
+            stop: None,
             rewrite: false,
             batch_documents: BATCH_DOCUMENTS,
             embed_batch: EMBED_BATCH,
@@ -184,6 +189,17 @@ impl Ingestion {
     #[must_use]
     pub fn with_prune_where(mut self, scope: impl Fn(&NodeId) -> bool + Send + Sync + 'static) -> Self {
         self.prune = Some(Arc::new(scope));
+        self
+    }
+
+    /// Ends runs when `stop` is done, for Ctrl-C or a service that shuts down.
+    ///
+    /// Documents that are being written are finished; those that are still read or embedded are given up, as if they
+    /// had not come. Nothing more is pruned, and [`IngestReport::stopped`] says so. The next run of the same documents goes
+    /// on from there.
+    #[must_use]
+    pub fn with_stop(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = Some(stop.boxed().shared());
         self
     }
 

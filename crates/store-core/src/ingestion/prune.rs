@@ -80,7 +80,7 @@ impl Run<'_> {
     /// Deletes documents. The mark goes first, as in a write: should one come back after a crash half-way, it is not
     /// taken for unchanged. The document store goes last: until then a later run finds the documents there.
     async fn remove(&self, ids: Vec<NodeId>, members: &IdSet) -> Result<()> {
-        if ids.is_empty() {
+        if ids.is_empty() || self.unless_stopped(std::future::ready(())).await.is_none() {
             return Ok(());
         }
         let docs = &self.ingestion.docs;

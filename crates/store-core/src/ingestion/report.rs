@@ -67,6 +67,8 @@ pub struct IngestReport {
     pub pruned: usize,
     /// Whether pruning was asked for and did not happen, because the source failed to give a document.
     pub prune_skipped: bool,
+    /// Whether [`with_stop`](crate::Ingestion::with_stop) ended the run early; not all is pruned then.
+    pub stopped: bool,
     /// Nodes of added and changed documents.
     pub nodes_written: usize,
     /// Nodes of them that were embedded; the others kept their vector, brought one or need none.

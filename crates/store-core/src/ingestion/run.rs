@@ -1,7 +1,9 @@
 //! One run: documents come in, are gathered into batches, and batches are worked on side by side.
 
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures::future::{self, Either};
 use futures::stream::{Fuse, StreamExt};
 use futures::{TryStreamExt, stream};
 
@@ -41,10 +43,13 @@ impl<'a> Run<'a> {
         // One batch is written while the other is embedded; together they make `concurrency` calls at most.
         let batches_at_once = self.ingestion.concurrency.min(2);
         let batches = stream::unfold(documents.fuse(), |mut documents| async {
-            let batch = self.next_batch(&mut documents).await;
+            let batch = self.unless_stopped(self.next_batch(&mut documents)).await?;
             (!batch.is_empty()).then_some((Ok(batch), documents))
         });
         batches.try_for_each_concurrent(batches_at_once, |batch| self.ingest_batch(batch)).await?;
+        if lock(&self.report).stopped {
+            return Ok(());
+        }
         if let Some(scope) = &self.ingestion.prune {
             if lock(&self.seen).is_empty() {
                 return Err(Error::invalid_input(
@@ -60,6 +65,18 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What the work gives; `None` when the run is to stop first, and then the work is dropped where it stands.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let Some(stop) = self.ingestion.stop.clone() else { return Some(work.await) };
+        match future::select(stop, pin!(work)).await {
+            Either::Left(_) => {
+                lock(&self.report).stopped = true;
+                None
+            }
+            Either::Right((done, _)) => Some(done),
+        }
     }
 
     /// Finds a vector store that can not take the embeddings before they are paid for.
