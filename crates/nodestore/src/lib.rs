@@ -3,11 +3,15 @@
 
 mod drivers;
 pub mod folder;
+mod embedder;
 mod open;
 pub mod prelude;
 mod registry;
 mod url;
 
+pub use embedder::{CacheCounts, CachedEmbedder};
+#[cfg(feature = "openai")]
+pub use embedder::{OpenAiConfig, OpenAiCounts, OpenAiEmbedder};
 pub use open::{OpenOptions, open, open_with};
 pub use registry::{Driver, Registry};
 pub use store_core::*;
