@@ -107,7 +107,8 @@ impl From<std::io::Error> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let help = match error.kind() {
-            ErrorKind::Unauthorized => {
+            // An embedder says itself where its key comes from.
+            ErrorKind::Unauthorized if error.backend() != Some("openai") => {
                 Some("check the user name and the password in the store URL (they are not shown here)")
             }
             ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Conflict => {

@@ -29,10 +29,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// The vectors that are in use.
-    #[allow(clippy::unused_async, reason = "which set is in use will be read from the store")]
+    /// The vectors that are in use: the set that the last `reembed` made, else the default ones.
     pub(crate) async fn vectors(&self) -> Result<Arc<dyn VectorStore>, Failure> {
-        Ok(self.backend.vectors()?)
+        Ok(nodestore::vectors_in_use(&*self.backend).await?)
     }
 }
 

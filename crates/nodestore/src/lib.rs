@@ -9,7 +9,7 @@ pub mod prelude;
 mod registry;
 mod url;
 
-pub use embedder::{CacheCounts, CachedEmbedder};
+pub use embedder::{CacheCounts, CachedEmbedder, EmbedderNote, vectors_in_use};
 #[cfg(feature = "openai")]
 pub use embedder::{OpenAiConfig, OpenAiCounts, OpenAiEmbedder};
 pub use open::{OpenOptions, open, open_with};

@@ -27,14 +27,21 @@ pub(crate) struct EmbedderArgs {
     /// Values in a vector; only for a store that has none yet [default: 512 for hash, the model's own for openai]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Embedder")]
     pub(crate) dimensions: Option<u32>,
-    /// The environment variable that holds the endpoint's key; one on this machine may need none [default:
-    /// OPENAI_API_KEY]
-    #[arg(long, value_name = "NAME", help_heading = "Embedder")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "The environment variable that holds the endpoint's key [default: OPENAI_API_KEY]",
+        help_heading = "Embedder"
+    )]
     pub(crate) api_key_env: Option<String>,
+    /// Does not keep embeddings of the endpoint; without it the store keeps them, so that no text is embedded twice
+    #[arg(long, help_heading = "Embedder")]
+    pub(crate) no_cache: bool,
 }
 
 /// Where the key is read unless `--api-key-env` says otherwise.
-pub(crate) const API_KEY_ENV: &str = "OPENAI_API_KEY";
+#[cfg(feature = "openai")]
+const API_KEY_ENV: &str = "OPENAI_API_KEY";
 
 impl EmbedderArgs {
     /// The embedder asked for. Not read by clap, which would repeat a wrong value with the password in its URL.
@@ -44,6 +51,12 @@ impl EmbedderArgs {
             Failure::usage(format!("--embedder (or NODESTORE_EMBEDDER) can not be read: {why}"))
                 .with_help(FORMS)
         })
+    }
+
+    /// The environment variable that holds the key.
+    #[cfg(feature = "openai")]
+    pub(super) fn api_key_env(&self) -> &str {
+        self.api_key_env.as_deref().unwrap_or(API_KEY_ENV)
     }
 
     /// The dimensions asked for, in the embedder's own option or beside it.
@@ -79,6 +92,16 @@ pub(crate) enum Choice {
 
 const FORMS: &str = "write hash, hash:DIMENSIONS or openai:URL,MODEL, as in \
                      openai:http://127.0.0.1:8080/v1,nomic-embed-text";
+
+impl Choice {
+    /// What the embedder calls its model.
+    pub(super) fn model(&self) -> &str {
+        match self {
+            Self::Hash { .. } => super::chosen::HASH,
+            Self::OpenAi { model, .. } => model,
+        }
+    }
+}
 
 impl FromStr for Choice {
     type Err = String;

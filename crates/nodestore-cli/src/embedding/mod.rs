@@ -1,19 +1,16 @@
 //! Which embedder fits the vectors of a store.
 //!
-//! Vectors of two embedders can not be compared, so the first ingest notes which one it used.
+//! Vectors of two embedders can not be compared, so the first ingest notes in the store which one it used.
 
 mod choice;
+mod chosen;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use nodestore::{
-    Embedder, Embedding, HashEmbedder, JsonObject, KvStoreExt, Metric, Result as StoreResult, Selector,
-    VectorConfig,
-};
-use serde_json::json;
+use nodestore::{Embedder, EmbedderNote, Metric, Selector, VectorConfig};
 
 pub(crate) use self::choice::EmbedderArgs;
+pub(crate) use self::chosen::Chosen;
 
 use self::choice::Choice;
 use crate::failure::Failure;
@@ -21,79 +18,64 @@ use crate::output::say;
 use crate::store::Store;
 
 /// The collection and the key of the note.
-pub(crate) const COLLECTION: &str = "nodestore";
-pub(crate) const KEY: &str = "embedder";
-/// Values in a vector unless `--dimensions` says otherwise.
+pub(crate) const COLLECTION: &str = EmbedderNote::COLLECTION;
+pub(crate) const KEY: &str = EmbedderNote::KEY;
+/// Where embeddings of an endpoint are kept.
+pub(crate) const CACHE: &str = "nodestore/embeddings";
+/// Values in a vector of the hash unless something else is said.
 const DIMENSIONS: usize = 512;
 
 /// What a person should know about the hash.
 pub(crate) const COMPARES_WORDING: &str =
     "vectors come from a hash of words and letter groups: they compare wording, not meaning";
 
-/// An embedder that fits a store, and what to say about it.
-#[derive(Debug)]
-pub(crate) struct Chosen {
-    embedder: HashEmbedder,
-}
-
-impl Chosen {
-    /// What a person should know about the vectors, when the work is done.
-    pub(crate) fn remark(&self) -> &'static str {
-        COMPARES_WORDING
-    }
-}
-
-#[async_trait]
-impl Embedder for Chosen {
-    async fn embed(&self, texts: &[&str]) -> StoreResult<Vec<Embedding>> {
-        self.embedder.embed(texts).await
-    }
-
-    fn dimensions(&self) -> usize {
-        self.embedder.dimensions()
-    }
-
-    fn model(&self) -> &str {
-        self.embedder.model()
-    }
-}
-
 /// The embedder to fill a store with; a new store is configured for it and remembers it.
 pub(crate) async fn for_writing(store: &Store, args: &EmbedderArgs) -> Result<Arc<Chosen>, Failure> {
     let vectors = store.vectors().await?;
     let config = vectors.config().await?;
-    let dimensions = match (&config, args.dimensions()?) {
-        (Some(config), Some(asked)) if config.dimensions != asked => {
-            return Err(Failure::new(format!(
-                "--dimensions {asked} does not fit: the store holds vectors of {} values",
-                config.dimensions
-            ))
-            .with_help("leave --dimensions out, or start another store with --namespace or --store"));
-        }
-        (Some(config), _) => config.dimensions,
-        (None, asked) => asked.unwrap_or(DIMENSIONS),
-    };
-    let embedder = make(args, dimensions)?;
-    let note = note(store).await?;
-    match &note {
-        Some(model) if model != embedder.model() => return Err(other_model(model, &embedder)),
-        None if config.is_some() && vectors.count(&Selector::all()).await? > 0 => {
-            return Err(Failure::new("the store holds vectors that this program did not make").with_help(
-                "vectors of two embedders can not be compared; use --namespace or another --store",
-            ));
-        }
-        _ => {}
+    let asked = args.dimensions()?;
+    if let (Some(config), Some(asked)) = (&config, asked)
+        && config.dimensions != asked
+    {
+        return Err(Failure::new(format!(
+            "--dimensions {asked} does not fit: the store holds vectors of {} values",
+            config.dimensions
+        ))
+        .with_help(
+            "leave --dimensions out; `nodestore reembed` changes the vectors of a store, --namespace or --store names \
+             another",
+        ));
+    }
+    let note = EmbedderNote::read(&*store.backend).await?;
+    if note.is_none() && config.is_some() && vectors.count(&Selector::all()).await? > 0 {
+        return Err(Failure::new("the store holds vectors that this program did not make").with_help(
+            "vectors of two embedders can not be compared; `nodestore reembed` makes all of them anew, --namespace or \
+             --store names another store",
+        ));
+    }
+    let choice = choose(args, note.as_ref())?;
+    let known = config.as_ref().map(|config| config.dimensions);
+    let mut chosen = Chosen::make(&choice, args, note.as_ref(), known.or(asked), note.is_some()).await?;
+    if let Some(dimensions) = known.filter(|dimensions| *dimensions != chosen.dimensions()) {
+        return Err(Failure::new(format!(
+            "the store takes vectors of {dimensions} values, and those of {} have {}",
+            chosen.model(),
+            chosen.dimensions()
+        ))
+        .with_help("start another store with --namespace or --store"));
     }
     if config.is_none() {
-        vectors.configure(VectorConfig::new(dimensions, Metric::Cosine)).await?;
+        vectors.configure(VectorConfig::new(chosen.dimensions(), Metric::Cosine)).await?;
     }
-    if note.is_none() {
-        let mut value = JsonObject::new();
-        value.insert("model".to_owned(), json!(embedder.model()));
-        value.insert("dimensions".to_owned(), json!(dimensions));
-        store.backend.kv()?.put(COLLECTION, KEY, value).await?;
+    let mut new = chosen.note(note.as_ref());
+    new.set = note.as_ref().and_then(|note| note.set.clone());
+    if note.as_ref() != Some(&new) {
+        new.write(&*store.backend).await?;
     }
-    Ok(embedder)
+    if !args.no_cache {
+        chosen.keep_in(store.backend.kv()?);
+    }
+    Ok(Arc::new(chosen))
 }
 
 /// The embedder to search a store with, whose vectors have so many dimensions.
@@ -102,38 +84,45 @@ pub(crate) async fn for_searching(
     args: &EmbedderArgs,
     dimensions: usize,
 ) -> Result<Arc<Chosen>, Failure> {
-    let embedder = make(args, dimensions)?;
-    match note(store).await? {
-        Some(model) if model != embedder.model() => {
-            Err(other_model(&model, &embedder).with_help("search by words: --mode text"))
-        }
-        Some(_) => Ok(embedder),
-        None => {
-            say("note: another program filled this store; if it used a model, only --mode text answers well");
-            Ok(embedder)
-        }
+    let note = EmbedderNote::read(&*store.backend).await?;
+    let choice = choose(args, note.as_ref())?;
+    if note.is_none() && args.choice()?.is_none() {
+        say("note: another program filled this store; if it used a model, only --mode text answers well");
+    }
+    Ok(Arc::new(Chosen::make(&choice, args, note.as_ref(), Some(dimensions), true).await?))
+}
+
+/// The embedder that the options name, if it fits the note; else the noted one, else the hash.
+fn choose(args: &EmbedderArgs, note: Option<&EmbedderNote>) -> Result<Choice, Failure> {
+    match (args.choice()?, note) {
+        (Some(choice), Some(note)) if choice.model() != note.model => Err(other_model(note, choice.model())),
+        (Some(choice), _) => Ok(choice),
+        (None, Some(note)) => noted(note),
+        (None, None) => Ok(Choice::Hash { dimensions: None }),
     }
 }
 
-fn make(args: &EmbedderArgs, dimensions: usize) -> Result<Arc<Chosen>, Failure> {
-    match args.choice()? {
-        None | Some(Choice::Hash { .. }) => Ok(Arc::new(Chosen { embedder: HashEmbedder::new(dimensions)? })),
-        Some(choice @ Choice::OpenAi { .. }) => {
-            Err(Failure::new(format!("this program was built without {choice}")))
-        }
+/// The embedder of a note.
+fn noted(note: &EmbedderNote) -> Result<Choice, Failure> {
+    match &note.endpoint {
+        Some(url) if url.contains("***") => Err(Failure::new(format!(
+            "the store's vectors come from {} at {url}, and the store does not keep what is hidden here",
+            note.model
+        ))
+        .with_help("name it again: --embedder or NODESTORE_EMBEDDER, as in openai:URL,MODEL")),
+        Some(url) => Ok(Choice::OpenAi { url: url.clone(), model: note.model.clone() }),
+        None if note.model == chosen::HASH => Ok(Choice::Hash { dimensions: None }),
+        None => Err(other_model(note, chosen::HASH)),
     }
 }
 
-/// The model noted in the store.
-async fn note(store: &Store) -> Result<Option<String>, Failure> {
-    let value = store.backend.kv()?.get(COLLECTION, KEY).await?;
-    Ok(value.and_then(|value| value.get("model")?.as_str().map(str::to_owned)))
-}
-
-fn other_model(model: &str, embedder: &Chosen) -> Failure {
+fn other_model(note: &EmbedderNote, model: &str) -> Failure {
     Failure::new(format!(
-        "the store's vectors were made by {model}; this program makes them with {}, and the two can not be compared",
-        embedder.model()
+        "the store's vectors were made by {}, not by {model}, and the two can not be compared",
+        note.model
     ))
-    .with_help("start another store with --namespace or --store")
+    .with_help(
+        "`nodestore reembed` gives the store vectors of another model, --namespace or --store names another store; \
+         `nodestore search --mode text` compares words alone",
+    )
 }

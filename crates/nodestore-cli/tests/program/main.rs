@@ -8,6 +8,9 @@ mod benching;
 mod chatting;
 mod deleting;
 mod doctoring;
+mod embedders;
+#[path = "../../../nodestore/tests/common/endpoint.rs"]
+mod endpoint;
 mod errors;
 mod ingesting;
 mod quickstart;

@@ -113,7 +113,7 @@ impl Endpoint {
             match roll % 100 {
                 0..12 => Reply::status(500, "<html>oops</html>"),
                 12..24 => {
-                    let wait = if roll % 7 == 0 { "1" } else { "0" };
+                    let wait = if roll.is_multiple_of(7) { "1" } else { "0" };
                     Reply::Say(
                         429,
                         vec![("retry-after", wait.to_owned())],
@@ -174,7 +174,9 @@ async fn answer<F: Fn(&Asked) -> Reply>(
             let texts = asked.texts();
             let body = answer_for(&texts, dimensions, asked.number % 5 == 4).to_string();
             let mut seen = seen.lock().unwrap();
-            texts.into_iter().for_each(|text| *seen.done.entry(text).or_default() += 1);
+            for text in texts {
+                *seen.done.entry(text).or_default() += 1;
+            }
             (200, Vec::new(), body)
         }
         Reply::Say(status, headers, body) => (status, headers, body),
@@ -215,7 +217,7 @@ pub(crate) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     (0..dimensions).map(value).collect()
 }
 
-/// The `number`th random value of a seed (SplitMix64).
+/// The `number`th random value of a seed (`SplitMix64`).
 pub(crate) fn random(seed: u64, number: u64) -> u64 {
     let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -55,9 +55,9 @@ impl OpenAiConfig {
             dimensions: None,
             batch_texts: 96,
             batch_bytes: 256 * 1024,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             concurrency: 4,
-            retry_for: Duration::from_secs(120),
+            retry_for: Duration::from_mins(2),
             attempts: 12,
         }
     }
