@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench::Bench, chat::Chat, delete::Delete, doctor::Doctor, export::Export, get::Get, import::Import, ingest::Ingest,
-    list::List, quickstart::Quickstart, search::Search, stats::Stats,
+    bench::Bench, chat::Chat, delete::Delete, doctor::Doctor, export::Export, get::Get, import::Import,
+    ingest::Ingest, list::List, quickstart::Quickstart, search::Search, stats::Stats,
 };
 
 /// What stands at the end of `nodestore --help`.
