@@ -47,7 +47,7 @@ fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
-            '\u{7F}'..='\u{9F}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '\u{7F}'..='\u{9F}' => text.extend(["\\u00", &format!("{:02x}", u32::from(c))]),
             c => text.push(c),
         }
     }

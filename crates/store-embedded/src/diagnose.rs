@@ -1,6 +1,7 @@
 //! What a store says of its own health: sizes, settings, and what is going to hurt.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use store_core::{Diagnosis, Finding, Result};
 
@@ -33,7 +34,7 @@ const REMOTE: [&str; 13] = [
 ];
 
 /// Looks through the store of one namespace. Blocks.
-pub(crate) fn look(space: &Space, tx: &ReadTx) -> Result<Diagnosis> {
+pub(crate) fn look(space: &Arc<Space>, tx: &ReadTx) -> Result<Diagnosis> {
     let folder = space.engine.folder();
     let format =
         tx.table(META)?.get(META_FORMAT)?.map(|row| String::from_utf8_lossy(row.value()).into_owned());
@@ -67,13 +68,20 @@ pub(crate) fn look(space: &Space, tx: &ReadTx) -> Result<Diagnosis> {
     facts = facts.with_fact("used in the file", used);
     findings.extend(finding);
 
-    let words = bytes_below(&space.words_folder());
-    if let Some(bytes) = vector::bytes_in_memory(tx, &space.tables)? {
+    let mut words = 0;
+    let mut vectors = None;
+    for (set, space) in configured(space, tx)? {
+        let in_words = bytes_below(&space.words_folder());
+        words += in_words;
+        let state = vector::word_state(&space, tx)?;
+        let name = set.as_ref().map_or_else(|| "word index".to_owned(), |set| format!("word index of {set}"));
+        facts = facts.with_fact(&name, format!("{}, {state}", size(in_words)));
+        findings.extend(word_index(&name, state, read_only.is_some()));
+        *vectors.get_or_insert(0) += vector::bytes_in_memory(tx, &space.tables)?;
+    }
+    if let Some(bytes) = vectors {
         facts = facts.with_fact("vectors in memory", format!("{} once searched", size(bytes)));
         findings.extend(available_memory().and_then(|available| memory(bytes, available)));
-        let state = vector::word_state(space, tx)?;
-        facts = facts.with_fact("word index", format!("{}, {state}", size(words)));
-        findings.extend(word_index(state, read_only.is_some()));
     }
 
     if let Ok(free) = fs4::available_space(folder) {
@@ -89,10 +97,24 @@ pub(crate) fn look(space: &Space, tx: &ReadTx) -> Result<Diagnosis> {
     Ok(findings.into_iter().fold(facts, Diagnosis::with_finding))
 }
 
+/// The default vector set and the named ones, as far as they are configured, each with its space.
+fn configured(space: &Arc<Space>, tx: &ReadTx) -> Result<Vec<(Option<String>, Arc<Space>)>> {
+    let mut sets = Vec::new();
+    if vector::is_configured(tx, &space.tables)? {
+        sets.push((None, Arc::clone(space)));
+    }
+    for name in vector::set_names(tx, &space.set_prefix())? {
+        let set = space.set(&name);
+        sets.push((Some(name), set));
+    }
+    Ok(sets)
+}
+
 /// Whether this namespace has data, and which others have.
 fn namespaces(tx: &ReadTx, namespace: &str) -> Result<(bool, Vec<String>)> {
-    let mut names: Vec<String> =
-        tx.names()?.iter().filter_map(|table| Some(table.split_once('/')?.0.to_owned())).collect();
+    // `namespace/role`, or `namespace.set/role`.
+    let namespace_of = |table: &String| Some(table.split_once(['/', '.'])?.0.to_owned());
+    let mut names: Vec<String> = tx.table_names()?.iter().filter_map(namespace_of).collect();
     names.sort();
     names.dedup();
     let all = names.len();
@@ -180,13 +202,13 @@ fn memory(needed: u64, available: u64) -> Option<Finding> {
     })
 }
 
-fn word_index(state: WordState, read_only: bool) -> Option<Finding> {
+fn word_index(name: &str, state: WordState, read_only: bool) -> Option<Finding> {
     let (message, advice) = match state {
         WordState::UpToDate => return None,
         WordState::InMemory => {
             let message = "it could not be written and is kept in memory; each opening builds it anew";
             let advice = "make the folder `words` in the store's folder writable, or free some space";
-            return Some(Finding::warning("word index", message, advice));
+            return Some(Finding::warning(name, message, advice));
         }
         WordState::Missing => ("it is not built yet".to_owned(), "the next text search builds it"),
         WordState::Behind(writes) => {
@@ -196,9 +218,9 @@ fn word_index(state: WordState, read_only: bool) -> Option<Finding> {
     Some(if read_only {
         let advice =
             "make the folder writable and search by words once; until then each opening builds it in memory";
-        Finding::warning("word index", message, advice)
+        Finding::warning(name, message, advice)
     } else {
-        Finding::note("word index", message, format!("{advice}; nothing need be done"))
+        Finding::note(name, message, format!("{advice}; nothing need be done"))
     })
 }
 

@@ -51,10 +51,10 @@ fn the_file_system_is_that_of_the_nearest_mount() {
 
 #[test]
 fn a_word_index_that_can_not_be_written_is_a_warning() {
-    assert_eq!(word_index(WordState::UpToDate, true), None);
-    assert_eq!(severity(word_index(WordState::Behind(1), false)), Some(Severity::Note));
-    assert_eq!(severity(word_index(WordState::Missing, true)), Some(Severity::Warning));
-    assert_eq!(severity(word_index(WordState::InMemory, false)), Some(Severity::Warning));
+    assert_eq!(word_index("word index", WordState::UpToDate, true), None);
+    assert_eq!(severity(word_index("word index", WordState::Behind(1), false)), Some(Severity::Note));
+    assert_eq!(severity(word_index("word index", WordState::Missing, true)), Some(Severity::Warning));
+    assert_eq!(severity(word_index("word index", WordState::InMemory, false)), Some(Severity::Warning));
 }
 
 fn fact<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a str {
@@ -87,6 +87,19 @@ async fn the_word_index_is_followed() {
     let diagnosis = backend.diagnose().await.unwrap();
     assert!(diagnosis.findings.iter().any(|finding| finding.message.contains("1 write behind")));
     assert_eq!(fact(&diagnosis, "vectors in memory"), "0.0 kB once searched");
+}
+
+#[tokio::test]
+async fn vector_sets_are_looked_at_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = EmbeddedBackend::open(EmbeddedConfig::new(folder.path())).await.unwrap();
+    let set = backend.vector_set("small").unwrap();
+    set.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
+    let node = Node::text("one word").with_embedding([1.0, 0.0]);
+    set.upsert(vec![node], AddMode::Overwrite).await.unwrap();
+    let diagnosis = backend.diagnose().await.unwrap();
+    assert!(fact(&diagnosis, "word index of small").ends_with("not built yet"));
+    assert!(!diagnosis.facts.iter().any(|fact| ["word index", "other namespaces"].contains(&&*fact.name)));
 }
 
 #[tokio::test]

@@ -72,14 +72,9 @@ impl ReadTx {
 
 /// What a diagnosis asks of the whole file.
 impl ReadTx {
-    /// The names of all tables.
-    pub(crate) fn names(&self) -> Result<Vec<String>> {
-        Ok(self.0.list_tables().map_err(from_redb)?.map(|table| table.name().to_owned()).collect())
-    }
-
     /// Bytes of all keys and values, with what it takes to find them. Reads the whole file.
     pub(crate) fn used_bytes(&self) -> Result<u64> {
-        self.names()?.iter().try_fold(0_u64, |sum, name| {
+        self.table_names()?.iter().try_fold(0_u64, |sum, name| {
             let Some(table) = self.table(name)?.0 else { return Ok(sum) };
             let stats = redb::ReadableTableMetadata::stats(&table).map_err(from_redb)?;
             Ok(sum.saturating_add(stats.stored_bytes()).saturating_add(stats.metadata_bytes()))

@@ -36,11 +36,16 @@ impl fmt::Display for WordState {
     }
 }
 
-/// Bytes that the vectors take in memory once they are searched; `None` while the store is not configured.
-pub(crate) fn bytes_in_memory(tx: &ReadTx, tables: &Tables) -> Result<Option<u64>> {
-    let Some(config) = rows::config(&tx.table(&tables.vector_meta)?)? else { return Ok(None) };
+/// Whether vectors may be stored.
+pub(crate) fn is_configured(tx: &ReadTx, tables: &Tables) -> Result<bool> {
+    Ok(rows::config(&tx.table(&tables.vector_meta)?)?.is_some())
+}
+
+/// Bytes that the vectors take in memory once they are searched.
+pub(crate) fn bytes_in_memory(tx: &ReadTx, tables: &Tables) -> Result<u64> {
+    let Some(config) = rows::config(&tx.table(&tables.vector_meta)?)? else { return Ok(0) };
     let each = (config.dimensions as u64).saturating_mul(4).saturating_add(8);
-    Ok(Some(tx.table(&tables.vectors)?.len()?.saturating_mul(each)))
+    Ok(tx.table(&tables.vectors)?.len()?.saturating_mul(each))
 }
 
 /// Holds the word index against the store, without opening it for writing.

@@ -20,7 +20,7 @@ use store_core::{
     vector_check,
 };
 
-pub(crate) use self::diagnose::{WordState, bytes_in_memory, word_state};
+pub(crate) use self::diagnose::{WordState, bytes_in_memory, is_configured, word_state};
 use self::filter::{Index, row_number};
 pub(crate) use self::memory::SharedVectors;
 use self::rows::{Change, Prepared, Writer};
