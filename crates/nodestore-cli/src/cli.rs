@@ -2,10 +2,20 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{
-    bench::Bench, chat::Chat, delete::Delete, doctor::Doctor, export::Export, get::Get, import::Import,
-    ingest::Ingest, list::List, quickstart::Quickstart, search::Search, stats::Stats,
-};
+use crate::commands::bench::Bench;
+use crate::commands::chat::Chat;
+use crate::commands::completions::Completions;
+use crate::commands::delete::Delete;
+use crate::commands::doctor::Doctor;
+use crate::commands::export::Export;
+use crate::commands::get::Get;
+use crate::commands::import::Import;
+use crate::commands::ingest::Ingest;
+use crate::commands::list::List;
+use crate::commands::man::Man;
+use crate::commands::quickstart::Quickstart;
+use crate::commands::search::Search;
+use crate::commands::stats::Stats;
 
 /// What stands at the end of `nodestore --help`.
 const AFTER_HELP: &str = "\
@@ -36,7 +46,12 @@ NO_COLOR turns colours off. NODESTORE_LOG=debug shows what happens inside.";
 
 fn after_help() -> String {
     let folder = crate::store::data_folder("default").map(|folder| folder.display().to_string());
-    AFTER_HELP.replace("{default}", folder.as_deref().unwrap_or("nodestore under your data directory"))
+    folder.map_or_else(|_| manual(), |folder| AFTER_HELP.replace("{default}", &folder))
+}
+
+/// The same for a manual page, which is read on any machine.
+pub(crate) fn manual() -> String {
+    AFTER_HELP.replace("{default}", "nodestore/default under your data directory")
 }
 
 /// Ingest, search and look into a store of documents, vectors and chats.
@@ -85,4 +100,10 @@ pub(crate) enum Command {
     Stats(Stats),
     Doctor(Doctor),
     Bench(Bench),
+    Completions(Completions),
+    Man(Man),
 }
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

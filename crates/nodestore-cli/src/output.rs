@@ -25,6 +25,13 @@ pub(crate) fn print(line: impl Display) -> io::Result<()> {
     writeln!(anstream::stdout().lock(), "{line}")
 }
 
+/// Prints what is a file of its own to stdout, as it is.
+pub(crate) fn print_raw(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// Prints a line about the work to stderr.
 pub(crate) fn say(line: impl Display) {
     // Nobody is left to be told when stderr is closed.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod chat;
+pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod export;
@@ -9,6 +10,7 @@ pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod ingest;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod quickstart;
 pub(crate) mod search;
 pub(crate) mod stats;
@@ -35,6 +37,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Import(options) => import::run(options, &cli.global).await,
         Command::Export(options) => export::run(options, &cli.global).await,
         Command::Stats(options) => stats::run(options, &cli.global).await,
+        Command::Completions(options) => completions::run(options),
+        Command::Man(options) => man::run(options),
         Command::Doctor(options) => doctor::run(options, &cli.global).await,
         Command::Bench(options) => bench::run(options, &cli.global).await,
     }

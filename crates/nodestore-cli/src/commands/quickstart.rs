@@ -28,6 +28,10 @@ use crate::store::{self, Access, Store};
 /// a chat, closes the store, opens it again, and shows that everything is still there. Your own store is not touched
 /// unless --store names it. Run in a checkout of nodestore it also reads README.md and docs/*.md.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nodestore quickstart
+  nodestore --store memory: quickstart       leaves nothing behind")]
 pub(crate) struct Quickstart {}
 
 /// Documents that come with the program, by file name.

@@ -13,7 +13,13 @@ use crate::output::{STRONG, print, print_json, thousands};
 use crate::store::{Access, Store, with_store};
 
 /// Count what the store holds
+///
+/// Reads every document to count it: in a large store that takes a while. `doctor` counts for three seconds only.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  nodestore stats
+  nodestore stats --json | jq .vectors.count")]
 pub(crate) struct Stats {
     /// Prints JSON
     #[arg(long)]

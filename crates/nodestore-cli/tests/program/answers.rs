@@ -149,9 +149,7 @@ fn help_teaches_by_examples() {
     let home = Home::new();
     for command in ["quickstart", "ingest", "search", "get", "list", "delete", "stats", "doctor"] {
         let help = Run::of(&mut home.command(&[command, "--help"])).ok();
-        let help = help.shows(&["Usage: nodestore", "--store <STORE>"]);
-        let has_examples = help.out.contains("Examples:\n  nodestore ");
-        assert_eq!(has_examples, !matches!(command, "quickstart" | "stats"), "{command}");
+        help.shows(&["Usage: nodestore", "--store <STORE>", "Examples:\n  nodestore "]);
         Run::of(&mut home.command(&["--help"])).ok().shows(&[&format!("  {command} ")]);
     }
     Run::of(&mut home.command(&["--help"])).ok().shows(&["Exit codes:", "NODESTORE_URL", "NO_COLOR"]);
