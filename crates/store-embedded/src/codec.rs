@@ -153,7 +153,8 @@ mod tests {
     use super::*;
 
     fn holds(span: &Span, key: &[u8]) -> bool {
-        std::ops::RangeBounds::contains(&span.bounds(), &key)
+        // The type is named since other crates may bring more orders of bytes.
+        std::ops::RangeBounds::<[u8]>::contains(&span.bounds(), key)
     }
 
     #[test]
