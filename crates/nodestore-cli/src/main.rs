@@ -7,6 +7,7 @@ mod embedding;
 mod failure;
 mod files;
 mod formats;
+mod heap;
 mod output;
 mod progress;
 mod snippet;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    heap::share();
     let cli = cli::Cli::parse();
     start_logging(cli.global.verbose);
     let outcome = match tokio::runtime::Runtime::new() {
