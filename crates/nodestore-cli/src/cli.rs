@@ -14,6 +14,7 @@ use crate::commands::ingest::Ingest;
 use crate::commands::list::List;
 use crate::commands::man::Man;
 use crate::commands::quickstart::Quickstart;
+use crate::commands::reembed::Reembed;
 use crate::commands::search::Search;
 use crate::commands::stats::Stats;
 
@@ -94,6 +95,7 @@ pub(crate) enum Command {
     Get(Get),
     List(List),
     Delete(Delete),
+    Reembed(Reembed),
     Chat(Chat),
     Import(Import),
     Export(Export),

@@ -41,6 +41,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// Shows nothing.
+    pub(crate) fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     /// What is worked on now.
     pub(crate) fn message(&self, text: &str) {
         self.0.set_message(one_line(text, 60));

@@ -2,8 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod drivers;
-pub mod folder;
 mod embedder;
+pub mod folder;
 mod open;
 pub mod prelude;
 mod registry;

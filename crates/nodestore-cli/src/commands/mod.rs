@@ -12,6 +12,7 @@ pub(crate) mod ingest;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod quickstart;
+pub(crate) mod reembed;
 pub(crate) mod search;
 pub(crate) mod stats;
 
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Get(options) => get::run(options, &cli.global).await,
         Command::List(options) => list::run(options, &cli.global).await,
         Command::Delete(options) => delete::run(options, &cli.global).await,
+        Command::Reembed(options) => reembed::run(options, &cli.global).await,
         Command::Chat(options) => chat::run(options, &cli.global).await,
         Command::Import(options) => import::run(options, &cli.global).await,
         Command::Export(options) => export::run(options, &cli.global).await,

@@ -83,7 +83,7 @@ impl Chosen {
     }
 
     /// What a store should remember, in the vector set that is noted already.
-    pub(super) fn note(&self, old: Option<&EmbedderNote>) -> EmbedderNote {
+    pub(crate) fn note(&self, old: Option<&EmbedderNote>) -> EmbedderNote {
         let mut note = EmbedderNote::new(self.model(), self.dimensions());
         note.set = old.and_then(|old| old.set.clone());
         match &self.kind {

@@ -92,6 +92,35 @@ pub(crate) async fn for_searching(
     Ok(Arc::new(Chosen::make(&choice, args, note.as_ref(), Some(dimensions), true).await?))
 }
 
+/// The embedder to make all vectors of a store anew with: the one that the options name, else that of a re-embedding
+/// that was begun (`next`), else the one in use with the other dimensions asked for.
+pub(crate) async fn for_reembedding(
+    store: &Store,
+    args: &EmbedderArgs,
+    note: Option<&EmbedderNote>,
+    next: Option<&EmbedderNote>,
+) -> Result<Chosen, Failure> {
+    let asked = args.dimensions()?;
+    let choice = match (args.choice()?, next, note) {
+        (Some(choice), ..) => choice,
+        (None, Some(next), _) => noted(next)?,
+        (None, None, Some(note)) if asked.is_some() => noted(note)?,
+        (None, None, _) => {
+            return Err(Failure::usage("what shall the vectors be made with?").with_help(
+                "name another model, --embedder openai:URL,MODEL, or other dimensions, --dimensions NUMBER",
+            ));
+        }
+    };
+    let begun = next
+        .filter(|next| next.model == choice.model() && asked.is_none_or(|asked| asked == next.dimensions));
+    let dimensions = begun.map(|begun| begun.dimensions).or(asked);
+    let mut chosen = Chosen::make(&choice, args, begun, dimensions, begun.is_some()).await?;
+    if !args.no_cache {
+        chosen.keep_in(store.backend.kv()?);
+    }
+    Ok(chosen)
+}
+
 /// The embedder that the options name, if it fits the note; else the noted one, else the hash.
 fn choose(args: &EmbedderArgs, note: Option<&EmbedderNote>) -> Result<Choice, Failure> {
     match (args.choice()?, note) {

@@ -107,7 +107,8 @@ fn every_text_is_embedded_once_by_a_bad_endpoint() {
 
 #[test]
 fn an_endpoint_that_answers_nonsense_leaves_nothing_behind() {
-    let cases: [(fn(&super::endpoint::Asked) -> Reply, &[&str]); 6] = [
+    type Behaviour = fn(&super::endpoint::Asked) -> Reply;
+    let cases: [(Behaviour, &[&str]); 6] = [
         (
             |_| Reply::status(200, "<html>hello</html>"),
             &["does not answer as an endpoint for embeddings", "<html>"],

@@ -14,6 +14,7 @@ mod endpoint;
 mod errors;
 mod ingesting;
 mod quickstart;
+mod reembedding;
 mod shells;
 
 use std::path::{Path, PathBuf};
