@@ -16,6 +16,7 @@ mod ingesting;
 mod quickstart;
 mod reembedding;
 mod shells;
+mod tour;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -56,7 +57,16 @@ impl Home {
 
     /// The program in this home, with a clean environment.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nodestore"));
+        self.any(env!("CARGO_BIN_EXE_nodestore"), arguments)
+    }
+
+    /// A line of a shell in this home, with a clean environment.
+    fn shell(&self, line: &str) -> Command {
+        self.any("sh", &["-c", line])
+    }
+
+    fn any(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if name.starts_with("NODESTORE") || name.starts_with("CLICOLOR") || name == "NO_COLOR" {
