@@ -33,7 +33,7 @@ Stores (--store or NODESTORE_URL):
   memory:                                    gone when the command ends
   Without either, the folder {default}.
 
-The embedder is a hash of words and letter groups: it needs no model and compares wording, not meaning.
+Without --embedder, vectors come from a hash of words and letter groups, which compares wording, not meaning.
 
 Exit codes:
   0  done

@@ -106,9 +106,13 @@ impl From<std::io::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let is_embedder = error.backend() == Some("openai");
         let help = match error.kind() {
+            ErrorKind::Unavailable if is_embedder => {
+                Some("is the endpoint up? Nothing is lost: run the same command again when it is")
+            }
             // An embedder says itself where its key comes from.
-            ErrorKind::Unauthorized if error.backend() != Some("openai") => {
+            ErrorKind::Unauthorized if !is_embedder => {
                 Some("check the user name and the password in the store URL (they are not shown here)")
             }
             ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Conflict => {
@@ -120,7 +124,12 @@ impl From<Error> for Failure {
         };
         // Who opens a store need not be told so.
         let opening = error.operation() == Some("open") && error.backend().is_none();
-        let mut failure = Self::new(if opening { error.message().to_owned() } else { error.to_string() });
+        let message = match error.collection() {
+            _ if opening => error.message().to_owned(),
+            Some(endpoint) if is_embedder => format!("the embedder at {endpoint}, {}", error.message()),
+            _ => error.to_string(),
+        };
+        let mut failure = Self::new(message);
         failure.help = help.map(str::to_owned);
         failure.cause = into_source(error);
         failure

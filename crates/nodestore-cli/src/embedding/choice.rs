@@ -53,6 +53,11 @@ impl EmbedderArgs {
         })
     }
 
+    /// Whether the options can be read; before a store is opened, and perhaps made, for nothing.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.dimensions().map(drop)
+    }
+
     /// The environment variable that holds the key.
     #[cfg(feature = "openai")]
     pub(super) fn api_key_env(&self) -> &str {

@@ -114,6 +114,9 @@ impl Chosen {
                 if counts.tokens > 0 {
                     remark = format!("{remark}, {} tokens", number(counts.tokens));
                 }
+                if counts.retries > 0 {
+                    remark = format!("{remark}, {} requests sent again", number(counts.retries));
+                }
                 match self.cache.as_ref().map(CachedEmbedder::counts) {
                     Some(cache) if cache.hits > 0 => {
                         format!("{remark}; {} were embedded before", number(cache.hits))

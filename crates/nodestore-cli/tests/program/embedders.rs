@@ -133,7 +133,7 @@ fn an_endpoint_that_answers_nonsense_leaves_nothing_behind() {
         let run =
             home.with_key(&["ingest", "docs", "-vv", "--embedder", &openai(&endpoint)]).exits(1).says(says);
         assert!(!run.err.contains("verysecret"), "{run:?}");
-        run.says(&["test-model", &endpoint.url]);
+        run.says(&[&format!("the embedder at {}, model \"test-model\": ", endpoint.url)]);
         let stats = home.json(&["stats"]);
         assert_eq!((&stats["documents"], &stats["vectors"]["count"]), (&0.into(), &0.into()), "{stats}");
     }

@@ -60,7 +60,10 @@ fn files_of_set(home: &Home, set: &str) -> BTreeSet<String> {
     in_store(home, &async |store: &dyn Backend| {
         let vectors = store.vector_set(set).unwrap();
         let page = vectors.get(&Selector::all(), GetOptions::default()).await.unwrap();
-        let names = page.items.iter().map(|node| node.metadata["file_name"].as_str().unwrap().to_owned());
+        let names = page
+            .items
+            .iter()
+            .map(|node| node.metadata.get("file_name").unwrap().as_str().unwrap().to_owned());
         *found.lock().unwrap() = names.collect();
     });
     found.into_inner().unwrap()

@@ -125,6 +125,7 @@ struct Plan {
 pub(crate) async fn run(options: &Ingest, global: &Global) -> Result<Outcome, Failure> {
     let splitter = splitter(options.chunk_size as usize, options.overlap as usize)?;
     let plan = plan(options)?;
+    options.embedder.check()?;
     with_store(global, Access::Create, async |store| ingest(options, plan, splitter, store).await).await
 }
 

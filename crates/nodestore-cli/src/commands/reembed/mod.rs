@@ -31,13 +31,14 @@ use crate::store::{Access, Store, with_store};
 #[command(after_help = "\
 Examples:
   nodestore reembed --embedder openai:http://127.0.0.1:8080/v1,nomic-embed-text
-  nodestore reembed --embedder openai:https://api.openai.com/v1,text-embedding-3-small --dimensions 512
+  nodestore reembed --embedder openai:https://api.openai.com/v1,text-embedding-3-small
   nodestore reembed --dimensions 256         the embedder in use, with other dimensions
   nodestore reembed                          go on with one that was stopped
   nodestore reembed --discard                forget it
 
-The embeddings of an endpoint are kept in the store, so that no text is embedded twice; they take about as much room as
-the vectors. `nodestore reembed --clear-cache` removes them.")]
+The embeddings of an endpoint are kept in the store, so that no text is embedded twice;
+they take about as much room as the vectors. `nodestore reembed --clear-cache` removes
+them. --discard exits with 4 when there is nothing to discard.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Reembed {
     #[command(flatten)]

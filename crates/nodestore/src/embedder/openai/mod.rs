@@ -38,7 +38,8 @@ const PROBE: &str = "How many dimensions?";
 /// **Repeats.** A request that was answered by 408, 409, 429 or 5xx, timed out, broke off or found no connection is
 /// sent again, after a random time below a doubling limit (full jitter), or what `Retry-After` asks; until
 /// [`OpenAiConfig::with_retry_for`] or [`with_attempts`](OpenAiConfig::with_attempts) ends it. An endpoint that never
-/// answered is given up after a few tries. Each repeat is a warning event.
+/// answered is given up after a few tries. Each repeat is an event: a warning
+/// from the fourth attempt on or where the wait is long, before that information.
 ///
 /// # Errors
 /// Every one names the endpoint and the model, none the key or a password.
@@ -219,14 +220,7 @@ impl OpenAiEmbedder {
             let Some(wait) = retry.next(failed.retry_after, unreachable) else {
                 return Err(Refusal::Error(retry.gave_up(&self.endpoint, error, failed.retry_after)));
             };
-            tracing::warn!(
-                endpoint = %self.endpoint.config.shown_url(),
-                texts = texts.len(),
-                attempt = retry.attempts(),
-                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                "embedding again: {}",
-                error.message()
-            );
+            retry.tell(&self.endpoint, &error, wait);
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(wait).await;
         }

@@ -203,9 +203,9 @@ impl Endpoint {
         Failed { refusal: Refusal::Error(error), retry_after: None, reached }
     }
 
-    /// An error of this endpoint: `openai embedder.embed http://…/v1: model "…": the endpoint answers …`.
+    /// An error of this endpoint: `openai embedder.embed http://…/v1: model "…": answers …`.
     pub(super) fn error(&self, kind: ErrorKind, what: impl fmt::Display) -> Error {
-        self.plain_error(kind, format!("model {:?}: the endpoint {what}", self.config.model))
+        self.plain_error(kind, format!("model {:?}: {what}", self.config.model))
     }
 
     /// The same with all of the sentence given.

@@ -9,6 +9,9 @@ use super::request::Endpoint;
 /// The limit of the first wait; it doubles from then on.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(20);
+/// From when on a repeat is worth a warning.
+const WORRYING_ATTEMPT: usize = 4;
+const WORRYING_WAIT: Duration = Duration::from_secs(5);
 /// Attempts at an endpoint that never answered: it is probably not there, and a person waits.
 const ATTEMPTS_UNREACHED: usize = 4;
 
@@ -26,9 +29,15 @@ impl Retry {
         Self { start: Instant::now(), most_time, most_attempts, attempts: 1 }
     }
 
-    /// Attempts begun so far.
-    pub(super) fn attempts(&self) -> usize {
-        self.attempts
+    /// An event about the wait before the next attempt. A hiccup is nothing to worry about.
+    pub(super) fn tell(&self, endpoint: &Endpoint, error: &Error, wait: Duration) {
+        let (endpoint, attempt, message) = (endpoint.config.shown_url(), self.attempts, error.message());
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        if attempt > WORRYING_ATTEMPT || wait > WORRYING_WAIT {
+            tracing::warn!(%endpoint, attempt, wait_ms, "embedding again: {message}");
+        } else {
+            tracing::info!(%endpoint, attempt, wait_ms, "embedding again: {message}");
+        }
     }
 
     /// How long to wait before the next attempt; `None` to give up.
