@@ -100,10 +100,10 @@ def megabytes(value):
 
 
 def ratio(ours, theirs):
-    """How many times as fast."""
-    if not ours or not theirs:
+    """How many times as fast; nothing where the two do not do the same at all (a list in memory, a disk)."""
+    value = ours / theirs if ours and theirs else 0
+    if value < 0.01:
         return "–"
-    value = ours / theirs
     return f"{value:,.0f} ×" if value >= 10 else f"{value:.2g} ×"
 
 
@@ -176,6 +176,25 @@ def print_driver(report):
                 f"{figure['cpu_seconds'] / other['cpu_seconds']:.2f}")
 
 
+def print_goals(ours, memory, always):
+    """10 times as fast at D1 and V2, a tenth of the memory."""
+    add, query = ("D1", "add"), ("V2", "query")
+    speed = {"D1, ours durable, Python in memory": ratio(ours.median(add, "per_second"), memory.median(add, "per_second")),
+             "D1, both safe after every call": ratio(ours.median(add, "per_second"), always.median(add, "per_second")),
+             "V2": ratio(ours.median(query, "per_second"), memory.median(query, "per_second"))}
+    for name, value in speed.items():
+        print(f"- {name}: {value} as fast (goal 10 ×)")
+    for names in ("D", "V"):
+        def most(figures):
+            peaks = [figure["peak_memory_bytes"] for (workload, _), runs in figures.runs.items() for figure in runs
+                     if workload.startswith(names) and figure["peak_memory_bytes"]]  # noqa: B023
+            return max(peaks, default=None)
+
+        mine, theirs = most(ours), max(filter(None, (most(memory), most(always))), default=None)
+        print(f"- most memory, {names}: {megabytes(mine)} MB and {megabytes(theirs)} MB, {ratio(theirs, mine)} less "
+              "(goal 10 ×)")
+
+
 def print_python(ours, memory, always):
     print("\n### Beside LlamaIndex's stores in memory\n")
     heading("", "", "ours, durable", "Python, in memory", "", "Python, persisted once", "", "Python, after every call", "")
@@ -210,11 +229,13 @@ def main():
     parser.add_argument("--size", choices=["small", "full", "large"], default="full")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1000, help="nodes in a call of bulk writes, on both sides")
+    parser.add_argument("--program", metavar="FILE", help="a program that is built already")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes every figure")
     options = parser.parse_args()
     load = os.getloadavg()
-    say("building the program")
-    program = build()
+    if not options.program:
+        say("building the program")
+    program = options.program or build()
     rounds = ["--repeat", str(options.rounds)]
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as folder:
@@ -253,6 +274,8 @@ def main():
         if started and started[0]:
             print(f"Python takes {megabytes(statistics.median(started))} MB with llama-index-core imported and nothing "
                   "stored.")
+        print()
+        print_goals(ours, memory, always)
         print(f"\nSize {options.size}, batches of {options.batch}, {options.rounds} rounds; the measurement took "
               f"{(time.monotonic() - start) / 60:.0f} minutes.")
         if options.json:
