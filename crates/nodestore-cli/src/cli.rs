@@ -33,13 +33,14 @@ Stores (--store or NODESTORE_URL):
   memory:                                    gone when the command ends
   Without either, the folder {default}.
 
-Without --embedder, vectors come from a hash of words and letter groups, which compares wording, not meaning.
+Without --embedder (or NODESTORE_EMBEDDER), vectors come from a hash of words and letter groups, which
+compares wording, not meaning. `nodestore ingest --help` tells how to ask a model.
 
 Exit codes:
   0  done
   1  an error; the message says what and what to do
   2  the command line is wrong
-  3  done, but some items failed or were skipped; each is named
+  3  done, but some items failed or were skipped, each is named; of doctor: there are warnings
   4  what was asked for is not there (no hit, unknown id)
 130  stopped by Ctrl-C; the same command goes on from there
 

@@ -75,6 +75,18 @@ fn no_line_of_help_is_too_wide() {
 }
 
 #[test]
+fn no_line_of_examples_and_notes_is_broken_in_two() {
+    for (name, command) in commands() {
+        for notes in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+            for line in notes.to_string().lines() {
+                let given = line.trim_start().starts_with("Without either");
+                assert!(given || line.chars().count() <= COLUMNS, "{name}: {line:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_help_of_the_program_names_every_command_once() {
     let help = Cli::command().render_long_help().to_string();
     let commands = help.split_once("Commands:\n").map(|(_, rest)| rest).unwrap_or_default();

@@ -51,7 +51,11 @@ pub(crate) async fn with_store(
 
 /// Opens the store that the options name.
 pub(crate) async fn open(global: &Global, access: Access) -> Result<Store, Failure> {
-    open_url(&url(global)?, global.namespace.as_deref(), access).await
+    let mut store = open_url(&url(global)?, global.namespace.as_deref(), access).await?;
+    if let Some(namespace) = &global.namespace {
+        store.shown = format!("{}, namespace {namespace}", store.shown);
+    }
+    Ok(store)
 }
 
 /// The URL of the store that the options name.
@@ -70,8 +74,15 @@ pub(crate) async fn open_url(url: &str, namespace: Option<&str>, access: Access)
         options.create = Some(false);
     }
     let folder = folder(url);
-    let shown = folder.as_ref().map_or_else(|| nodestore::redact(url), |folder| folder.display().to_string());
-    if access == Access::Existing && folder.as_deref().is_some_and(|folder| !folder.exists()) {
+    let mut shown =
+        folder.as_ref().map_or_else(|| nodestore::redact(url), |folder| folder.display().to_string());
+    if folder.as_deref().is_some_and(Path::is_file) {
+        return Err(Failure::new(format!("{shown} is a file; a store is a folder")).with_help(
+            "--store names the folder of the store; `nodestore ingest FILE` reads a file into it",
+        ));
+    }
+    let named = folder.as_deref().filter(|folder| !folder.as_os_str().is_empty());
+    if access == Access::Existing && named.is_some_and(|folder| !folder.exists()) {
         return Err(no_store(&shown));
     }
     match nodestore::open_with(url, &options).await {

@@ -31,9 +31,10 @@ Examples:
   nodestore import storage/
   nodestore search \"which wines grow there?\" --mode text
   nodestore import storage/ --embedder openai:http://127.0.0.1:8080/v1,bge-small-en
-                                             name the model that made the vectors, to search by vector too
+                                             names the model of the vectors, to search by them too
 
-The folder does not say which model made its vectors. Without --embedder, search by words: --mode text.")]
+The folder does not say which model made its vectors. Without --embedder, search by words: --mode
+text.")]
 pub(crate) struct Import {
     /// The folder
     #[arg(value_name = "DIR")]

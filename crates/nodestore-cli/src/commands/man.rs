@@ -14,7 +14,9 @@ use crate::output::{count, print, print_raw};
 #[command(after_help = "\
 Examples:
   nodestore man > nodestore.1
-  nodestore man ~/.local/share/man/man1      nodestore.1, nodestore-search.1 and so on; then: man nodestore-search")]
+  nodestore man ~/.local/share/man/man1      nodestore.1, nodestore-search.1 and so on
+
+After the second one, `man nodestore` and `man nodestore-search` show them.")]
 pub(crate) struct Man {
     /// The folder for the pages; made when it is not there
     #[arg(value_name = "DIR")]

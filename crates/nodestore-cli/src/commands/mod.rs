@@ -52,7 +52,10 @@ fn parse_filter(text: &str) -> Result<Filter, Failure> {
     let filter = if is_json {
         serde_json::from_str(text)
             .map_err(|error| Failure::usage(format!("--filter is no JSON: {error}")))
-            .and_then(|value| Filter::from_json(&value).map_err(|error| Failure::usage(error.message())))
+            .and_then(|value| {
+                Filter::from_json(&value)
+                    .map_err(|error| Failure::usage(format!("--filter: {}", error.message())))
+            })
     } else {
         Filter::parse(text).map_err(|error| Failure::usage(error.message()))
     };

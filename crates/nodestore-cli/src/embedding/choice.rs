@@ -24,7 +24,7 @@ pub(crate) struct EmbedderArgs {
         help_heading = "Embedder"
     )]
     pub(crate) embedder: Option<String>,
-    /// Values in a vector; only for a store that has none yet [default: 512 for hash, the model's own for openai]
+    /// Values in a vector; for a store that has none yet, and for reembed [default: 512 for hash, the model's own for openai]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Embedder")]
     pub(crate) dimensions: Option<u32>,
     #[arg(

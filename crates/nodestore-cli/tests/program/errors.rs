@@ -97,6 +97,29 @@ fn bad_names_and_numbers_are_refused() {
 }
 
 #[test]
+fn a_file_named_as_a_store_is_told() {
+    let home = Home::new();
+    home.write("a.md", "# A\n");
+    for command in ["list", "doctor"] {
+        let run = Run::of(&mut home.command(&["--store", "a.md", command])).exits(1);
+        run.says(&["/a.md is a file; a store is a folder", "help: --store names the folder"]);
+    }
+    Run::of(&mut home.command(&["--store", "a.md", "ingest", "a.md"])).exits(1);
+    Run::of(&mut home.command(&["--store", "embedded:", "list"]))
+        .exits(1)
+        .says(&["path is empty; name a folder"]);
+}
+
+#[test]
+fn what_is_empty_is_named_with_its_namespace() {
+    let home = Home::with_documents();
+    home.run(&["--namespace", "other", "list"]).ok().shows(&["no documents in ", "/kb, namespace other"]);
+    home.run(&["--namespace", "other", "search", "x"])
+        .exits(4)
+        .says(&["/kb, namespace other is still empty"]);
+}
+
+#[test]
 fn a_cause_is_shown_when_asked_for() {
     let home = Home::new();
     home.run(&["ingest", "nope", "-v"]).exits(1).says(&["error: ", "cause: ", "help: "]);

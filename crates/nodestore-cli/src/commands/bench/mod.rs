@@ -46,18 +46,19 @@ use crate::store::{self, Access, Store};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  nodestore bench                                    an embedded store, all workloads: about half a minute
+  nodestore bench                                    all, in a store of its own: half a minute
   nodestore bench --store ./kb --workload D1,V2      two workloads, in a store of yours
   nodestore bench --repeat 5 --reference driver      beside the bare driver, taking turns
   nodestore bench --size large --json figures.json
 
-A workload that reads needs what another one writes: that is written too, and not shown. The first query of its kind
-has a line of its own, as it may find things that are yet to be read or indexed.
+A workload that reads needs what another one writes: that is written too, and not shown. The first
+query of its kind has a line of its own, as it may find things that are yet to be read or indexed.
 
-Comparing: run on a quiet machine, the same size, batch and seed, at least --repeat 5, and twice; figures that differ
-between the two runs say nothing yet. Rates, processor time and memory are the median of the rounds, latencies are
-those of all rounds. Wall times tell what a caller waits, processor time what this machine pays for it; the processor
-time of a database server is not in it. A file of an embedded store keeps the space it grew by.")]
+Comparing: run on a quiet machine, the same size, batch and seed, at least --repeat 5, and twice;
+figures that differ between the two runs say nothing yet. Rates, processor time and memory are the
+median of the rounds, latencies are those of all rounds. Wall times tell what a caller waits,
+processor time what this machine pays for it; the processor time of a database server is not in it.
+A file of an embedded store keeps the space it grew by.")]
 pub(crate) struct Bench {
     /// Only these workloads; several with commas
     #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',', ignore_case = true)]

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use nodestore::{BoxStream, Capabilities, Finding, KvStoreExt, Metric, Selector, Severity};
+use nodestore::{BoxStream, Capabilities, EmbedderNote, Finding, Metric, Selector, Severity};
 
 use crate::cli::Global;
-use crate::embedding;
 use crate::failure::Failure;
-use crate::output::thousands;
+use crate::output::{count, thousands};
 use crate::store::Store;
 
 /// A slower sign of life is told: a search takes several of them.
@@ -38,7 +37,7 @@ pub(super) struct Counts {
 }
 
 /// Counts what the store holds, until time is up.
-pub(super) async fn count(
+pub(super) async fn count_all(
     store: &Store,
     capabilities: &Capabilities,
     until: Option<Instant>,
@@ -104,10 +103,10 @@ pub(super) async fn findings(
         ));
     }
     if capabilities.vectors.is_some() {
+        let note = EmbedderNote::read(&*store.backend).await?;
         findings.extend(vectors_and_nodes(counts));
-        if capabilities.kv.is_some() {
-            findings.extend(embedder(store, counts).await?);
-        }
+        findings.extend(embedder(note.as_ref(), counts));
+        findings.extend(unused_sets(&store.backend.vector_sets().await?, note.as_ref()));
     }
     Ok(findings)
 }
@@ -144,25 +143,41 @@ fn vectors_and_nodes(counts: &Counts) -> Option<Finding> {
 }
 
 /// Holds the note about the embedder against the vectors.
-async fn embedder(store: &Store, counts: &Counts) -> Result<Option<Finding>, Failure> {
-    let (Some((dimensions, _)), Some(1..)) = (counts.shape, counts.vectors) else { return Ok(None) };
-    let note = store.backend.kv()?.get(embedding::COLLECTION, embedding::KEY).await?;
+fn embedder(note: Option<&EmbedderNote>, counts: &Counts) -> Option<Finding> {
+    let (Some((dimensions, _)), Some(1..)) = (counts.shape, counts.vectors) else { return None };
     let Some(note) = note else {
-        return Ok(Some(Finding::note(
+        return Some(Finding::note(
             "embedder",
             "the store does not say what made its vectors: another program filled it",
             "search by words (--mode text), or by vector with the embedder that made them",
-        )));
+        ));
     };
-    let noted = note.get("dimensions").and_then(serde_json::Value::as_u64);
-    Ok(noted.filter(|noted| *noted != dimensions as u64).map(|noted| {
+    (note.dimensions != dimensions).then(|| {
         Finding::new(
             Severity::Error,
             "embedder",
-            format!("the store notes an embedder of {noted} dimensions, but its vectors have {dimensions}"),
-            "questions can not be compared with these vectors: search by words (--mode text), or ingest into a new store",
+            format!(
+                "the store notes an embedder of {} dimensions, but its vectors have {dimensions}",
+                note.dimensions
+            ),
+            "questions can not be compared with these vectors: search by words (--mode text), or let `nodestore \
+             reembed` make them anew",
         )
-    }))
+    })
+}
+
+/// Names vector sets that are not in use: they take room.
+fn unused_sets(sets: &[String], note: Option<&EmbedderNote>) -> Option<Finding> {
+    let in_use = note.and_then(|note| note.set.as_ref());
+    let unused: Vec<&str> = sets.iter().filter(|set| Some(*set) != in_use).map(String::as_str).collect();
+    (!unused.is_empty()).then(|| {
+        Finding::note(
+            "vector sets",
+            format!("{} lie beside the vectors in use: {}", count(unused.len(), "vector set"), unused.join(", ")),
+            "`nodestore reembed` goes on with one that it has begun, `nodestore reembed --discard` removes that; \
+             others belong to programs of yours",
+        )
+    })
 }
 
 /// What the environment says that a person may not think of.
@@ -193,6 +208,26 @@ mod tests {
         assert_eq!(severity(counts(4, 3, false)), Some(Severity::Note));
         assert_eq!(severity(counts(2, 3, true)), Some(Severity::Note));
         assert_eq!(severity(Counts::default()), Some(Severity::Note));
+    }
+
+    #[test]
+    fn the_note_is_held_against_the_vectors() {
+        let mut counts = counts(3, 3, false);
+        counts.shape = Some((64, Metric::Cosine));
+        let severity =
+            |note: Option<EmbedderNote>| embedder(note.as_ref(), &counts).map(|finding| finding.severity);
+        assert_eq!(severity(None), Some(Severity::Note));
+        assert_eq!(severity(Some(EmbedderNote::new("m", 64))), None);
+        assert_eq!(severity(Some(EmbedderNote::new("m", 32))), Some(Severity::Error));
+    }
+
+    #[test]
+    fn sets_that_are_not_in_use_are_named() {
+        let mut note = EmbedderNote::new("m", 64);
+        note.set = Some("v2".into());
+        let sets = ["v2".to_owned(), "v3".to_owned()];
+        assert!(unused_sets(&sets, Some(&note)).unwrap().message.ends_with("in use: v3"));
+        assert_eq!(unused_sets(&sets[..1], Some(&note)), None);
     }
 
     #[tokio::test]

@@ -26,8 +26,8 @@ Examples:
   nodestore --store ./kb doctor --json       for a program that watches the store
   nodestore doctor --all                     counts everything, however long it takes
 
-Notes are good to know; warnings hurt, or are going to. The exit code is 0 when there are at most notes, 3 when there
-are warnings or errors, and 1 when the store can not be reached.")]
+Notes are good to know; warnings hurt, or are going to. The exit code is 0 when there are at most
+notes, 3 when there are warnings or errors, and 1 when the store can not be reached.")]
 pub(crate) struct Doctor {
     /// Counts everything; else counting ends after three seconds
     #[arg(long)]
@@ -92,7 +92,7 @@ async fn examine(options: &Doctor, global: &Global, store: &Store) -> Result<Rep
     let capabilities = store.backend.capabilities();
     let mut diagnosis = store.backend.diagnose().await?;
     let until = if options.all { None } else { Instant::now().checked_add(PATIENCE) };
-    let counts = checks::count(store, &capabilities, until).await?;
+    let counts = checks::count_all(store, &capabilities, until).await?;
     diagnosis.findings.extend(checks::findings(store, &capabilities, &counts, &pings).await?);
     diagnosis.findings.extend(checks::environment(global));
     diagnosis.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -54,8 +54,8 @@ Examples:
   nodestore ingest docs/ --prune             forget files that are gone from docs/
   nodestore ingest docs/ --json              a report for a program
 
-A file or row that can not be read is named, the others go on, and the exit code is 3. Ctrl-C stops after the
-documents that are being written; the same command goes on from there.")]
+A file or row that can not be read is named, the others go on, and the exit code is 3. Ctrl-C stops
+after the documents that are being written; the same command goes on from there.")]
 pub(crate) struct Ingest {
     /// Files, folders, patterns in quotes ('docs/**/*.md'), or - for standard input
     #[arg(required = true, value_name = "PATH")]
