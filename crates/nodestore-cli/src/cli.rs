@@ -33,8 +33,8 @@ Stores (--store or NODESTORE_URL):
   memory:                                    gone when the command ends
   Without either, the folder {default}.
 
-Without --embedder (or NODESTORE_EMBEDDER), vectors come from a hash of words and letter groups, which
-compares wording, not meaning. `nodestore ingest --help` tells how to ask a model.
+Vectors come from a hash of words and letter groups, which compares wording, not meaning, unless
+--embedder or NODESTORE_EMBEDDER names a model: see `nodestore ingest --help`.
 
 Exit codes:
   0  done
