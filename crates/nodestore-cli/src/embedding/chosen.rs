@@ -9,9 +9,12 @@ use nodestore::{
 #[cfg(feature = "openai")]
 use nodestore::{OpenAiConfig, OpenAiEmbedder};
 
+#[cfg(feature = "openai")]
+use super::CACHE;
 use super::choice::{Choice, EmbedderArgs};
-use super::{CACHE, COMPARES_WORDING, DIMENSIONS};
+use super::{COMPARES_WORDING, DIMENSIONS};
 use crate::failure::Failure;
+#[cfg(feature = "openai")]
 use crate::output::thousands;
 
 /// The model of the hash.

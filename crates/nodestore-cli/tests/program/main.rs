@@ -8,12 +8,15 @@ mod benching;
 mod chatting;
 mod deleting;
 mod doctoring;
+#[cfg(feature = "openai")]
 mod embedders;
+#[cfg(feature = "openai")]
 #[path = "../../../nodestore/tests/common/endpoint.rs"]
 mod endpoint;
 mod errors;
 mod ingesting;
 mod quickstart;
+#[cfg(feature = "openai")]
 mod reembedding;
 mod shells;
 mod tour;
