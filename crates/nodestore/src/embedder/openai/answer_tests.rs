@@ -32,7 +32,7 @@ fn what_is_wrong_is_said() {
         (r#"{"data":[{"index":0,"embedding":[1]},{"index":2,"embedding":[1]}]}"#, "index 2 came"),
         (r#"{"data":[{"embedding":[1]},{"embedding":[1,2]}]}"#, "of 1 and of 2 values"),
         (r#"{"data":[{"embedding":[1]},{"embedding":[null]}]}"#, "value 1 of the embedding of index 1"),
-        (r#"{"data":[{"embedding":[1]},{"embedding":[1e300]}]}"#, "no finite number"),
+        (r#"{"data":[{"embedding":[1]},{"embedding":[1e300]}]}"#, "number out of range"),
         (r#"{"data":[{"embedding":[]},{"embedding":[]}]}"#, "is empty"),
         (r#"{"data":[{"embedding":[NaN]},{"embedding":[1]}]}"#, "no JSON"),
         (r#"{"data":[{"embedding":["x"]},{"embedding":[1]}]}"#, "JSON, but no embeddings"),
