@@ -74,8 +74,7 @@ pub(crate) async fn open_url(url: &str, namespace: Option<&str>, access: Access)
         options.create = Some(false);
     }
     let folder = folder(url);
-    let mut shown =
-        folder.as_ref().map_or_else(|| nodestore::redact(url), |folder| folder.display().to_string());
+    let shown = folder.as_ref().map_or_else(|| nodestore::redact(url), |folder| folder.display().to_string());
     if folder.as_deref().is_some_and(Path::is_file) {
         return Err(Failure::new(format!("{shown} is a file; a store is a folder")).with_help(
             "--store names the folder of the store; `nodestore ingest FILE` reads a file into it",

@@ -11,7 +11,7 @@ use crate::space::Space;
 use crate::vector::{self, WordState};
 
 /// A larger file is not looked through for free pages: that reads all of it.
-const MOST_TO_LOOK_THROUGH: u64 = 4 << 30;
+const MOST_TO_LOOK_THROUGH: u64 = 2 << 30;
 /// Less free space is too little for any store.
 const LEAST_FREE: u64 = 256 << 20;
 /// Less unused space in the file is not worth a word.
@@ -38,7 +38,7 @@ pub(crate) fn look(space: &Arc<Space>, tx: &ReadTx) -> Result<Diagnosis> {
     let folder = space.engine.folder();
     let format =
         tx.table(META)?.get(META_FORMAT)?.map(|row| String::from_utf8_lossy(row.value()).into_owned());
-    let file = std::fs::metadata(folder.join(FILE)).map_or(0, |file| file.len());
+    let file = std::fs::metadata(folder.join(FILE)).map_or(0, |file| taken(&file));
     let cache = space.engine.cache_bytes() as u64;
     let read_only = space.engine.read_only();
 
@@ -245,10 +245,19 @@ fn available_memory() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
 }
 
+/// Bytes that a file takes of the disk: parts that were never written take none.
+fn taken(file: &std::fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    let blocks = std::os::unix::fs::MetadataExt::blocks(file).saturating_mul(512);
+    #[cfg(not(unix))]
+    let blocks = u64::MAX;
+    file.len().min(blocks)
+}
+
 /// Bytes of the files in a folder that has no folders.
 fn bytes_below(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+    files.filter_map(|file| file.metadata().ok()).map(|file| taken(&file)).sum()
 }
 
 /// `1.5 MB`, in units of a thousand.

@@ -17,9 +17,8 @@ use crate::failure::Failure;
 use crate::output::say;
 use crate::store::Store;
 
-/// The collection and the key of the note.
+/// The collection of the notes about embedders.
 pub(crate) const COLLECTION: &str = EmbedderNote::COLLECTION;
-pub(crate) const KEY: &str = EmbedderNote::KEY;
 /// Where embeddings of an endpoint are kept.
 pub(crate) const CACHE: &str = "nodestore/embeddings";
 /// Values in a vector of the hash unless something else is said.

@@ -181,15 +181,13 @@ fn unused_sets(sets: &[String], note: Option<&EmbedderNote>) -> Option<Finding> 
 }
 
 /// What the environment says that a person may not think of.
-pub(super) fn environment(global: &Global) -> Option<Finding> {
-    let variable = std::env::var("NODESTORE_URL").ok().filter(|url| !url.trim().is_empty())?;
-    (global.store.as_deref() != Some(variable.as_str())).then(|| {
-        Finding::note(
-            "NODESTORE_URL",
-            format!("--store is used, and NODESTORE_URL ({}) is not", nodestore::redact(&variable)),
-            "nothing to do; without --store the commands work with the other one",
-        )
-    })
+pub(super) fn environment(variable: Option<&str>, global: &Global) -> Option<Finding> {
+    let variable = variable.filter(|variable| global.store.as_deref() != Some(*variable))?;
+    Some(Finding::note(
+        "NODESTORE_URL",
+        format!("--store is used, and NODESTORE_URL ({}) is not", nodestore::redact(variable)),
+        "nothing to do; without --store the commands work with the other one",
+    ))
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 struct Report {
     shown: String,
     backend: &'static str,
+    /// `NODESTORE_URL` without secrets, if it is set.
+    variable: Option<String>,
     /// How long the pings took, fastest first.
     pings: Vec<Duration>,
     capabilities: Capabilities,
@@ -94,11 +96,13 @@ async fn examine(options: &Doctor, global: &Global, store: &Store) -> Result<Rep
     let until = if options.all { None } else { Instant::now().checked_add(PATIENCE) };
     let counts = checks::count_all(store, &capabilities, until).await?;
     diagnosis.findings.extend(checks::findings(store, &capabilities, &counts, &pings).await?);
-    diagnosis.findings.extend(checks::environment(global));
+    let variable = std::env::var("NODESTORE_URL").ok().filter(|url| !url.trim().is_empty());
+    diagnosis.findings.extend(checks::environment(variable.as_deref(), global));
     diagnosis.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(Report {
         shown: store.shown.clone(),
         backend: store.backend.name(),
+        variable: variable.as_deref().map(nodestore::redact),
         pings,
         capabilities,
         counts,

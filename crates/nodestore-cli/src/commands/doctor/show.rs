@@ -1,5 +1,6 @@
 //! The report, for people and for programs.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use nodestore::{Capabilities, Finding, Severity};
@@ -20,7 +21,9 @@ pub(super) fn show(report: &Report) -> Result<(), Failure> {
     line("store", &report.shown)?;
     line("backend", report.backend)?;
     line("answers in", &latency(&report.pings))?;
-    line("nodestore", env!("CARGO_PKG_VERSION"))?;
+    line("nodestore", &version())?;
+    line("NODESTORE_URL", report.variable.as_deref().unwrap_or("not set"))?;
+    line("terminal", &terminal())?;
     for fact in &report.diagnosis.facts {
         line(&fact.name, &fact.value)?;
     }
@@ -79,6 +82,22 @@ fn latency(pings: &[Duration]) -> String {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1e3)
+}
+
+/// `0.1.0 for linux on x86_64`.
+fn version() -> String {
+    use std::env::consts::{ARCH, OS};
+    let slow = if cfg!(debug_assertions) { ", built for debugging: slow" } else { "" };
+    format!("{} for {OS} on {ARCH}{slow}", env!("CARGO_PKG_VERSION"))
+}
+
+/// What stdout is, since colours and the width of tables follow it.
+fn terminal() -> String {
+    if !std::io::stdout().is_terminal() {
+        return "no, so no colours, and tables of 100 columns".to_owned();
+    }
+    let colours = if std::env::var_os("NO_COLOR").is_some() { ", no colours (NO_COLOR)" } else { "" };
+    format!("yes{colours}")
 }
 
 struct Role {
@@ -179,6 +198,8 @@ pub(super) fn to_json(report: &Report) -> Value {
         "store": report.shown,
         "backend": report.backend,
         "version": env!("CARGO_PKG_VERSION"),
+        "debug_build": cfg!(debug_assertions),
+        "nodestore_url": report.variable,
         "ping_ms": pings,
         "facts": facts,
         "capabilities": {
