@@ -208,14 +208,14 @@ fn cpu_of_thread() -> Option<Duration> {
 }
 
 /// Most memory the program had since it was last forgotten, where the system tells (Linux).
-pub(super) fn peak_memory() -> Option<u64> {
+fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
 
-/// Begins anew with the most memory, where the system allows it (Linux); else it is that of the whole run.
-fn forget_peak_memory() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
+/// Begins anew with the most memory; answers whether the system allows it (Linux). Else it is that of the whole run.
+pub(super) fn forget_peak_memory() -> bool {
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
 }

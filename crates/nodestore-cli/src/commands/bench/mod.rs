@@ -58,7 +58,9 @@ Comparing: run on a quiet machine, the same size, batch and seed, at least --rep
 figures that differ between the two runs say nothing yet. Rates, processor time and memory are the
 median of the rounds, latencies are those of all rounds. Wall times tell what a caller waits,
 processor time what this machine pays for it; the processor time of a database server is not in it.
-A file of an embedded store keeps the space it grew by.")]
+Memory is that of the whole program, with what earlier workloads left and what the bare driver
+keeps: for a clean figure measure one workload alone. A file of an embedded store keeps the space
+it grew by.")]
 pub(crate) struct Bench {
     /// Only these workloads; several with commas
     #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',', ignore_case = true)]

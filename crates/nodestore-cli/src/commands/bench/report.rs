@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use super::corpus::Corpus;
-use super::measure::{Measured, peak_memory};
+use super::measure::{Measured, forget_peak_memory};
 use super::workload::Workload;
 use super::{Bench, Size};
 use crate::failure::Failure;
@@ -106,8 +106,9 @@ impl Report {
         for (workload, why) in &self.skipped {
             print(format_args!("{} not measured: {why}", workload.name()))?;
         }
+        let memory = if forget_peak_memory() { "" } else { "; memory is that of the whole run so far" };
         print(format_args!(
-            "{FAINT}latencies in ms for each call; CPU and memory are this program's{FAINT:#}"
+            "{FAINT}latencies in ms for each call; CPU and memory are this program's{memory}{FAINT:#}"
         ))?;
         self.print_reference()
     }
@@ -165,7 +166,7 @@ impl Report {
             "rounds": self.repeat,
             "cpus": std::thread::available_parallelism().ok().map(std::num::NonZero::get),
             "reference": self.reference,
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_of": if forget_peak_memory() { "workload" } else { "run" },
             "figures": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
             "not_measured": skipped,
         })
