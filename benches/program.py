@@ -5,8 +5,8 @@ Builds the program, then
  2. runs those that the bare engine can do too, beside it;
  3. runs the same corpus through LlamaIndex's stores in memory, in turns with ours, each group of workloads in a new
     process on either side.
-Prints the tables of docs/performance.md as Markdown. Stores and corpus lie in a temporary folder in the current one:
-the disk that counts is the one you stand on. Measure on a quiet machine.
+Prints the tables of docs/performance.md as Markdown. Stores and corpus lie in a temporary folder below `target`,
+or below --folder: its disk counts. Measure on a quiet machine.
 """
 
 import argparse
@@ -229,6 +229,7 @@ def main():
     parser.add_argument("--size", choices=["small", "full", "large"], default="full")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1000, help="nodes in a call of bulk writes, on both sides")
+    parser.add_argument("--folder", type=Path, default=HERE.parent / "target", help="where stores and corpus are")
     parser.add_argument("--program", metavar="FILE", help="a program that is built already")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes every figure")
     options = parser.parse_args()
@@ -238,7 +239,8 @@ def main():
     program = options.program or build()
     rounds = ["--repeat", str(options.rounds)]
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as folder:
+    options.folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         folder = Path(folder).resolve()
         runs = Runs(program, folder, options.size, options.batch)
         twice = []
