@@ -197,6 +197,22 @@ fn another_model_is_refused_and_words_need_none() {
 }
 
 #[test]
+fn a_document_that_the_model_refuses_is_named_and_the_others_are_stored() {
+    let home = Home::new();
+    write_documents(&home, 30);
+    home.write("docs/poison.md", "# Poison\n");
+    let endpoint = Endpoint::start(|asked| {
+        let bad = asked.texts().iter().any(|text| text.contains("Poison"));
+        if bad { Reply::status(400, r#"{"error":{"message":"too long"}}"#) } else { Reply::Good(8) }
+    });
+    let run = home.with_key(&["ingest", "docs", "--embedder", &openai(&endpoint)]).exits(3);
+    run.shows(&["30 new, ", "1 skipped"]).says(&["poison.md", "refuses text 1 of 1", "too long"]);
+    let nodes = home.vectors();
+    assert_right(&nodes, 8);
+    assert!(nodes.len() >= 30 && nodes.iter().all(|node| !text(node).contains("Poison")));
+}
+
+#[test]
 fn shorter_vectors_are_asked_for_and_remembered() {
     let home = Home::new();
     write_documents(&home, 2);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nodestore::{Backend, GetOptions, Node, Selector};
-use serde_json::Value;
+use nodestore::{Backend, GetOptions, KvStoreExt, Metric, Node, Selector, VectorConfig};
+use serde_json::{Value, json};
 
 use super::embedders::{assert_right, once, openai, text, write_documents};
 use super::endpoint::{Endpoint, Reply};
@@ -159,6 +159,26 @@ fn killed_and_stopped_it_goes_on() {
 }
 
 #[test]
+fn killed_behind_its_switch_it_only_cleans_up() {
+    let home = hashed(5);
+    reembed(&home, &["--embedder", "hash:16"]);
+    let nodes = home.vectors();
+    in_store(&home, &async |store: &dyn Backend| {
+        let old = store.vector_set("old").unwrap();
+        old.configure(VectorConfig::new(32, Metric::Cosine)).await.unwrap();
+        // The note may have got another endpoint meanwhile; it is the set that counts.
+        let next =
+            json!({"model": "nodestore-hash-1", "dimensions": 16, "endpoint": "http://h", "set": "v2"});
+        let state = json!({"next": next, "from": "old", "keep": false}).as_object().unwrap().clone();
+        store.kv().unwrap().put("nodestore", "reembed", state).await.unwrap();
+    });
+    assert_eq!(sets(&home).0, ["old", "v2"]);
+    home.run(&["reembed", "--discard"]).exits(4).says(&["was complete", "no re-embedding to discard"]);
+    assert_eq!(sets(&home), (vec!["v2".to_owned()], false));
+    assert_eq!(home.vectors(), nodes);
+}
+
+#[test]
 fn a_bad_endpoint_changes_nothing() {
     let home = hashed(100);
     let before = home.vectors();
@@ -193,7 +213,7 @@ fn vectors_of_another_program_get_an_embedder() {
     let home = Home::new();
     in_store(&home, &async |store: &dyn Backend| {
         let vectors = store.vectors().unwrap();
-        vectors.configure(nodestore::VectorConfig::new(2, nodestore::Metric::Cosine)).await.unwrap();
+        vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
         let nodes = vec![
             Node::text("hello world").with_embedding([1.0, 2.0]),
             Node::text("").with_embedding([2.0, 1.0]),

@@ -67,7 +67,9 @@ pub(crate) async fn run(options: &Reembed, global: &Global) -> Result<Outcome, F
         }
         let mut state = State::read(store).await?;
         let note = EmbedderNote::read(&*store.backend).await?;
-        if let Some(switched) = state.take_if(|state| note.as_ref() == Some(&state.next)) {
+        let in_use = note.as_ref().and_then(|note| note.set.as_deref());
+        if let Some(switched) = state.take_if(|state| in_use.is_some() && state.next.set.as_deref() == in_use)
+        {
             // The last run was killed right behind its switch.
             switched.clean_up(store).await?;
             say("the last re-embedding was complete; what it left was removed");
