@@ -14,6 +14,7 @@ mod embedders;
 #[path = "../../../nodestore/tests/common/endpoint.rs"]
 mod endpoint;
 mod errors;
+mod folders;
 mod ingesting;
 mod quickstart;
 #[cfg(feature = "openai")]

@@ -28,7 +28,6 @@ from llama_index.core.schema import (
     MediaResource,
     Node,
     NodeRelationship,
-    NodeWithScore,
     QueryBundle,
     TextNode,
 )
@@ -162,6 +161,7 @@ def read(folder):
     }
     embed = HashEmbedding()
     questions = [f"question {number}" for number in range(QUERIES)]
+    told["queries"] = [embed.vector(question) for question in questions]
     for namespace, store in context.vector_stores.items():
         told["vectors"][namespace] = store.to_dict()
         if not store.data.embedding_dict or namespace == "image":

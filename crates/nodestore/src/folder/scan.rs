@@ -532,3 +532,7 @@ pub(super) fn at(name: &str, place: Place, why: impl std::fmt::Display) -> Error
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::invalid_input(format!("{} can not be read: {error}", path.display())).with_source(error)
 }
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;
