@@ -78,7 +78,7 @@ fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<String>) {
                 match (a.get(key), b.get(key)) {
                     (Some(a), Some(b)) => differences(&place, a, b, found),
                     (only_before, _) => {
-                        found.push(format!("{place}: only before: {}", only_before.is_some()))
+                        found.push(format!("{place}: only before: {}", only_before.is_some()));
                     }
                 }
             }
@@ -88,9 +88,13 @@ fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<String>) {
                 differences(&format!("{path}/{at}"), a, b, found);
             }
         }
-        // As text, since 2 and 2.0 are not the same.
-        (a, b) if a.to_string() == b.to_string() => {}
-        (a, b) => found.push(format!("{path}: {a} became {b}")),
+        (a, b) => {
+            // As text, since 2 and 2.0 are not the same.
+            let (a, b) = (a.to_string(), b.to_string());
+            if a != b {
+                found.push(format!("{path}: {a} became {b}"));
+            }
+        }
     }
 }
 

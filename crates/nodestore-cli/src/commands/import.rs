@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use futures::StreamExt;
+use nodestore::EmbedderNote;
 use nodestore::folder::{CheckedFolder, FolderContents, FolderEvent, Import as Importing, ImportReport};
 use serde_json::{Value, json};
 
@@ -130,13 +131,16 @@ async fn import(
     fits(folder, store).await?;
     let had_nodes = store.backend.docs()?.scan(None).next().await.is_some();
     let default = folder.contents().vectors.iter().find(|set| set.namespace == "default");
-    if let (Some(_), Some(dimensions)) = (&options.embedder.embedder, default.and_then(|set| set.dimensions))
-    {
-        let mut embedder = options.embedder.clone();
-        if embedder.dimensions.is_none() {
-            embedder.dimensions = u32::try_from(dimensions).ok();
+    let is_named = options.embedder.embedder.is_some();
+    if let Some(dimensions) = default.and_then(|set| set.dimensions) {
+        if is_named {
+            embedding::for_imported(store, &options.embedder, dimensions).await?;
+        } else if let Some(note) = EmbedderNote::read(&*store.backend).await? {
+            say(format_args!(
+                "note: the store's vectors were made by {}; vectors of another model can not be compared with them",
+                note.model
+            ));
         }
-        embedding::for_writing(store, &embedder).await?;
     }
     let progress = bar(&options.folder);
     let importing = importing(options, &progress, stop).with_vectors(store.vectors().await?);
@@ -162,7 +166,7 @@ async fn import(
     if had_nodes {
         say("note: the store was not empty; what it held under the same id was replaced, the rest stays");
     }
-    if report.vectors_written > 0 && options.embedder.embedder.is_none() && !options.json {
+    if report.vectors_written > 0 && !is_named && !options.json {
         say(
             "note: search by words with --mode text; to search by vector, import with --embedder and the model that \
              made the vectors",

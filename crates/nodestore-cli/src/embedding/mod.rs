@@ -120,6 +120,33 @@ pub(crate) async fn for_reembedding(
     Ok(chosen)
 }
 
+/// Notes that vectors of so many values, which come from elsewhere, were made by the embedder that the options name.
+pub(crate) async fn for_imported(
+    store: &Store,
+    args: &EmbedderArgs,
+    dimensions: usize,
+) -> Result<(), Failure> {
+    let note = EmbedderNote::read(&*store.backend).await?;
+    let choice = choose(args, note.as_ref())?;
+    let known = match &choice {
+        Choice::Hash { .. } => Some(args.dimensions()?.unwrap_or(dimensions)),
+        Choice::OpenAi { .. } => args.dimensions()?,
+    };
+    let chosen = Chosen::make(&choice, args, note.as_ref(), known, false).await?;
+    if chosen.dimensions() != dimensions {
+        return Err(Failure::new(format!(
+            "the vectors of the folder have {dimensions} values, and those of {} have {}",
+            chosen.model(),
+            chosen.dimensions()
+        ))
+        .with_help(
+            "nothing was imported; name the embedder that made the vectors, or leave --embedder out",
+        ));
+    }
+    chosen.note(note.as_ref()).write(&*store.backend).await?;
+    Ok(())
+}
+
 /// The embedder that the options name, if it fits the note; else the noted one, else the hash.
 fn choose(args: &EmbedderArgs, note: Option<&EmbedderNote>) -> Result<Choice, Failure> {
     match (args.choice()?, note) {

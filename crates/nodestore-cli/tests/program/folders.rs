@@ -48,8 +48,9 @@ fn write_folder(folder: &Path, nodes: usize, dimensions: usize) {
         write!(vectors, "{}\"node {at}\": [", comma(at)).unwrap();
         for place in 0..dimensions {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let value = f64::from(random >> 8) / f64::from(1 << 23) - 1.0 + 1e-9;
-            write!(vectors, "{}{}", comma(place), f64::from(value as f32)).unwrap();
+            // 24 bits, so a float of 32 bits holds it.
+            let value = f64::from(random >> 8) / f64::from(1 << 23) - 1.0;
+            write!(vectors, "{}{value:?}", comma(place)).unwrap();
         }
         write!(vectors, "]").unwrap();
     }
@@ -168,7 +169,10 @@ fn other_dimensions_than_the_stores_are_refused() {
 fn an_embedder_is_noted_for_searching() {
     let home = Home::new();
     write_folder(&home.path().join("storage"), 20, 4);
-    home.run(&["import", "storage", "--embedder", "hash:8"]).exits(1).says(&["4"]);
+    let run = home.run(&["import", "storage", "--embedder", "hash:8"]).exits(1);
+    run.says(&["the vectors of the folder have 4 values, and those of nodestore-hash-1 have 8"]);
+    home.run(&["import", "storage"]).ok().says(&["import with --embedder"]);
+    home.run(&["search", "wine"]).ok().says(&["another program filled this store"]);
     home.run(&["import", "storage", "--embedder", "hash"]).ok();
     let run = home.run(&["search", "wine"]).ok();
     assert!(!run.err.contains("another program"), "{run:?}");
@@ -245,12 +249,12 @@ fn peak(home: &Home, arguments: &[&str]) -> u64 {
     most
 }
 
-/// With `STORE_TEST_SOAK` the folder has some 300 MB, else 25.
+/// With `STORE_TEST_SOAK` the folder has some 350 MB, else 45.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_folder_soak() {
     let (small, large) =
-        if std::env::var_os("STORE_TEST_SOAK").is_some() { (2_000, 20_000) } else { (200, 1_700) };
+        if std::env::var_os("STORE_TEST_SOAK").is_some() { (2_000, 20_000) } else { (800, 2_600) };
     let mut peaks = Vec::new();
     for nodes in [small, large] {
         let home = Home::new();
@@ -267,8 +271,7 @@ fn memory_does_not_grow_with_the_folder_soak() {
         panic!("two runs");
     };
     let more = many_bytes - few_bytes;
-    eprintln!("{peaks:?}");
-    assert!(more > 15 << 20, "{peaks:?}");
+    assert!(more > 25 << 20, "{peaks:?}");
     // The embedded store keeps the vectors it searches in memory: 4 bytes a value, of the 19 in the file.
     assert!(many_import.saturating_sub(*few_import) < more / 2, "{peaks:?}");
     assert!(many_export.saturating_sub(*few_export) < more / 2, "{peaks:?}");

@@ -15,6 +15,7 @@ const BUFFER: usize = 256 << 10;
 pub(super) struct Target {
     folder: PathBuf,
     aside: PathBuf,
+    is_done: bool,
     /// Keeps other exports out.
     _lock: Option<File>,
 }
@@ -39,7 +40,7 @@ impl Target {
             let message = format!("another export is writing {}", folder.display());
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let target = Self { folder, aside, _lock: lock };
+        let target = Self { folder, aside, is_done: false, _lock: lock };
         // What a killed export left.
         for entry in fs::read_dir(&target.aside).map_err(|error| failed(&target.aside, error))? {
             let path = entry.map_err(|error| failed(&target.aside, error))?.path();
@@ -56,8 +57,8 @@ impl Target {
     }
 
     /// Puts the folder into place.
-    pub(super) fn commit(self) -> Result<()> {
-        let Self { folder, aside, .. } = &self;
+    pub(super) fn commit(mut self) -> Result<()> {
+        let (folder, aside) = (&self.folder, &self.aside);
         sync(aside)?;
         let old = folder.with_file_name(hidden(folder.file_name().unwrap_or_default(), ".replaced"));
         let replaces = folder.exists();
@@ -71,7 +72,8 @@ impl Target {
             }
             return Err(failed(folder, error));
         }
-        if let Some(parent) = folder.parent() {
+        self.is_done = true;
+        if let Some(parent) = self.folder.parent() {
             sync(parent)?;
         }
         remove(&old)
@@ -80,8 +82,10 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // After a commit there is nothing there any more.
-        let _ = fs::remove_dir_all(&self.aside);
+        if !self.is_done {
+            // What can not be removed is removed by the next export.
+            let _ = fs::remove_dir_all(&self.aside);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ async fn a_file_cut_anywhere_is_refused() {
         ("default__vector_store.json", VECTORS),
     ] {
         let folder = Folder::small();
-        for length in 0..text.len() {
+        for length in (0..text.len()).step_by(3) {
             folder.write(name, text.get(..length).unwrap());
             let error = Import::new(folder.storage()).check().await.unwrap_err();
             let cut = error.message().contains("cut short") || error.message().contains("is empty");
@@ -58,6 +58,16 @@ async fn a_folder_that_no_storage_context_wrote_is_told() {
     assert!(error.message().ends_with("notes.md is a file; name the folder it lies in"), "{error}");
     let error = Import::new(folder.storage().join("nope")).check().await.unwrap_err();
     assert!(error.message().ends_with("nope does not exist"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_can_not_be_read_is_told() {
+    let (folder, store) = (Folder::small(), memory().await);
+    std::os::unix::fs::symlink("nowhere", folder.storage().join("index_store.json.bak")).unwrap();
+    let error = folder.import(&store).await.unwrap_err();
+    assert!(error.message().contains("index_store.json.bak can not be read: "), "{error}");
+    assert_empty(&store).await;
 }
 
 #[tokio::test]
@@ -103,7 +113,7 @@ async fn every_kind_of_wrong_entry_is_told_with_its_place() {
         (
             "docstore.json",
             "{\"a\": {\"\": {\"doc_hash\": \"h\"}}}",
-            "docstore.json:1:13: the entry \"\" of \"a\": its id",
+            "docstore.json:1:12: the entry \"\" of \"a\": its id",
         ),
         (
             "index_store.json",

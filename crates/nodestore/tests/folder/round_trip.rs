@@ -4,8 +4,8 @@ use std::task::Poll;
 
 use nodestore::folder::{Export, Import};
 use nodestore::{
-    AddMode, DocStoreExt, IndexStruct, KvStoreExt, Metric, Node, NodeId, RefDocId, Selector, VectorConfig,
-    VectorQuery, VectorStoreExt,
+    AddMode, AddOptions, DocStoreExt, IndexStruct, KvStoreExt, Metric, Node, NodeId, RefDocId, Selector,
+    VectorConfig, VectorQuery, VectorStoreExt,
 };
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ async fn numbers_keep_the_digits_they_had() {
 #[tokio::test]
 async fn a_second_import_replaces_by_id_and_keeps_the_rest() {
     let (folder, store) = (Folder::small(), memory().await);
-    store.docs().unwrap().add(vec![Node::text("mine").with_id("mine")], Default::default()).await.unwrap();
+    store.docs().unwrap().add(vec![Node::text("mine").with_id("mine")], AddOptions::default()).await.unwrap();
     folder.import(&store).await.unwrap();
     folder.write("docstore.json", DOCSTORE.replace("first wine", "better wine"));
     folder.import(&store).await.unwrap();
@@ -133,7 +133,7 @@ async fn any_store_is_written_with_an_index_for_its_vectors() {
     assert_eq!(json(&empty["default__vector_store.json"])["embedding_dict"], json!({}));
 
     let node = Node::text("a text").with_id("id \"\\\" ż").with_source("d").with_metadata("k", 1);
-    store.docs().unwrap().add(vec![node.clone()], Default::default()).await.unwrap();
+    store.docs().unwrap().add(vec![node.clone()], AddOptions::default()).await.unwrap();
     let vectors = store.vectors().unwrap();
     vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
     let nodes = vec![node.clone().with_embedding([0.5, 0.1]), Node::text("bare").with_id("bare")];
@@ -221,6 +221,15 @@ async fn names_of_collections_are_kept() {
     assert_eq!(String::from_utf8_lossy(&out["docstore.json"]), docstore);
     assert_eq!(String::from_utf8_lossy(&out["index_store.json"]), index);
     assert!(store.kv().unwrap().get("nodestore", "folder").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn members_that_are_not_known_are_told() {
+    let vectors = r#"{"embedding_dict": {"a": [1.0]}, "future": [{"x": 1}]}"#;
+    let folder = Folder::with(&[("default__vector_store.json", vectors)]);
+    let report = folder.import(&memory().await).await.unwrap();
+    let note = "default__vector_store.json: the member \"future\" is not known and left out";
+    assert_eq!(report.contents.notes, [note]);
 }
 
 #[tokio::test]
