@@ -182,7 +182,7 @@ fn an_embedder_is_noted_for_searching() {
 #[test]
 fn a_killed_import_is_completed_by_the_next() {
     let home = Home::new();
-    write_folder(&home.path().join("storage"), 1500, 16);
+    write_folder(&home.path().join("storage"), 800, 16);
     let undisturbed =
         |arguments: &[&str]| Run::of(home.command(arguments).env("NODESTORE_URL", "whole")).ok();
     undisturbed(&["import", "storage"]);
@@ -190,7 +190,7 @@ fn a_killed_import_is_completed_by_the_next() {
     let mut killed = 0;
     for round in 1_u32.. {
         let mut import = start(&home, &["import", "storage"]);
-        let end = Instant::now() + Duration::from_millis(40) * round;
+        let end = Instant::now() + Duration::from_millis(150) * round;
         while Instant::now() < end && import.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(5));
         }
