@@ -17,7 +17,7 @@ Examples:
   nodestore list                             documents and their number of chunks
   nodestore list --nodes --limit 10
   nodestore list --chats
-  nodestore list --kv nodestore --json    what this program noted about the store
+  nodestore list --kv nodestore --json       what this program noted about the store
 
 A page ends with the option that shows the next one.")]
 pub(crate) struct List {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use futures::TryStreamExt as _;
 use libtest_mimic::Failed;
 use store_core::{
-    AddMode, Backend as _, ErrorKind, Metric, Node, VectorConfig, VectorQuery, VectorStoreExt as _,
+    AddMode, Backend as _, ErrorKind, Metric, Node, Severity, VectorConfig, VectorQuery, VectorStoreExt as _,
 };
 use store_embedded::EmbeddedBackend;
 
@@ -139,6 +139,7 @@ pub(crate) fn open_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
             let error = add(&store, 5, 2_000_000).await.err().ok_or("a write on a full disk went through")?;
             ensure(error.message().contains("the disk is full"), text(error))?;
             check(&store, 5).await?;
+            warned(&store, &["disk space"]).await?;
             store.close().await.map_err(text)?;
         }
         fs::remove_file(folder.join("rest"))?;
@@ -146,6 +147,19 @@ pub(crate) fn open_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
         add(&store, 5, 4_000).await.map_err(text)?;
         check(&store, 6).await
     })
+}
+
+/// A diagnosis names these subjects as warnings.
+async fn warned(store: &EmbeddedBackend, subjects: &[&str]) -> Result<(), Failed> {
+    let diagnosis = store.diagnose().await.map_err(text)?;
+    for subject in subjects {
+        let mut warnings = diagnosis.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+        ensure(
+            warnings.any(|finding| finding.subject == *subject),
+            format!("no warning about {subject} in {diagnosis:?}"),
+        )?;
+    }
+    Ok(())
 }
 
 pub(crate) fn create_on_a_full_disk(folder: &Path) -> Result<(), Failed> {
@@ -186,6 +200,7 @@ pub(crate) fn read_only_disk(folder: &Path) -> Result<(), Failed> {
                 ensure(plain, text(error))?;
                 check(&store, 5).await?;
             }
+            warned(&store, &["read-only"]).await?;
             store.close().await.map_err(text)?;
             ensure(fs::read(home.join("store.redb"))? == before, "the file was changed")?;
         }

@@ -25,8 +25,8 @@ Examples:
   nodestore chat append anna - < question.txt
   nodestore chat append ben --jsonl < anna.jsonl
 
-A line of --jsonl looks like {\"role\": \"user\", \"content\": \"Hello\"}, or as `nodestore chat
-export --format jsonl` writes it.")]
+A line of --jsonl looks like {\"role\": \"user\", \"content\": \"Hello\"}, or as chat export writes
+it with --format jsonl.")]
 pub(crate) struct Append {
     /// The session
     #[arg(value_name = "SESSION")]
