@@ -109,7 +109,7 @@ impl From<Error> for Failure {
         let is_embedder = error.backend() == Some("openai");
         let help = match error.kind() {
             ErrorKind::Unavailable if is_embedder => {
-                Some("is the endpoint up? Nothing is lost: run the same command again when it is")
+                Some("is the endpoint up, and its URL right? Nothing is lost: run the same command again")
             }
             // An embedder says itself where its key comes from.
             ErrorKind::Unauthorized if !is_embedder => {

@@ -229,6 +229,14 @@ async fn an_endpoint_that_is_not_there_is_given_up_soon() {
 }
 
 #[tokio::test]
+async fn so_is_a_server_that_only_breaks_connections() {
+    let endpoint = Endpoint::start(|_| Reply::Drop);
+    let error = OpenAiEmbedder::connect(config(&endpoint)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
+    assert_eq!(endpoint.asked().len(), 4);
+}
+
+#[tokio::test]
 async fn a_slow_endpoint_is_a_timeout() {
     let endpoint = Endpoint::start(|_| Reply::Late(Duration::from_secs(20), 2));
     let config = config(&endpoint).with_timeout(Duration::from_millis(50)).with_attempts(2);

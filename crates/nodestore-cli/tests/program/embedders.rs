@@ -1,6 +1,8 @@
 //! `--embedder`: a model behind an endpoint, which fails, throttles and answers nonsense.
 
 use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use nodestore::{GetOptions, MetadataMode, Node, Selector};
 
@@ -58,6 +60,32 @@ pub(super) fn write_documents(home: &Home, count: usize) {
     }
 }
 
+/// Text that is cut into so many chunks by `--chunk-size 40`.
+pub(super) fn sections(count: usize) -> String {
+    let sections = (0..count).map(|number| format!("## Section {number}\n\nWords of {number}.\n"));
+    sections.collect::<Vec<_>>().join("\n")
+}
+
+/// The program at work, with a key in its environment.
+pub(super) fn spawn(home: &Home, arguments: &[&str]) -> Child {
+    let mut command = home.command(arguments);
+    command
+        .env("NODESTORE_URL", "kb")
+        .env("OPENAI_API_KEY", "k")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits until the endpoint has embedded so many texts.
+pub(super) fn wait_for(endpoint: &Endpoint, texts: usize) {
+    let start = Instant::now();
+    while endpoint.done().len() < texts {
+        assert!(start.elapsed() < Duration::from_mins(1), "{} texts", endpoint.done().len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Every vector is that of its text.
 #[track_caller]
 pub(super) fn assert_right(nodes: &[Node], dimensions: usize) {
@@ -103,6 +131,31 @@ fn every_text_is_embedded_once_by_a_bad_endpoint() {
         let found: serde_json::Value = serde_json::from_str(&found.out).unwrap();
         assert_eq!(found["hits"][0]["id"], some.id.as_str());
     }
+}
+
+#[test]
+fn killed_on_the_way_it_embeds_no_stored_text_again() {
+    let home = Home::new();
+    // One document, which is written when all of it is embedded: what is kept is kept by the cache.
+    home.write("docs/long.md", sections(600));
+    let endpoint = Endpoint::start(|_| Reply::Late(Duration::from_millis(40), 8));
+    let embedder = openai(&endpoint);
+    let arguments = ["ingest", "docs", "--chunk-size", "40", "--embedder", &embedder];
+    for texts in [60, 200, 400] {
+        let mut child = spawn(&home, &arguments);
+        wait_for(&endpoint, texts);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    home.with_key(&arguments).ok();
+    let (nodes, mut done) = (home.vectors(), endpoint.done());
+    assert_right(&nodes, 8);
+    // The first run noted the dimensions.
+    assert_eq!(done.remove("How many dimensions?"), Some(1));
+    let twice: usize = done.values().map(|times| times - 1).sum();
+    // Two requests of 64 texts at a time; without the cache it would be all 60 + 200 + 400 and more.
+    assert!(twice <= 3 * 128, "{twice}: more than was on its way at three kills");
+    assert_eq!(done.keys().collect::<Vec<_>>(), once(&nodes).keys().collect::<Vec<_>>());
 }
 
 #[test]

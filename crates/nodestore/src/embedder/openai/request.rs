@@ -43,7 +43,7 @@ pub(super) struct Failed {
     pub(super) refusal: Refusal,
     /// What the endpoint asks to wait.
     pub(super) retry_after: Option<Duration>,
-    /// Whether anything answered.
+    /// Whether something is there that answers, or thinks about it.
     pub(super) reached: bool,
 }
 
@@ -70,8 +70,9 @@ impl Endpoint {
                 config.shown_url()
             )));
         }
-        let client = client(&url, config.timeout)
-            .map_err(|error| Error::config("HTTPS can not be set up").with_source(error))?;
+        let client = client(&url, config.timeout).map_err(|error| {
+            Error::config(format!("HTTPS can not be set up: {error}")).with_collection(config.shown_url())
+        })?;
         let authorization = config.api_key.as_ref().map(|key| {
             let mut value =
                 HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).map_err(|_| {
@@ -190,7 +191,8 @@ impl Endpoint {
 
     /// What went wrong below HTTP.
     fn not_sent(&self, error: reqwest::Error) -> Failed {
-        let reached = !error.is_connect();
+        // A server that is no endpoint, or speaks TLS where none is expected, breaks every connection.
+        let reached = error.is_timeout() && !error.is_connect() || error.is_body();
         let (kind, what) = if error.is_connect() {
             (ErrorKind::Unavailable, format!("can not be reached: {}", innermost(&error)))
         } else if error.is_timeout() {
