@@ -87,6 +87,16 @@ fn no_line_of_examples_and_notes_is_broken_in_two() {
 }
 
 #[test]
+fn the_readme_names_every_command() {
+    let readme = include_str!("../README.md");
+    for subcommand in Cli::command().get_subcommands() {
+        let row = format!("`{}", subcommand.get_name());
+        let named = readme.lines().any(|line| line.starts_with("| `") && line.contains(&row));
+        assert!(named, "{} is not in the table of commands", subcommand.get_name());
+    }
+}
+
+#[test]
 fn the_help_of_the_program_names_every_command_once() {
     let help = Cli::command().render_long_help().to_string();
     let commands = help.split_once("Commands:\n").map(|(_, rest)| rest).unwrap_or_default();
