@@ -35,7 +35,7 @@ pub(crate) struct Export {
     /// The folder; it must be absent or empty
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Replaces the folder when all that it holds are .json files
+    /// Replaces the folder if it is a persisted one and holds no other files
     #[arg(long)]
     pub(crate) force: bool,
     /// Writes an index struct named "nodestore" over all vectors, also beside others

@@ -142,6 +142,19 @@ impl Role {
 }
 
 impl Check<'_> {
+    /// Says what of a file can not be kept exactly.
+    fn note_losses(&mut self, file: &FolderFile, scanner: &Scanner) {
+        let lossy = scanner.lossy();
+        if lossy > 0 {
+            self.notes.push(format!(
+                "{}: {} what can not be kept exactly: NaN and infinities became null, integers beyond 64 bits \
+                 floats, lone surrogates U+FFFD",
+                file.name,
+                if lossy == 1 { "1 entry holds".to_owned() } else { format!("{lossy} entries hold") }
+            ));
+        }
+    }
+
     fn docs(&mut self, file: FolderFile) -> Result<DocCatalog> {
         self.watch.tell(FolderEvent::Checking { file: &file.name });
         let (mut scanner, mut meter) = (Scanner::open(&file.path)?, Meter::new(self.watch));
@@ -162,6 +175,7 @@ impl Check<'_> {
         }
         scanner.end()?;
         meter.finish(file.bytes);
+        self.note_losses(&file, &scanner);
         for section in sections.values_mut() {
             section.keys.settle(&section.name, &mut scanner)?;
         }
@@ -242,6 +256,7 @@ impl Check<'_> {
         }
         scanner.end()?;
         meter.finish(file.bytes);
+        self.note_losses(&file, &scanner);
         if let Some(section) = &mut structs {
             section.keys.settle(&section.name, &mut scanner)?;
         }
@@ -291,6 +306,7 @@ impl Check<'_> {
         }
         scanner.end()?;
         meter.finish(catalog.file.bytes);
+        self.note_losses(&catalog.file, &scanner);
         for section in
             [&mut catalog.embeddings, &mut catalog.ref_docs, &mut catalog.metadata].into_iter().flatten()
         {

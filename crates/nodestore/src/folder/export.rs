@@ -89,7 +89,8 @@ impl Export {
         self
     }
 
-    /// Says whether a folder that holds nothing but `.json` files is replaced; default `false`.
+    /// Says whether a persisted folder is replaced that holds nothing but `.json` files and files which this store
+    /// keeps; default `false`.
     #[must_use]
     pub fn with_force(mut self, force: bool) -> Self {
         self.force = force;
@@ -126,8 +127,10 @@ impl Export {
     /// export wrote, `Other` when a file can not be written, and those of the store.
     pub async fn run(&self, backend: &dyn Backend) -> Result<ExportReport> {
         let writing = async {
-            let target = Target::new(&self.folder, self.force)?;
             let manifest = Manifest::read(&*backend.kv()?).await?;
+            let own = manifest.iter().flat_map(|manifest| &manifest.files);
+            let own: Vec<String> = own.map(|kept| kept.name.clone()).collect();
+            let target = Target::new(&self.folder, self.force, &own)?;
             let writing = Writing {
                 export: self,
                 backend,

@@ -1,15 +1,17 @@
 //! Reading a JSON file too large for memory: it hands out one value after the other, with its place.
 //!
 //! It reads JSON as Python writes it, so `NaN` and `Infinity` are numbers, and judges every byte: what it lets
-//! through, [`parse_json`] can read.
+//! through, [`parse_json`](crate::python::parse_json) can read.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::{Error, Result, python::parse_json};
+use crate::python::parse_json_telling;
+use crate::{Error, Result};
 
 /// Bytes read from the file at once.
 const BUFFER: usize = 256 << 10;
@@ -60,6 +62,8 @@ pub(super) struct Scanner {
     kept: Vec<u8>,
     /// Most bytes to keep.
     limit: usize,
+    /// Values in which something could not be kept exactly.
+    lossy: AtomicUsize,
 }
 
 impl Scanner {
@@ -88,6 +92,7 @@ impl Scanner {
             mark: None,
             kept,
             limit: 0,
+            lossy: AtomicUsize::new(0),
         })
     }
 
@@ -110,6 +115,11 @@ impl Scanner {
     /// Goes to an offset where the line does not matter.
     pub(super) fn go_to_offset(&mut self, offset: u64) -> Result<()> {
         self.go_to(Place { offset, line: 1, column: 1 })
+    }
+
+    /// How many of the values that were parsed lost something.
+    pub(super) fn lossy(&self) -> usize {
+        self.lossy.load(Ordering::Relaxed)
     }
 
     /// How many bytes were read.
@@ -519,7 +529,10 @@ impl Scanner {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             self.broken_within(extent.place, bytes, error.valid_up_to(), "the text is not UTF-8")
         })?;
-        parse_json(text).map_err(|error| self.broken(extent.place, error.message()))
+        let (value, lost) =
+            parse_json_telling(text).map_err(|error| self.broken(extent.place, error.message()))?;
+        self.lossy.fetch_add(usize::from(lost.is_some()), Ordering::Relaxed);
+        Ok(value)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::list::{DEFAULT_VECTORS, DOCSTORE, INDEX_STORE};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes collected before they are written.
@@ -21,9 +22,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Prepares to write `folder`. One that holds something is refused, unless `force` is set and all it holds
-    /// are files of an earlier folder (`.json`).
-    pub(super) fn new(folder: &Path, force: bool) -> Result<Self> {
+    /// Prepares to write `folder`. One that holds something is refused, unless `force` is set, it is a persisted
+    /// folder, and all it holds are files of one: `.json`, or of a name among `own`.
+    pub(super) fn new(folder: &Path, force: bool, own: &[String]) -> Result<Self> {
         let folder = std::path::absolute(folder).map_err(|error| failed(folder, error))?;
         let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
             return Err(Error::invalid_input(format!(
@@ -31,7 +32,7 @@ impl Target {
                 folder.display()
             )));
         };
-        may_be_replaced(&folder, force)?;
+        may_be_replaced(&folder, force, own)?;
         fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
         let aside = parent.join(hidden(name, ".exporting"));
         fs::create_dir_all(&aside).map_err(|error| failed(&aside, error))?;
@@ -89,7 +90,7 @@ impl Drop for Target {
     }
 }
 
-fn may_be_replaced(folder: &Path, force: bool) -> Result<()> {
+fn may_be_replaced(folder: &Path, force: bool, own: &[String]) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -98,23 +99,31 @@ fn may_be_replaced(folder: &Path, force: bool) -> Result<()> {
         }
         Err(error) => return Err(failed(folder, error)),
     };
-    let mut is_empty = true;
+    let (mut is_empty, mut is_persisted) = (true, false);
     for entry in entries {
         let path = entry.map_err(|error| failed(folder, error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         is_empty = false;
-        if force && !(path.is_file() && path.extension().is_some_and(|ending| ending == "json")) {
+        is_persisted = is_persisted || [DOCSTORE, INDEX_STORE, DEFAULT_VECTORS].contains(&name.as_str());
+        let is_json = path.extension().is_some_and(|ending| ending == "json");
+        if force && !(path.is_file() && (is_json || own.contains(&name))) {
             return Err(Error::invalid_input(format!(
-                "{} holds {}, which no persisted folder holds, so it is not replaced",
-                folder.display(),
-                path.file_name().unwrap_or_default().display()
+                "{} holds {name}, which no persisted folder holds, so it is not replaced",
+                folder.display()
             )));
         }
     }
-    if is_empty || force {
+    if is_empty || (force && is_persisted) {
         return Ok(());
     }
-    let message = format!("{} is not empty", folder.display());
-    Err(Error::new(ErrorKind::AlreadyExists, message))
+    if force {
+        let why = format!(
+            "{} is no persisted folder, so it is not replaced: there is no {DOCSTORE} in it",
+            folder.display()
+        );
+        return Err(Error::invalid_input(why));
+    }
+    Err(Error::new(ErrorKind::AlreadyExists, format!("{} is not empty", folder.display())))
 }
 
 fn hidden(name: &std::ffi::OsStr, ending: &str) -> OsString {

@@ -237,7 +237,10 @@ async fn what_json_does_not_know_is_read_as_far_as_it_goes() {
     let docstore = DOCSTORE.replace("\"n\": 2.0", r#""n": NaN, "big": 18446744073709551616, "s": "\ud800""#);
     let folder = Folder::with(&[("docstore.json", &docstore)]);
     let store = memory().await;
-    folder.import(&store).await.unwrap();
+    let report = folder.import(&store).await.unwrap();
+    assert!(
+        report.contents.notes[0].starts_with("docstore.json: 1 entry holds what can not be kept exactly")
+    );
     let node = store.docs().unwrap().get(&"n1".into()).await.unwrap().unwrap();
     let expected = json!({"tag": "ż", "n": null, "big": 18_446_744_073_709_551_616.0, "s": "\u{fffd}"});
     assert_eq!(Value::Object(node.metadata), expected);

@@ -21,6 +21,12 @@ async fn a_folder_with_something_in_it_is_not_replaced() {
     export.with_force(true).run(&*store).await.unwrap();
     assert_eq!(files(&folder.storage()), before, "what was there is gone");
     assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 1, "nothing is left beside it");
+    // JSON files of another kind are not taken for a persisted folder.
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("settings.json"), "{}").unwrap();
+    let error = Export::new(other.path()).with_force(true).run(&*store).await.unwrap_err();
+    assert!(error.message().contains("is no persisted folder, so it is not replaced"), "{error}");
+    assert_eq!(files(other.path()).len(), 1);
 }
 
 #[tokio::test]
@@ -38,6 +44,7 @@ async fn an_export_that_is_stopped_leaves_nothing() {
     std::fs::write(aside.join("docstore.json"), "half").unwrap();
     std::fs::create_dir(&out).unwrap();
     Export::new(&out).run(&*store).await.unwrap();
+    Export::new(&out).with_force(true).run(&*store).await.unwrap();
     assert_eq!(files(&out)["other.bin"], vec![7; 100_000]);
     assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 2);
 }

@@ -15,6 +15,6 @@ mod text;
 
 pub use dumps::{dumps, dumps_utf8, python_json, python_json_utf8};
 pub(crate) use format::fill_template;
-pub use parse::parse_json;
+pub use parse::{parse_json, parse_json_telling};
 pub(crate) use text::{push_repr_object, push_str};
 pub use text::{repr, str, strip};

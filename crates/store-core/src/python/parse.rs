@@ -21,15 +21,25 @@ use crate::{Error, Result};
 /// # Errors
 /// `InvalidInput` when the text is no JSON, or nested deeper than 128 levels.
 pub fn parse_json(text: &str) -> Result<Value> {
-    let mut scan = Scan { text, at: 0, repairs: Vec::new(), lost: None };
-    scan.run();
-    if let Some(lost) = scan.lost {
+    let (value, lost) = parse_json_telling(text)?;
+    if let Some(lost) = lost {
         tracing::warn!(lost, "JSON written by Python holds what can not be kept exactly");
     }
+    Ok(value)
+}
+
+/// [`parse_json`], which tells what was lost (one of the things, when there are several) instead of warning.
+///
+/// # Errors
+/// As [`parse_json`].
+pub fn parse_json_telling(text: &str) -> Result<(Value, Option<&'static str>)> {
+    let mut scan = Scan { text, at: 0, repairs: Vec::new(), lost: None };
+    scan.run();
     let repaired = scan.repaired();
-    serde_json::from_str(repaired.as_deref().unwrap_or(text)).map_err(|error| {
+    let value = serde_json::from_str(repaired.as_deref().unwrap_or(text)).map_err(|error| {
         Error::invalid_input(format!("the text is not valid JSON: {error}")).with_source(error)
-    })
+    })?;
+    Ok((value, scan.lost))
 }
 
 /// Finds what `serde_json` would refuse or change. It judges no JSON: what it does not know it leaves alone.
