@@ -5,12 +5,14 @@ Builds the program, then
  2. runs those that the bare engine can do too, beside it;
  3. runs the same corpus through LlamaIndex's stores in memory, in turns with ours, each group of workloads in a new
     process on either side.
-Prints the tables of docs/performance.md as Markdown. Stores and corpus lie in a temporary folder below `target`,
+Prints the tables of docs/performance.md, and with --update puts them there. Stores and corpus lie in a temporary folder below `target`,
 or below --folder: its disk counts. Measure on a quiet machine.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -23,6 +25,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 GROUPS = {"documents": "D1,D2,D3,D4", "chat": "C1,C2,C3", "vectors": "V1,V2,V3"}
+# The tables stand between these in docs/performance.md.
+BEGIN, END = "<!-- begin: benches/run program --update -->", "<!-- end -->"
 # A bulk write is followed by one persist, which may be counted with it.
 WITH_PERSIST = {("D1", "add"), ("V1", "add"), ("D4", "delete")}
 
@@ -183,7 +187,7 @@ def print_goals(ours, memory, always):
              "D1, both safe after every call": ratio(ours.median(add, "per_second"), always.median(add, "per_second")),
              "V2": ratio(ours.median(query, "per_second"), memory.median(query, "per_second"))}
     for name, value in speed.items():
-        print(f"- {name}: {value} as fast (goal 10 ×)")
+        print(f"- {name}: {value} its speed (goal 10 ×)")
     for names in ("D", "V"):
         def most(figures):
             peaks = [figure["peak_memory_bytes"] for (workload, _), runs in figures.runs.items() for figure in runs
@@ -191,7 +195,7 @@ def print_goals(ours, memory, always):
             return max(peaks, default=None)
 
         mine, theirs = most(ours), max(filter(None, (most(memory), most(always))), default=None)
-        print(f"- most memory, {names}: {megabytes(mine)} MB and {megabytes(theirs)} MB, {ratio(theirs, mine)} less "
+        print(f"- most memory, {names}: {megabytes(mine)} MB and {megabytes(theirs)} MB, {ratio(theirs, mine)} "
               "(goal 10 ×)")
 
 
@@ -210,13 +214,15 @@ def print_python(ours, memory, always):
         row(*key, number(mine), number(theirs), ratio(mine, theirs), number(once), ratio(mine, once), number(each),
             ratio(mine, each))
     print()
-    heading("", "", "CPU s ours", "Python in memory", "", "peak MB ours", "Python", "")
+    heading("", "", "CPU s ours", "Python in memory", "", "after every call", "", "peak MB ours", "Python", "")
     for key in memory.runs:
         if key not in ours.runs:
             continue
         cpu, cpus = ours.median(key, "cpu_seconds"), memory.median(key, "cpu_seconds")
         peak, peaks = ours.median(key, "peak_memory_bytes"), memory.median(key, "peak_memory_bytes")
-        row(*key, f"{cpu:.3f}", f"{cpus:.3f}", ratio(cpus, cpu), megabytes(peak), megabytes(peaks), ratio(peaks, peak))
+        safe = always.median(key, "cpu_seconds")
+        row(*key, f"{cpu:.3f}", f"{cpus:.3f}", ratio(cpus, cpu), "–" if safe is None else f"{safe:.1f}", ratio(safe, cpu),
+            megabytes(peak), megabytes(peaks), ratio(peaks, peak))
     differing = [key for key, runs in memory.runs.items()
                  if {figure["answers"] for figure in runs + ours.runs.get(key, [])} != {runs[0]["answers"]}
                  and key in ours.runs]
@@ -224,11 +230,23 @@ def print_python(ours, memory, always):
     return not differing
 
 
+def update(report):
+    """Puts the report between the marks of the document."""
+    document = HERE.parent / "docs" / "performance.md"
+    text = document.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        sys.exit(f"{document} has no marks {BEGIN} and {END}")
+    document.write_text(f"{before}{BEGIN}\n\n{report}\n{END}{after}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=["small", "full", "large"], default="full")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1000, help="nodes in a call of bulk writes, on both sides")
+    parser.add_argument("--update", action="store_true", help="puts the tables into docs/performance.md")
     parser.add_argument("--folder", type=Path, default=HERE.parent / "target", help="where stores and corpus are")
     parser.add_argument("--program", metavar="FILE", help="a program that is built already")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes every figure")
@@ -269,17 +287,22 @@ def main():
                 # Persisting all vectors after every call takes a minute, and hundreds of times as long as ours: once.
                 if group == "documents" or (group == "vectors" and round == 0):
                     always.add(runs.peer(group, "--persist"))
-        machine(folder, load)
-        print_ours(*twice)
-        print_driver(driver)
-        agree = print_python(ours, memory, always)
-        if started and started[0]:
-            print(f"Python takes {megabytes(statistics.median(started))} MB with llama-index-core imported and nothing "
-                  "stored.")
-        print()
-        print_goals(ours, memory, always)
-        print(f"\nSize {options.size}, batches of {options.batch}, {options.rounds} rounds; the measurement took "
-              f"{(time.monotonic() - start) / 60:.0f} minutes.")
+        report = io.StringIO()
+        with contextlib.redirect_stdout(report):
+            machine(folder, load)
+            print(f"\nSize {options.size}, batches of {options.batch}, {options.rounds} rounds, "
+                  f"{(time.monotonic() - start) / 60:.0f} minutes.")
+            print_ours(*twice)
+            print_driver(driver)
+            agree = print_python(ours, memory, always)
+            if started and started[0]:
+                print(f"Python takes {megabytes(statistics.median(started))} MB with llama-index-core imported and "
+                      "nothing stored.")
+            print()
+            print_goals(ours, memory, always)
+        print(report.getvalue())
+        if options.update:
+            update(report.getvalue())
         if options.json:
             figures = {"ours": twice, "driver": driver, "beside_python": list(ours.runs.values()),
                        "python": list(memory.runs.values()), "python_persisting": list(always.runs.values())}
