@@ -164,7 +164,7 @@ fn group(place: usize) -> String {
 /// A word of two to four syllables; each number has its own.
 fn word(number: u64) -> String {
     const SYLLABLES: [&str; 16] =
-        ["ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu", "pa", "re", "si", "to", "vu", "za"];
+        ["ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu", "pa", "re", "si", "to", "vu", "za"]; // typos: ignore
     let mut word = String::new();
     let mut rest = number;
     loop {

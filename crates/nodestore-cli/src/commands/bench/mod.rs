@@ -83,7 +83,8 @@ pub(crate) struct Bench {
     /// Also writes the figures, with every percentile and every round, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Measures nothing: writes the corpus as JSON lines into a folder, for programs that do the same elsewhere
+    /// Measures nothing: writes the corpus into a folder as nodes.jsonl, queries.jsonl and messages.jsonl, for programs
+    /// that do the same elsewhere
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["workload", "reference", "json"])]
     pub(crate) write_corpus: Option<PathBuf>,
 }
@@ -91,11 +92,11 @@ pub(crate) struct Bench {
 /// How many nodes the corpus has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Size {
-    /// 1,000
+    /// 1,000; to see that it works
     Small,
-    /// 10,000
+    /// 10,000; to compare
     Full,
-    /// 100,000
+    /// 100,000; takes minutes, with a gigabyte on the disk
     Large,
 }
 
