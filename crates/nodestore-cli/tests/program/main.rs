@@ -6,6 +6,7 @@
 mod answers;
 mod benching;
 mod chatting;
+mod crashing;
 mod deleting;
 mod doctoring;
 #[cfg(feature = "openai")]
@@ -17,6 +18,7 @@ mod errors;
 mod folders;
 mod ingesting;
 mod quickstart;
+mod reading;
 #[cfg(feature = "openai")]
 mod reembedding;
 mod shells;

@@ -391,3 +391,47 @@ async fn runs_in_a_task_with_no_more_calls_at_once_than_allowed() {
         assert!(most <= allowed && most >= allowed.min(2), "{most} of {allowed}");
     }
 }
+
+#[tokio::test]
+async fn a_stopped_run_leaves_whole_documents_prunes_nothing_and_the_next_goes_on() {
+    let documents: Vec<Document> =
+        (0..12).map(|n| document(&format!("d{n}"), &format!("one {n}\ntwo"))).collect();
+    for after in 0..12 {
+        let world = world().await;
+        world.ingestion.run(vec![document("old", "x")]).await.unwrap();
+        let (stop, stopped) = futures::channel::oneshot::channel::<()>();
+        let stop = Mutex::new(Some(stop));
+        let seen = AtomicUsize::new(0);
+        let ingestion = world.ingestion.clone().with_batch_documents(2).with_prune();
+        let stoppable = ingestion
+            .clone()
+            .with_observer(move |event| {
+                let counts = matches!(event, IngestEvent::Written { .. });
+                if counts && seen.fetch_add(1, Ordering::Relaxed) == after {
+                    stop.lock().unwrap().take();
+                }
+            })
+            .with_stop(async {
+                let _ = stopped.await;
+            });
+        // A source that never ends, as a pipe that nobody closes.
+        let source = stream::iter(documents.clone().into_iter().map(Ok)).chain(stream::pending()).boxed();
+        let report = stoppable.run_stream(source).await.unwrap();
+        assert!(report.stopped && report.added > after && report.pruned == 0, "{report:?}");
+        let held = world.docs.scan_hashes(None).try_collect::<Vec<_>>().await.unwrap();
+        assert!(held.iter().all(|(_, hash)| hash != super::batch::UNFINISHED), "{held:?}");
+        let next = ingestion.run(documents.clone()).await.unwrap();
+        assert_eq!((next.unchanged, next.added), (report.added, 12 - report.added), "after {after}");
+        assert_eq!((next.changed, next.pruned, next.stopped), (0, 1, false));
+        assert_eq!(world.vectors.count(&Selector::all()).await.unwrap(), 24);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_at_once_writes_nothing() {
+    let world = world().await;
+    let ingestion = world.ingestion.clone().with_stop(async {});
+    let report = ingestion.run(vec![document("a", "x")]).await.unwrap();
+    assert_eq!((report.stopped, report.added), (true, 0));
+    assert_eq!(world.texts("a").await, [""; 0]);
+}
