@@ -77,8 +77,7 @@ impl Selection {
     fn select(&self, below: &Path) -> Option<Format> {
         match &self.wanted {
             Some(wanted) => wanted.matches(below).then(|| self.format(below)),
-            None if self.format.is_some() => self.format,
-            None => Format::of(below),
+            None => Format::of(below).map(|known| self.format.unwrap_or(known)),
         }
     }
 }
@@ -194,8 +193,10 @@ pub(crate) fn find(paths: &[PathBuf], selection: &Selection) -> Result<Found, Fa
             found.files.push(File { path: real, format, size: metadata.len() });
         }
     }
-    let mut seen = HashSet::new();
-    found.files.retain(|file| seen.insert(file.path.clone()));
+    if paths.len() > 1 {
+        let mut seen = HashSet::new();
+        found.files.retain(|file| seen.insert(file.path.clone()));
+    }
     if found.files.is_empty() && found.unreadable.is_empty() {
         return Err(nothing_to_read(paths, selection, &found));
     }

@@ -211,7 +211,7 @@ impl Ingestion {
         self
     }
 
-    /// Sets how many documents are written together; default 32, at least 1. A batch ends early when it holds 4 MB
+    /// Sets how many documents are written together; default 32, at least 1. A batch ends early when it holds 1 MB
     /// of text.
     #[must_use]
     pub fn with_batch_documents(mut self, documents: usize) -> Self {

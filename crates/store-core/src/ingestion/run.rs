@@ -12,7 +12,7 @@ use super::{IngestEvent, IngestFailure, IngestReport, Ingestion};
 use crate::{BoxStream, Document, Error, NodeId, Result};
 
 /// A batch ends when it holds this much text, in bytes.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// What a run knows so far.
 #[derive(Debug)]

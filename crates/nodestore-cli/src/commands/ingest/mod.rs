@@ -5,7 +5,7 @@ mod scope;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use clap::Args;
@@ -111,8 +111,34 @@ pub(crate) struct Ingest {
     pub(crate) json: bool,
 }
 
+/// Documents written together: many files are small, and each batch waits for the disk.
+const BATCH_DOCUMENTS: usize = 128;
+
 /// What was left out, and why.
-type Failed = (String, String);
+#[derive(Debug, Default)]
+struct Failures(Mutex<(usize, Vec<(String, String)>)>);
+
+impl Failures {
+    /// How many the report as JSON names; the others are told all the same.
+    const KEPT: usize = 1000;
+
+    fn held(&self) -> MutexGuard<'_, (usize, Vec<(String, String)>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, progress: &Progress, place: &str, why: &str) {
+        progress.say(format_args!("skipped {}: {}", one_line(&shown_path(place), 500), one_line(why, 500)));
+        let (count, first) = &mut *self.held();
+        *count += 1;
+        if first.len() < Self::KEPT {
+            first.push((place.to_owned(), why.to_owned()));
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.held().0
+    }
+}
 
 /// What a command line asks for, checked before anything is written.
 struct Plan {
@@ -134,8 +160,9 @@ fn plan(options: &Ingest) -> Result<Plan, Failure> {
     let selection = Selection::new(&options.glob, &options.exclude, options.format)?;
     let paths: Vec<PathBuf> = options.paths.iter().filter(|path| !is_stdin(path)).cloned().collect();
     let with_stdin = paths.len() < options.paths.len();
-    let found = if paths.is_empty() { Found::default() } else { files::find(&paths, &selection)? };
-    let mut sources = naming.sources(&found)?;
+    let mut found = if paths.is_empty() { Found::default() } else { files::find(&paths, &selection)? };
+    naming.check(&found.files)?;
+    let mut sources: Vec<Source> = std::mem::take(&mut found.files).into_iter().map(Source::File).collect();
     if with_stdin {
         sources.push(stdin(options)?);
     } else if options.id.is_some() {
@@ -148,7 +175,7 @@ fn plan(options: &Ingest) -> Result<Plan, Failure> {
         id: options.id_field.clone(),
         metadata: options.metadata.clone(),
     };
-    Ok(Plan { sources, found, prune, how: How { rows, most_bytes: options.max_file_size << 20 } })
+    Ok(Plan { sources, found, prune, how: How { naming, rows, most_bytes: options.max_file_size << 20 } })
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -171,7 +198,7 @@ fn stdin(options: &Ingest) -> Result<Source, Failure> {
         say("reading from the terminal; Ctrl-D ends the text");
     }
     let origin = Origin { id, shown: "standard input".to_owned(), file: None, format };
-    Ok(Source { origin, path: None, size: 0 })
+    Ok(Source::StandardInput(origin))
 }
 
 async fn ingest(
@@ -184,17 +211,17 @@ async fn ingest(
     let embedder = embedding::for_writing(store, &options.embedder).await?;
     let Plan { sources, found, prune, how } = plan;
 
-    let total: u64 = sources.iter().map(|source| source.size).sum();
-    let is_known = sources.iter().all(|source| source.path.is_some());
-    let progress = Progress::new(is_known.then_some(total), Unit::Bytes);
-    let failed = Arc::new(Mutex::new(found.unreadable.clone()));
+    let total = sources.iter().map(Source::size).sum();
+    let progress = Progress::new(total, Unit::Bytes);
+    let failed = Arc::new(Failures::default());
     for (path, why) in &found.unreadable {
-        tell_failed(&progress, path, why);
+        failed.add(&progress, path, why);
     }
     let tally = Tally::new(progress.clone());
     let stop = Stop::listen();
     let mut ingestion = Ingestion::new(store.backend.docs()?, splitter)
         .with_vectors(store.vectors().await?, Arc::clone(&embedder) as Arc<_>)
+        .with_batch_documents(BATCH_DOCUMENTS)
         .with_rewrite(options.rewrite)
         .with_stop(stop.wait())
         .with_observer(observer(progress.clone(), tally.clone(), Arc::clone(&failed)));
@@ -207,12 +234,11 @@ async fn ingest(
     progress.finish();
     let report = report?;
 
-    let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let prune_skipped = options.prune && (!can_prune || report.prune_skipped);
     if options.json {
         print_json(&to_json(&report, &failed, prune_skipped))?;
     } else {
-        tell(&report, &found, failed.len(), store, start)?;
+        tell(&report, &found, failed.count(), store, start)?;
         if report.added > 0 {
             say(format_args!("note: {}", embedder.remark()));
         }
@@ -224,13 +250,13 @@ async fn ingest(
     if prune_skipped {
         say("note: nothing was pruned, because something could not be read and may be among what seems gone");
     }
-    Ok(if failed.is_empty() { Outcome::Done } else { Outcome::SomeFailed })
+    Ok(if failed.count() == 0 { Outcome::Done } else { Outcome::SomeFailed })
 }
 
 fn observer(
     progress: Progress,
     tally: Tally,
-    failed: Arc<Mutex<Vec<Failed>>>,
+    failed: Arc<Failures>,
 ) -> impl Fn(&IngestEvent<'_>) + Send + Sync {
     move |event| match event {
         IngestEvent::Started { id } => progress.message(&shown_path(id.as_str())),
@@ -238,16 +264,10 @@ fn observer(
         IngestEvent::Failed { id, error } => {
             let place = id.map(NodeId::as_str).or(error.key()).unwrap_or("a file").to_owned();
             tally.done(&place);
-            tell_failed(&progress, &place, error.message());
-            failed.lock().unwrap_or_else(PoisonError::into_inner).push((place, error.message().to_owned()));
+            failed.add(&progress, &place, error.message());
         }
         _ => {}
     }
-}
-
-fn tell_failed(progress: &Progress, path: &str, why: &str) {
-    let line = format!("skipped {}: {}", one_line(&shown_path(path), 500), one_line(why, 500));
-    progress.say(line);
 }
 
 fn tell(
@@ -286,8 +306,9 @@ fn tell(
     Ok(())
 }
 
-fn to_json(report: &IngestReport, failed: &[Failed], prune_skipped: bool) -> Value {
-    let failed: Vec<Value> = failed.iter().map(|(path, why)| json!({"file": path, "error": why})).collect();
+fn to_json(report: &IngestReport, failed: &Failures, prune_skipped: bool) -> Value {
+    let (count, first) = &*failed.held();
+    let first: Vec<Value> = first.iter().map(|(path, why)| json!({"file": path, "error": why})).collect();
     json!({
         "added": report.added,
         "changed": report.changed,
@@ -297,6 +318,7 @@ fn to_json(report: &IngestReport, failed: &[Failed], prune_skipped: bool) -> Val
         "stopped": report.stopped,
         "chunks_written": report.nodes_written,
         "chunks_embedded": report.nodes_embedded,
-        "failed": failed,
+        "skipped": count,
+        "failed": first,
     })
 }

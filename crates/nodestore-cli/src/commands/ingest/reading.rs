@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodestore::{BoxStream, Document, Error, Result};
 use tokio::sync::mpsc;
 
+use super::scope::Naming;
+use crate::files;
 use crate::formats::{self, Item, Origin, RowOptions};
 use crate::progress::Progress;
 
@@ -18,17 +19,26 @@ const AHEAD: usize = 8;
 
 /// Something to read documents from.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
-    pub(super) origin: Origin,
-    /// `None` is standard input.
-    pub(super) path: Option<PathBuf>,
-    /// Bytes in the progress; 0 where they are not known.
-    pub(super) size: u64,
+pub(super) enum Source {
+    File(files::File),
+    /// Its name is the user's, its size nobody's.
+    StandardInput(Origin),
+}
+
+impl Source {
+    /// Bytes in the progress; `None` where they are not known.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(file) => Some(file.size),
+            Self::StandardInput(_) => None,
+        }
+    }
 }
 
 /// How everything is read.
 #[derive(Clone, Debug)]
 pub(super) struct How {
+    pub(super) naming: Naming,
     pub(super) rows: RowOptions,
     /// Most bytes of a document.
     pub(super) most_bytes: u64,
@@ -76,7 +86,11 @@ pub(super) fn documents(sources: Vec<Source>, how: How, tally: Tally) -> BoxStre
 }
 
 fn read(source: &Source, how: &How, tally: &Tally, send: &mpsc::Sender<Result<Document>>) -> ControlFlow<()> {
-    let mut left = source.size;
+    let origin = match source {
+        Source::File(file) => &how.naming.origin(file),
+        Source::StandardInput(origin) => origin,
+    };
+    let mut left = source.size().unwrap_or(u64::MAX);
     let mut out = |item: Item| {
         let (key, bytes, document) = match item {
             Item::Note(note) => {
@@ -90,7 +104,7 @@ fn read(source: &Source, how: &How, tally: &Tally, send: &mpsc::Sender<Result<Do
             }
         };
         // A file may have grown since it was found.
-        let bytes = if source.path.is_some() { bytes.min(left) } else { bytes };
+        let bytes = bytes.min(left);
         left = left.saturating_sub(bytes);
         tally.expect(&key, bytes);
         match send.blocking_send(document) {
@@ -99,22 +113,24 @@ fn read(source: &Source, how: &How, tally: &Tally, send: &mpsc::Sender<Result<Do
         }
     };
     let flow = match open(source, how) {
-        Ok(reader) => formats::read(reader, &source.origin, &how.rows, how.most_bytes, &mut out),
-        Err(why) => out(Item::Failed { place: source.origin.shown.clone(), why, bytes: 0 }),
+        Ok(reader) => formats::read(reader, origin, &how.rows, how.most_bytes, &mut out),
+        Err(why) => out(Item::Failed { place: origin.shown.clone(), why, bytes: 0 }),
     };
     // Headers, blank lines, and what could not be read.
-    tally.progress.add(left);
+    if source.size().is_some() {
+        tally.progress.add(left);
+    }
     flow
 }
 
 fn open(source: &Source, how: &How) -> std::result::Result<Box<dyn Read + Send>, String> {
-    let Some(path) = &source.path else { return Ok(Box::new(io::stdin())) };
+    let Source::File(files::File { path, format, .. }) = source else { return Ok(Box::new(io::stdin())) };
     if path.to_str().is_none() {
         return Err("its name is not UTF-8; rename it".to_owned());
     }
     let file = File::open(path).map_err(|error| formats::can_not_be_read(&error))?;
     let metadata = file.metadata().map_err(|error| formats::can_not_be_read(&error))?;
-    if !source.origin.format.has_rows() && metadata.len() > how.most_bytes {
+    if !format.has_rows() && metadata.len() > how.most_bytes {
         let (size, most) = (metadata.len().div_ceil(1 << 20), how.most_bytes >> 20);
         return Err(format!("has {size} MB, the limit is {most} MB; --max-file-size sets it"));
     }

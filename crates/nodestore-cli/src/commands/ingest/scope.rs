@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
-use crate::files::{Folder, Found};
+use crate::files::{File, Folder};
 use crate::formats::Origin;
 
 use super::reading::Source;
@@ -28,27 +28,25 @@ impl Naming {
         }
     }
 
-    /// What is read from the files that were found.
-    pub(super) fn sources(&self, found: &Found) -> Result<Vec<Source>, Failure> {
-        let source = |file: &crate::files::File| {
-            let id = self.id(&file.path)?;
-            let shown = file.path.display().to_string();
-            let origin = Origin { file: Some(id.clone()), id, shown, format: file.format };
-            Ok(Source { origin, path: Some(file.path.clone()), size: file.size })
-        };
-        found.files.iter().map(source).collect()
+    /// Refuses files that get no id.
+    pub(super) fn check(&self, files: &[File]) -> Result<(), Failure> {
+        let Some(base) = &self.base else { return Ok(()) };
+        match files.iter().find(|file| !file.path.starts_with(base)) {
+            None => Ok(()),
+            Some(file) => {
+                let (path, base) = (file.path.display(), base.display());
+                Err(Failure::usage(format!("{path} is not below {base}"))
+                    .with_help("with --relative-to, everything lies below that folder"))
+            }
+        }
     }
 
-    fn id(&self, path: &Path) -> Result<String, Failure> {
-        let path = match &self.base {
-            Some(base) => path.strip_prefix(base).map_err(|_| {
-                Failure::usage(format!("{} is not below {}", path.display(), base.display()))
-                    .with_help("with --relative-to, everything lies below that folder")
-            })?,
-            None => path,
-        };
-        // A name that is not UTF-8 is refused when it is read.
-        Ok(path.to_string_lossy().into_owned())
+    /// Where the documents of a file come from. A name that is not UTF-8 is refused when it is read.
+    pub(super) fn origin(&self, file: &File) -> Origin {
+        let below = self.base.as_ref().and_then(|base| file.path.strip_prefix(base).ok());
+        let id = below.unwrap_or(&file.path).to_string_lossy().into_owned();
+        let shown = file.path.display().to_string();
+        Origin { file: Some(id.clone()), id, shown, format: file.format }
     }
 }
 
@@ -64,8 +62,21 @@ pub(super) struct Scope {
 impl Scope {
     /// Refuses what could delete documents of others.
     pub(super) fn new(naming: &Naming, folders: &[Folder], sources: &[Source]) -> Result<Self, Failure> {
-        let rows = sources.iter().filter(|source| source.origin.format.has_rows());
-        let rows: Vec<String> = rows.map(|source| format!("{}#", source.origin.id)).collect();
+        let mut rows: Vec<String> = Vec::new();
+        for source in sources {
+            match source {
+                Source::StandardInput(origin) if origin.format.has_rows() => {
+                    rows.push(format!("{}#", origin.id))
+                }
+                // The folder holds the others.
+                Source::File(file)
+                    if file.format.has_rows() && !folders.iter().any(|folder| folder.reads(&file.path)) =>
+                {
+                    rows.push(format!("{}#", naming.origin(file).id));
+                }
+                _ => {}
+            }
+        }
         if folders.is_empty() && rows.is_empty() {
             return Err(Failure::usage(
                 "--prune forgets files that are gone from a folder, and no folder is named",
