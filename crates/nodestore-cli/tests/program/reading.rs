@@ -24,11 +24,13 @@ fn run_with_input(home: &Home, arguments: &[&str], input: &[u8]) -> Run {
 fn ids(home: &Home) -> Vec<String> {
     let list = home.json(&["list"]);
     let here = format!("{}/", home.path().canonicalize().unwrap().display());
-    let mut ids: Vec<String> = list["items"]
+    let mut ids: Vec<String> = list
+        .get("items")
+        .unwrap()
         .as_array()
         .unwrap()
         .iter()
-        .map(|document| document["id"].as_str().unwrap().replace(&here, ""))
+        .map(|document| document.get("id").unwrap().as_str().unwrap().replace(&here, ""))
         .collect();
     ids.sort();
     ids

@@ -66,7 +66,7 @@ impl Scope {
         for source in sources {
             match source {
                 Source::StandardInput(origin) if origin.format.has_rows() => {
-                    rows.push(format!("{}#", origin.id))
+                    rows.push(format!("{}#", origin.id));
                 }
                 // The folder holds the others.
                 Source::File(file)
