@@ -101,9 +101,10 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
     }
 }
 
-/// `1 document`, `2 documents`.
+/// `1 document`, `2 documents`, `2 hashes`.
 pub(crate) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{} {what}s", thousands(number)) }
+    let ending = if what.ends_with("sh") { "es" } else { "s" };
+    if number == 1 { format!("1 {what}") } else { format!("{} {what}{ending}", thousands(number)) }
 }
 
 /// `1,234,567`.
@@ -129,6 +130,7 @@ mod tests {
             assert_eq!(thousands(number), text);
         }
         assert_eq!((count(1, "node"), count(0, "node")), ("1 node".into(), "0 nodes".into()));
+        assert_eq!(count(1200, "content hash"), "1,200 content hashes");
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Report<'_> {
         })?;
         print(format_args!(
             "  {}, {}, {}",
-            count(contents.hashes, "content hash").replace("hashs", "hashes"),
+            count(contents.hashes, "content hash"),
             count(contents.ref_docs, "source document"),
             count(contents.index_structs, "index struct")
         ))?;
