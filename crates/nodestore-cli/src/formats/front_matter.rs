@@ -69,7 +69,8 @@ fn parse(found: &FrontMatter<'_>) -> Result<Option<JsonObject>, String> {
 }
 
 fn not_read(kind: &str, line: usize, why: &str) -> String {
-    let why = why.lines().next().unwrap_or_default();
+    // The parser counts from behind the fence; the line said here is the file's.
+    let why = why.lines().next().and_then(|line| line.split(" at line ").next()).unwrap_or_default();
     format!("the front matter is no {kind} (line {line}: {why}); it was read as text")
 }
 

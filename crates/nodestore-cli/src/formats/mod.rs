@@ -16,6 +16,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use nodestore::{Document, JsonObject, Node};
 
+use crate::store::shown_path;
+
 pub(crate) use self::front_matter::body as markdown_body;
 use self::input::Input;
 pub(crate) use self::input::can_not_be_read;
@@ -175,7 +177,7 @@ pub(crate) fn read(
         Format::Markdown => {
             let (node, why_no_metadata) = markdown::node(origin, &text);
             if let Some(why) = why_no_metadata {
-                out(Item::Note(format!("{}: {why}", origin.shown)))?;
+                out(Item::Note(format!("{}: {why}", shown_path(&origin.shown))))?;
             }
             node
         }
