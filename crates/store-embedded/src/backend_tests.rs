@@ -1,4 +1,7 @@
-use store_core::{AddMode, AddOptions, ErrorKind, KvStoreExt as _, Metric, Node, VectorConfig, VectorQuery};
+use store_core::{
+    AddMode, AddOptions, ErrorKind, KvStoreExt as _, Metric, Node, VectorConfig, VectorQuery,
+    VectorStoreExt as _,
+};
 
 use super::*;
 
@@ -145,4 +148,53 @@ fn opening_and_dropping_at_once_never_fails() {
             });
         }
     });
+}
+
+#[tokio::test]
+async fn a_store_of_layout_1_is_read_and_becomes_one_of_layout_2_when_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = open(folder.path(), "a").await;
+    let old = Node::text("plain").with_id("old").with_metadata("n", 1).with_embedding([1.0, 0.0]);
+    backend.vectors().unwrap().configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
+    backend.vectors().unwrap().upsert(vec![old.clone()], AddMode::Overwrite).await.unwrap();
+    backend.docs().unwrap().add(vec![old.clone()], AddOptions::default()).await.unwrap();
+    let space = backend.space().unwrap();
+    let inner = Arc::clone(&space);
+    let to_layout_1 = move |tx: &crate::engine::WriteTx| {
+        for name in [&inner.tables.nodes, &inner.tables.vector_nodes] {
+            let mut table = tx.table(name)?;
+            let rows = table.range(&crate::codec::Span::all())?;
+            let rows: Vec<_> =
+                rows.map(|row| row.map(|(id, node)| (id.value().to_vec(), node.value().to_vec()))).collect();
+            for row in rows {
+                let (id, node) = row?;
+                table.insert(&id, &crate::packed::unpack(&node)?)?;
+            }
+        }
+        tx.table(META)?.insert(crate::schema::META_FORMAT, b"1")?;
+        Ok(())
+    };
+    space.engine.write(to_layout_1).await.unwrap();
+    drop(space);
+    backend.close().await.unwrap();
+
+    let backend = open(folder.path(), "a").await;
+    let (docs, vectors) = (backend.docs().unwrap(), backend.vectors().unwrap());
+    let read = |id: &'static str| {
+        let docs = Arc::clone(&docs);
+        async move { docs.get_many(&[id.into()]).await.unwrap().remove(0) }
+    };
+    let format = || {
+        backend.handle.read(|tx, _| {
+            Ok(tx.table(META)?.get(crate::schema::META_FORMAT)?.map(|row| row.value().to_vec()))
+        })
+    };
+    assert_eq!(read("old").await, Some(old.clone()));
+    let found = vectors.query(&VectorQuery::text("plain", 1)).await.unwrap();
+    assert_eq!(found[0].node.metadata, old.metadata);
+    assert_eq!(format().await.unwrap().as_deref(), Some(b"1".as_slice()));
+    docs.add(vec![Node::text("packed").with_id("new")], AddOptions::default()).await.unwrap();
+    assert_eq!(format().await.unwrap().as_deref(), Some(b"2".as_slice()));
+    assert_eq!(read("old").await, Some(old));
+    assert_eq!(read("new").await, Some(Node::text("packed").with_id("new")));
 }

@@ -1,6 +1,6 @@
 //! Documents: nodes, hashes and ref docs in four tables, changed together in one commit.
 //!
-//! `nodes` maps an id to the node's JSON. `node_meta` maps an id to its hash, its ref doc and its place there.
+//! `nodes` maps an id to the node's packed JSON. `node_meta` maps an id to its hash, its ref doc and its place there.
 //! `edges` lists the nodes of a ref doc in the order added, `ref doc · place` → id, so that no change of a ref
 //! doc reads or writes all of its ids. `ref_docs` holds the metadata of each ref doc that has nodes.
 
@@ -16,6 +16,7 @@ use store_core::{
 use crate::codec::{self, Span};
 use crate::engine::{Table, WriteTable, WriteTx, blocking};
 use crate::error::at;
+use crate::packed;
 use crate::schema::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tables};
 use crate::space::{Chunk, Handle};
 
@@ -86,7 +87,8 @@ impl EmbeddedDocStore {
 #[derive(Debug)]
 struct Entry {
     id: String,
-    json: Vec<u8>,
+    /// Packed JSON.
+    stored: Vec<u8>,
     hash: String,
     ref_doc: Option<String>,
     /// The node's metadata, for its ref doc.
@@ -101,7 +103,7 @@ impl Entry {
         let hash = node.hash();
         let ref_doc = node.ref_doc_id().map(RefDocId::into_string);
         let metadata = if ref_doc.is_some() { node.metadata } else { JsonObject::new() };
-        Ok(Self { id, json, hash, ref_doc, metadata })
+        Ok(Self { id, stored: packed::pack(json), hash, ref_doc, metadata })
     }
 }
 
@@ -200,7 +202,7 @@ impl<'tx> DocTables<'tx> {
                 continue;
             }
             if options.store_text {
-                self.nodes.insert(id, &entry.json)?;
+                self.nodes.insert(id, &entry.stored)?;
             }
             let old = self.read_meta(id)?.and_then(|meta| meta.edge);
             let edge = self.move_edge(&entry.id, old, entry.ref_doc.as_deref())?;
@@ -309,8 +311,8 @@ fn valid_id(what: &str, id: &str) -> Result<()> {
     check::within(what, id, id.len(), MAX_KEY_BYTES)
 }
 
-fn node(json: &[u8]) -> Result<Node> {
-    Node::from_json(codec::object(json)?)
+fn node(stored: &[u8]) -> Result<Node> {
+    Node::from_json(packed::from_packed(stored)?)
 }
 
 /// A whole table after a key, which is the id itself.
@@ -401,8 +403,9 @@ impl DocStore for EmbeddedDocStore {
         self.handle.stream("docs.scan", move |tx, tables, next| {
             let table = tx.table(&tables.nodes)?;
             Chunk::fill(table.range(&after_id(next, after.as_ref().map(NodeId::as_str)))?.map(|row| {
-                let (id, json) = row?;
-                Ok((id.value().to_vec(), json.value().len(), node(json.value())?))
+                let (id, stored) = row?;
+                let json = packed::unpack(stored.value())?;
+                Ok((id.value().to_vec(), json.len(), Node::from_json(codec::object(&json)?)?))
             }))
         })
     }

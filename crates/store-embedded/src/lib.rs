@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod index;
 mod kv;
+mod packed;
 mod schema;
 mod space;
 mod vector;

@@ -4,7 +4,8 @@
 //! named vector set, named `namespace.set/role`, and the table `meta` with the version of this layout. Every table maps bytes to bytes; the roles' modules say what their rows are.
 
 /// The version of the layout, raised when an older program could misread it.
-pub(crate) const FORMAT: u32 = 1;
+/// 1: nodes as plain JSON. 2: nodes packed or plain; see [`crate::packed`].
+pub(crate) const FORMAT: u32 = 2;
 
 /// The engine's file in the store's folder.
 pub(crate) const FILE: &str = "store.redb";
@@ -31,7 +32,7 @@ pub(crate) struct Tables {
     pub(crate) kv: String,
     /// What expires, by time: expiry and key of `kv` → nothing.
     pub(crate) kv_expiry: String,
-    /// Nodes: id → JSON.
+    /// Nodes: id → JSON, packed.
     pub(crate) nodes: String,
     /// What is known of a node: id → hash, ref doc and place in it.
     pub(crate) node_meta: String,
@@ -51,7 +52,7 @@ pub(crate) struct Tables {
     pub(crate) vector_rows: String,
     /// Row numbers below the next one that are free: row number → nothing.
     pub(crate) vector_free: String,
-    /// Row number → the node's JSON, without its embedding.
+    /// Row number → the node's JSON, packed, without its embedding.
     pub(crate) vector_nodes: String,
     /// Row number → embedding, `f32` little-endian.
     pub(crate) vectors: String,

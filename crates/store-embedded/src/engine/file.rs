@@ -39,6 +39,8 @@ struct Opened {
     database: Database,
     /// Why nothing can be written, if so.
     read_only: Option<io::Error>,
+    /// Whether an older program made it: the first commit then says that older ones may misread it.
+    older: bool,
 }
 
 impl State {
@@ -147,8 +149,18 @@ impl Held<'_> {
             let full = why.kind() == io::ErrorKind::StorageFull;
             return Err(if full { error.with_source(redb::Error::Io(why.kind().into())) } else { error });
         }
-        begin_write(&opened.database)
+        let tx = begin_write(&opened.database)?;
+        if opened.older {
+            set_format(&tx)?;
+        }
+        Ok(tx)
     }
+}
+
+/// Notes the present layout.
+fn set_format(tx: &WriteTx) -> Result<()> {
+    tx.table(META)?.insert(META_FORMAT, FORMAT.to_string().as_bytes())?;
+    Ok(())
 }
 
 fn begin_write(database: &Database) -> Result<WriteTx> {
@@ -175,17 +187,17 @@ fn open_or_make(folder: &Path, cache_bytes: usize) -> Result<Opened> {
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     let opened = match builder.open(&path) {
-        Ok(database) => Ok(Opened { database, read_only: None }),
+        Ok(database) => Ok(Opened { database, read_only: None, older: false }),
         Err(error) => match unwritable(&error) {
             Some(why) => Overlay::open(&path)
                 .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))
                 .and_then(|overlay| builder.create_with_backend(overlay))
-                .map(|database| Opened { database, read_only: Some(why) }),
+                .map(|database| Opened { database, read_only: Some(why), older: false }),
             None => Err(error),
         },
     };
-    let opened = opened.map_err(from_redb)?;
-    check_format(&opened.database)?;
+    let mut opened = opened.map_err(from_redb)?;
+    opened.older = check_format(&opened.database)? < FORMAT;
     if opened.read_only.is_none() {
         tidy(folder);
     }
@@ -198,7 +210,7 @@ fn make(folder: &Path, path: &Path) -> Result<()> {
     let unfinished = folder.join(format!("{FILE}.{:016x}{UNFINISHED}", RandomState::new().hash_one(0)));
     let made = Database::builder().create(&unfinished).map_err(from_redb).and_then(|database| {
         let tx = begin_write(&database)?;
-        tx.table(META)?.insert(META_FORMAT, FORMAT.to_string().as_bytes())?;
+        set_format(&tx)?;
         tx.into_inner().commit().map_err(from_redb)
     });
     let named = made.and_then(|()| {
@@ -242,8 +254,8 @@ fn unwritable(error: &redb::DatabaseError) -> Option<io::Error> {
     .then(|| io::Error::new(kind, error.to_string()))
 }
 
-/// Refuses a file of a newer version, and one that is no store.
-fn check_format(database: &Database) -> Result<()> {
+/// The file's layout. Refuses a file of a newer version, and one that is no store.
+fn check_format(database: &Database) -> Result<u32> {
     let tx = ReadTx::new(database.begin_read().map_err(from_redb)?);
     let meta = tx.table(META)?;
     let Some(stored) = meta.get(META_FORMAT)? else {
@@ -254,7 +266,7 @@ fn check_format(database: &Database) -> Result<()> {
     };
     let format = std::str::from_utf8(stored.value()).ok().and_then(|text| text.parse::<u32>().ok());
     match format {
-        Some(format) if format <= FORMAT => Ok(()),
+        Some(format) if format <= FORMAT => Ok(format),
         Some(format) => Err(Error::config(format!(
             "made by a newer nodestore (format {format}, this one reads up to {FORMAT}): upgrade, or open \
              another folder"

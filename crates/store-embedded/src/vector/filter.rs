@@ -13,8 +13,9 @@ use super::metadata_keys::{
     BOOL, ELEMENT, INSTANT, LIST, LONG_TEXT, NULL_ELEMENT, NUMBER, Parts, TEXT, WHOLE_TEXT, cut, exact_key,
     float_key, instant_key, parts, path_span, prefix, text_key, value_prefix,
 };
-use crate::codec::{Span, from_json};
+use crate::codec::Span;
 use crate::engine::Table;
+use crate::packed::from_packed;
 
 /// The tables that answer a filter.
 pub(super) struct Index<'a> {
@@ -242,7 +243,7 @@ impl<'a> Index<'a> {
     /// A node's metadata.
     pub(super) fn metadata(&self, row: u32) -> Result<JsonObject> {
         match self.nodes.get(&row.to_be_bytes())? {
-            Some(node) => Ok(from_json::<StoredNode>(node.value())?.data.metadata),
+            Some(node) => Ok(from_packed::<StoredNode>(node.value())?.data.metadata),
             None => Ok(JsonObject::new()),
         }
     }

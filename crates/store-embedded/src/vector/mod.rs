@@ -24,7 +24,7 @@ pub(crate) use self::diagnose::{WordState, bytes_in_memory, is_configured, word_
 use self::filter::{Index, row_number};
 pub(crate) use self::memory::SharedVectors;
 use self::rows::{Change, Prepared, Writer};
-use crate::codec::{Span, from_json, text};
+use crate::codec::{Span, text};
 use crate::engine::{ReadTx, Table as _, WriteTx, blocking};
 use crate::error::at;
 use crate::schema::{Tables, VECTOR_META};

@@ -13,6 +13,7 @@ use super::filter::{Index, row_number};
 use super::metadata_keys;
 use crate::codec::{Span, from_json, join, split, take_u64, to_json};
 use crate::engine::{Table, WriteTable, WriteTx};
+use crate::packed::{from_packed, pack, to_packed};
 use crate::schema::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tables};
 
 /// Rows of the table `vector_meta`.
@@ -82,7 +83,8 @@ pub(super) struct Prepared {
     pub(super) id: String,
     ref_doc: Option<String>,
     metadata: JsonObject,
-    json: Vec<u8>,
+    /// Packed JSON.
+    stored: Vec<u8>,
     embedding: Option<Embedding>,
 }
 
@@ -99,7 +101,13 @@ impl Prepared {
         }
         let json = to_json(&node)?;
         check::within("node", id, json.len(), MAX_VALUE_BYTES)?;
-        Ok(Self { id: node.id.into_string(), ref_doc, metadata: node.metadata, json, embedding })
+        Ok(Self {
+            id: node.id.into_string(),
+            ref_doc,
+            metadata: node.metadata,
+            stored: pack(json),
+            embedding,
+        })
     }
 }
 
@@ -184,7 +192,7 @@ impl<'tx> Writer<'tx> {
             self.ids.insert(node.id.as_bytes(), &number)?;
             self.rows.insert(&number, node.id.as_bytes())?;
         }
-        self.nodes.insert(&number, &node.json)?;
+        self.nodes.insert(&number, &node.stored)?;
         self.log(row)?;
         match &node.embedding {
             Some(embedding) => {
@@ -222,7 +230,7 @@ impl<'tx> Writer<'tx> {
     pub(super) fn patch(&mut self, row: u32, patch: &store_core::MetadataPatch) -> Result<()> {
         let number = row.to_be_bytes();
         let Some(mut json) =
-            self.nodes.get(&number)?.map(|node| from_json::<JsonObject>(node.value())).transpose()?
+            self.nodes.get(&number)?.map(|node| from_packed::<JsonObject>(node.value())).transpose()?
         else {
             return Ok(());
         };
@@ -232,7 +240,7 @@ impl<'tx> Writer<'tx> {
         if let Some(Value::Object(data)) = json.get_mut("__data__") {
             data.insert("metadata".into(), Value::Object(new.clone()));
         }
-        self.nodes.insert(&number, &to_json(&json)?)?;
+        self.nodes.insert(&number, &to_packed(&json)?)?;
         self.describe(row, Some((&old, ref_doc.as_deref())), Some((&new, ref_doc.as_deref())))
     }
 
@@ -297,8 +305,8 @@ impl<'tx> Writer<'tx> {
 
     /// A stored node's metadata and ref doc.
     fn described(&self, row: u32) -> Result<(JsonObject, Option<String>)> {
-        let Some(json) = self.nodes.get(&row.to_be_bytes())? else { return Ok((JsonObject::new(), None)) };
-        let node: Node = from_json(json.value())?;
+        let Some(stored) = self.nodes.get(&row.to_be_bytes())? else { return Ok((JsonObject::new(), None)) };
+        let node: Node = from_packed(stored.value())?;
         let ref_doc = node.ref_doc_id().map(RefDocId::into_string);
         Ok((node.metadata, ref_doc))
     }

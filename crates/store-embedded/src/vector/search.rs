@@ -12,8 +12,9 @@ use store_core::{
 };
 
 use super::words::WordSearcher;
-use super::{from_json, rows, with_index};
+use super::{rows, with_index};
 use crate::engine::{Guard, ReadTable, ReadTx, Table as _};
+use crate::packed::from_packed;
 use crate::schema::Tables;
 use crate::space::Space;
 
@@ -220,8 +221,8 @@ impl Answers {
 
     pub(super) fn node(&self, row: u32) -> Result<Option<Node>> {
         let number = row.to_be_bytes();
-        let Some(json) = self.nodes.get(&number)? else { return Ok(None) };
-        let mut node: Node = from_json(json.value())?;
+        let Some(stored) = self.nodes.get(&number)? else { return Ok(None) };
+        let mut node: Node = from_packed(stored.value())?;
         if let Some(vectors) = &self.vectors
             && let Some(bytes) = vectors.get(&number)?
         {

@@ -32,7 +32,7 @@ pub(crate) fn newer_format(folder: &Path) -> Result<(), Failed> {
     drop(database);
     let error = runtime()?.block_on(refused(folder, ErrorKind::Config, "upgrade"))?;
     ensure(error.message().contains("format 3"), error.to_string())?;
-    ensure(error.message().contains("reads up to 1"), error.to_string())
+    ensure(error.message().contains("reads up to 2"), error.to_string())
 }
 
 pub(crate) fn foreign_file(folder: &Path) -> Result<(), Failed> {
