@@ -112,9 +112,16 @@ pub(crate) async fn refused(folder: &Path, kind: ErrorKind, step: &str) -> Resul
         .into())
 }
 
-/// Ten nodes of one source document, with so much text in each.
+/// Ten nodes of one source document, with so much text in each, which packing does not make smaller.
 pub(crate) fn nodes(batch: usize, bytes: usize) -> Vec<Node> {
-    let text = "x".repeat(bytes);
+    let mut bits = 88_172_645_463_325_252_u64;
+    let letter = || {
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        char::from(b'a' + u8::try_from(bits % 26).unwrap_or_default())
+    };
+    let text: String = std::iter::repeat_with(letter).take(bytes).collect();
     let node = |n| Node::text(&*text).with_id(format!("{batch}-{n}")).with_source(format!("source {batch}"));
     (0..10).map(node).collect()
 }
@@ -128,11 +135,11 @@ pub(crate) async fn add_vectors(store: &EmbeddedBackend, batch: usize) -> store_
     let vectors = store.vectors()?;
     vectors.configure(VectorConfig::new(2, Metric::Cosine)).await?;
     let node = |node: Node| {
-        let text = format!("batch{batch} {}", "lorem ipsum ".repeat(200));
+        let text = format!("batch{batch} {}", node.text_content());
         let id = node.id.as_str().to_owned();
         Node::text(text).with_id(id).with_embedding([1.0, 2.0])
     };
-    vectors.upsert(nodes(batch, 0).into_iter().map(node).collect(), AddMode::Overwrite).await.map(|_| ())
+    vectors.upsert(nodes(batch, 2_400).into_iter().map(node).collect(), AddMode::Overwrite).await.map(|_| ())
 }
 
 /// Whether both searches find the ten nodes of each batch before `end`, and no others.
