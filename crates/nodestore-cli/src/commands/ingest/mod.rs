@@ -20,7 +20,7 @@ use crate::embedding::{self, EmbedderArgs};
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Found, Selection};
 use crate::formats::{Format, Origin, RowOptions};
-use crate::output::{STRONG, count, one_line, print, print_json, say};
+use crate::output::{STRONG, count, one_line, print, print_json, say, thousands};
 use crate::progress::{Progress, Unit};
 use crate::stop::Stop;
 use crate::store::{Access, Store, shown_path, with_store};
@@ -278,12 +278,12 @@ fn tell(
     start: Instant,
 ) -> Result<(), Failure> {
     let mut parts = vec![
-        format!("{} new", report.added),
-        format!("{} changed", report.changed),
-        format!("{} unchanged", report.unchanged),
+        format!("{} new", thousands(report.added)),
+        format!("{} changed", thousands(report.changed)),
+        format!("{} unchanged", thousands(report.unchanged)),
     ];
-    parts.extend((report.pruned > 0).then(|| format!("{} pruned", report.pruned)));
-    parts.extend((failed > 0).then(|| format!("{failed} skipped")));
+    parts.extend((report.pruned > 0).then(|| format!("{} pruned", thousands(report.pruned))));
+    parts.extend((failed > 0).then(|| format!("{} skipped", thousands(failed))));
     let documents = report.added + report.changed + report.unchanged;
     print(format_args!(
         "{STRONG}{}{STRONG:#}: {}, in {}",
@@ -295,7 +295,7 @@ fn tell(
         print(format_args!(
             "{} written, {} embedded, in {:.1} s",
             count(report.nodes_written, "chunk"),
-            report.nodes_embedded,
+            thousands(report.nodes_embedded),
             start.elapsed().as_secs_f64()
         ))?;
     }
