@@ -11,7 +11,7 @@ fn a_healthy_store_is_well() {
     home.run(&["search", "purr"]).ok();
     home.run(&["doctor"]).ok().shows(&[
         "backend             embedded",
-        "layout version      1",
+        "layout version      2",
         "3 documents, 3 nodes",
         "3 vectors of 512 dimensions, cosine",
         "\nall is well",

@@ -17,6 +17,8 @@ mod endpoint;
 mod errors;
 mod folders;
 mod ingesting;
+#[cfg(all(unix, feature = "openai"))]
+mod progressing;
 mod quickstart;
 mod reading;
 #[cfg(feature = "openai")]
