@@ -84,16 +84,17 @@ fn bars_are_right_while_an_endpoint_fails() {
     let home = Home::new();
     // More than what is stored at once.
     for number in 0..40 {
-        home.write(&format!("docs/{number}.txt"), format!("These are the words of {number}.\n").repeat(3000));
+        let lines = (0..3000).map(|line| format!("This is line {line} of {number}.\n"));
+        home.write(&format!("docs/{number}.txt"), lines.collect::<String>());
     }
     home.write("docs/bad.md", b"not UTF-8: \xFF");
     let files = std::fs::read_dir(home.path().join("docs")).unwrap();
     let whole: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
     let whole = whole as f64 / 1_048_576.0;
 
-    let endpoint = Endpoint::faulty(5, 24);
+    let endpoint = Endpoint::faulty(14, 24);
     let embedder = openai(&endpoint);
-    let mut ingest = home.command(&["ingest", "docs", "--chunk-size", "4000", "--embedder", &embedder]);
+    let mut ingest = home.command(&["-v", "ingest", "docs", "--chunk-size", "4000", "--embedder", &embedder]);
     let (code, ingested) = shown(ingest.env("NODESTORE_URL", "kb").env("OPENAI_API_KEY", "k"));
     assert_eq!(code, 3, "{ingested}");
     assert_eq!(ingested.matches("skipped docs/bad.md").count(), 1, "{ingested}");
@@ -107,7 +108,7 @@ fn bars_are_right_while_an_endpoint_fails() {
     assert_lines(&ingested);
 
     let nodes = home.vectors().len();
-    let endpoint = Endpoint::faulty(4, 12);
+    let endpoint = Endpoint::faulty(5, 12);
     let mut reembed = home.command(&["reembed", "--embedder", &openai(&endpoint)]);
     let (code, moved) = shown(reembed.env("NODESTORE_URL", "kb").env("OPENAI_API_KEY", "k"));
     assert_eq!(code, 0, "{moved}");
