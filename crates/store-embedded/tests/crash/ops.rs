@@ -1,11 +1,13 @@
 //! An endless list of writes for each role, the same in every process, and a way to compare what is stored.
 
+use std::collections::HashMap;
+
 use futures::TryStreamExt as _;
 use serde_json::json;
 use store_core::{
     AddMode, AddOptions, Backend, ChatMessage, GetOptions, IndexStruct, JsonObject, KvStoreExt as _,
-    MetadataPatch, Metric, Node, PutOptions, Result, ScanOptions, Selector, Update, VectorConfig,
-    VectorQuery, filter::field,
+    MetadataPatch, Metric, Node, NodeId, PutOptions, QueryKind, Result, ScanOptions, Selector, Update,
+    VectorConfig, VectorQuery, filter::field,
 };
 
 /// The roles that the child writes to, each from a task of its own.
@@ -242,6 +244,12 @@ async fn vectors(store: &dyn Backend, n: u64, mut random: Random) -> Result<()> 
     }
 }
 
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
 /// The nodes, and what searches by vector, by filter and by each word find of them.
 async fn vector_lines(store: &dyn Backend) -> Result<Vec<String>> {
     let vectors = store.vectors()?;
@@ -258,20 +266,30 @@ async fn vector_lines(store: &dyn Backend) -> Result<Vec<String>> {
         queries.push(VectorQuery::dense(embedding.clone(), 1000));
         queries.push(VectorQuery::dense(embedding, 10).with_selector(field("group").eq(group)));
     }
-    let by_vector = queries.len();
     queries.extend((0..WORDS).map(|word| VectorQuery::text(format!("word{word}"), 1000)));
-    for (place, found) in vectors.query_many(&queries).await?.into_iter().enumerate() {
+    let embeddings: HashMap<&NodeId, Vec<f32>> =
+        nodes.iter().filter_map(|node| Some((&node.id, node.embedding_f32()?))).collect();
+    for (place, (query, found)) in queries.iter().zip(vectors.query_many(&queries).await?).enumerate() {
+        if !found.is_sorted_by(|a, b| a.score >= b.score) {
+            lines.push(format!("query {place} is answered out of order"));
+        }
         let mut found: Vec<String> = found
             .iter()
-            .map(|found| {
-                // Word scores need not agree to the last digit between stores; what is found must.
-                let shown = if place < by_vector { format!("{:.4}", found.score) } else { String::new() };
-                format!("{} {shown}", found.node.id)
+            .map(|found| match &query.kind {
+                QueryKind::Dense { embedding } => {
+                    let right = embeddings.get(&found.node.id).map(|own| cosine(embedding, own));
+                    // The last digits of a score depend on where the vector lies in memory.
+                    let right = right.is_some_and(|right| (right - found.score).abs() < 1e-5);
+                    if right {
+                        found.node.id.to_string()
+                    } else {
+                        format!("{} {}", found.node.id, found.score)
+                    }
+                }
+                _ => found.node.id.to_string(),
             })
             .collect();
-        if place >= by_vector {
-            found.sort();
-        }
+        found.sort();
         lines.push(format!("query {place} {found:?}"));
     }
     Ok(lines)
