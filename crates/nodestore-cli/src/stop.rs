@@ -15,14 +15,16 @@ pub(crate) const EXIT_CODE: u8 = 130;
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Listens for Ctrl-C, and for the signal by which services are stopped.
+    /// Listens for Ctrl-C, and for the signal by which services are stopped, from now on.
     pub(crate) fn listen() -> Self {
         let (asked, stop) = watch::channel(false);
+        // Made here and not in the task: a signal may come before that runs.
+        let mut signals = Signals::new();
         tokio::spawn(async move {
-            signal().await;
+            signals.next().await;
             say("stopping; Ctrl-C again ends at once");
             asked.send_replace(true);
-            signal().await;
+            signals.next().await;
             std::process::exit(EXIT_CODE.into());
         });
         Self(stop)
@@ -43,25 +45,42 @@ impl Stop {
     }
 }
 
+/// What asks a program to end. A signal that can not be listened to ends it as ever.
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
+struct Signals(Vec<tokio::signal::unix::Signal>);
 
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    async fn next(&mut self) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        futures::future::select_all(self.0.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
     }
 }
 
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
+#[cfg(windows)]
+struct Signals(Option<tokio::signal::windows::CtrlC>);
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> Self {
+        Self(tokio::signal::windows::ctrl_c().ok())
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
 }

@@ -189,11 +189,12 @@ pub(crate) async fn run(options: &Bench, global: &Global) -> Result<Outcome, Fai
         Some(_) => store::url(global)?,
         None => nodestore::embedded_url(&store::data_folder(&namespace)?),
     };
+    // From here on something is made, which is to go when the run is stopped.
+    let stop = Stop::listen();
     let made = store::folder(&url).filter(|folder| !folder.exists());
     let store = store::open_url(&url, Some(&namespace), Access::Create).await?;
     say(format_args!("measuring {} in the namespace {namespace}, which is removed at the end", store.shown));
 
-    let stop = Stop::listen();
     let measured = measure(options, corpus, &store, &namespace, &stop).await;
     let removed = remove(&store, &namespace, made.as_deref()).await;
     let report = match measured {
