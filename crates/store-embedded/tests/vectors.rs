@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end at once")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use store_core::{
@@ -335,4 +336,47 @@ async fn searches_and_writes_at_once_agree() {
         }
     }
     writing.await.unwrap();
+}
+
+/// A merge that the closing broke off begins anew with the first change after the opening, which it must not
+/// pass over.
+#[tokio::test]
+async fn a_merge_after_opening_again_brings_no_replaced_words_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || {
+        let store = EmbeddedBackend::open(EmbeddedConfig::new(folder.path())).await.unwrap();
+        let vectors = store.vectors().unwrap();
+        vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
+        (store, vectors)
+    };
+    // One write and one search: one segment of the index.
+    let write = async |vectors: &Arc<dyn VectorStore>, word: &str, ids: &[String]| {
+        let nodes = ids.iter().map(|id| Node::text(word).with_id(id.as_str()));
+        vectors.upsert(nodes.collect(), AddMode::Overwrite).await.unwrap();
+        let found = vectors.query(&VectorQuery::text("pair", 9)).await.unwrap();
+        let mut found: Vec<String> = found.into_iter().map(|found| found.node.id.into_string()).collect();
+        found.sort();
+        found
+    };
+    let (x, y) = (["x".to_string()], ["y".to_string()]);
+    let (store, vectors) = open().await;
+    let many: Vec<String> = (0..5000).map(|number| format!("many {number}")).collect();
+    write(&vectors, "some words of the largest segment", &many).await;
+    write(&vectors, "pair", &[x.clone(), y.clone(), ["z".into()]].concat()).await;
+    for number in 0..5 {
+        write(&vectors, "other", &[format!("other {number}")]).await;
+    }
+    // The eighth segment begins a merge, which is broken off; the second one now misses its first node.
+    assert_eq!(write(&vectors, "pair", &x).await, ["x", "y", "z"]);
+    drop(vectors);
+    store.close().await.unwrap();
+
+    let (store, vectors) = open().await;
+    write(&vectors, "pair", &y).await;
+    for _ in 0..50 {
+        // Time for the merge to end.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(write(&vectors, "other", &["other".into()]).await, ["x", "y", "z"]);
+    }
+    store.close().await.unwrap();
 }

@@ -162,6 +162,9 @@ impl Words {
                 .memory_budget_per_thread(GATHER_BYTES)
                 .build();
             let writer = self.index.writer_with_options(options).map_err(from_tantivy)?;
+            // tantivy stamps a new writer's first change like the last commit, and a merge of segments of which
+            // some were changed by that commit then passes over it: the first change is one that does nothing.
+            writer.delete_term(Term::from_field_u64(self.row, u64::MAX));
             self.writer = Some(writer);
         }
         self.writer.as_mut().ok_or_else(|| Error::new(ErrorKind::Other, "the word index has no writer"))

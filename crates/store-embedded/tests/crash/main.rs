@@ -148,15 +148,18 @@ fn crash_while_writing() -> Result<(), Failed> {
                 }
                 let stored = role.dump(&store).await?;
                 let mut known = acknowledged;
-                if stored != role.dump(&model).await? {
+                let before = role.dump(&model).await?;
+                if stored != before {
                     // The write in flight may have made it, but only whole.
                     role.apply(&model, known).await?;
                     known += 1;
                     let expected = role.dump(&model).await?;
-                    if let Some(difference) = difference(&stored, &expected) {
+                    if stored != expected {
                         return Err(Error::corrupt(format!(
-                            "seed {seed}, round {round}, {role:?}: neither the state after {acknowledged} \
-                             writes nor after one more: {difference}"
+                            "seed {seed}, round {round}, {role:?}: neither the state after {acknowledged} writes: \
+                             {} / nor after one more: {}",
+                            difference(&stored, &before),
+                            difference(&stored, &expected)
                         )));
                     }
                 }
@@ -174,17 +177,13 @@ fn crash_while_writing() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The first line that only one of them holds.
-fn difference(stored: &[String], expected: &[String]) -> Option<String> {
-    let short = |line: &String| line.chars().take(200).collect::<String>();
-    let lost =
-        expected.iter().find(|line| !stored.contains(line)).map(|line| format!("missing {}", short(line)));
-    let extra =
-        stored.iter().find(|line| !expected.contains(line)).map(|line| format!("extra {}", short(line)));
-    match (lost, extra) {
-        (None, None) => None,
-        (lost, extra) => Some(format!("{} / {}", lost.unwrap_or_default(), extra.unwrap_or_default())),
-    }
+/// The first line of each that the other does not hold, in so far as they differ.
+fn difference(stored: &[String], expected: &[String]) -> String {
+    let short = |line: &String| line.chars().take(600).collect::<String>();
+    let only = |here: &[String], there: &[String]| {
+        here.iter().find(|line| !there.contains(line)).map(short).unwrap_or_default()
+    };
+    format!("missing {} / extra {}", only(expected, stored), only(stored, expected))
 }
 
 fn crash_while_creating() -> Result<(), Failed> {
