@@ -1,0 +1,278 @@
+//! JSON to BSON bytes and back, in one pass each: no tree of BSON values is built in between.
+//!
+//! Integers become int32 where they fit and int64 else, as Python writes them; one above the greatest int64
+//! becomes a Decimal128, which compares and reads back exactly. Floats stay doubles, member order stays.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use serde_json::{Map, Number, Value};
+use store_core::{Error, ErrorKind, JsonObject, Result};
+
+/// The server's own limit is 100 levels; a value stands a few levels deep in its document.
+pub(crate) const MAX_DEPTH: usize = 90;
+/// The server refuses larger documents (`maxBsonObjectSize`).
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+
+const DOUBLE: u8 = 0x01;
+const STRING: u8 = 0x02;
+const DOCUMENT: u8 = 0x03;
+const ARRAY: u8 = 0x04;
+const BOOL: u8 = 0x08;
+const DATE: u8 = 0x09;
+const NULL: u8 = 0x0A;
+const INT32: u8 = 0x10;
+const INT64: u8 = 0x12;
+const DECIMAL128: u8 = 0x13;
+/// The biased exponent 0 of a Decimal128, in its high half; the low half is the integer.
+const DECIMAL128_INTEGER: u64 = 6176 << 49;
+
+/// Writes one document, member by member.
+#[derive(Debug)]
+pub(crate) struct DocumentWriter {
+    bytes: Vec<u8>,
+    /// Where the lengths of the documents stand that are not yet closed.
+    open: Vec<usize>,
+}
+
+impl DocumentWriter {
+    pub(crate) fn new() -> Self {
+        let mut writer = Self { bytes: Vec::new(), open: Vec::new() };
+        writer.begin();
+        writer
+    }
+
+    /// Appends a member. `InvalidInput` for a name with a NUL in it, `LimitExceeded` beyond [`MAX_DEPTH`] levels.
+    pub(crate) fn value(&mut self, name: &str, value: &Value) -> Result<()> {
+        match value {
+            Value::Null => self.head(NULL, name),
+            Value::Bool(value) => {
+                self.head(BOOL, name)?;
+                self.bytes.push(u8::from(*value));
+                Ok(())
+            }
+            Value::Number(number) => self.number(name, number),
+            Value::String(text) => self.text(name, text),
+            Value::Array(items) => {
+                self.open(ARRAY, name)?;
+                let mut index = Index::new();
+                for item in items {
+                    self.value(index.text(), item)?;
+                    index.advance();
+                }
+                self.close();
+                Ok(())
+            }
+            Value::Object(object) => self.object(name, object),
+        }
+    }
+
+    /// Appends every member of an object.
+    pub(crate) fn members(&mut self, object: &JsonObject) -> Result<()> {
+        object.iter().try_for_each(|(name, value)| self.value(name, value))
+    }
+
+    /// Appends an object.
+    pub(crate) fn object(&mut self, name: &str, object: &JsonObject) -> Result<()> {
+        self.open(DOCUMENT, name)?;
+        self.members(object)?;
+        self.close();
+        Ok(())
+    }
+
+    /// Appends a text.
+    pub(crate) fn text(&mut self, name: &str, text: &str) -> Result<()> {
+        self.head(STRING, name)?;
+        let length = text.len() + 1;
+        self.bytes.extend_from_slice(&length32(length)?.to_le_bytes());
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.push(0);
+        Ok(())
+    }
+
+    /// Appends an integer.
+    pub(crate) fn integer(&mut self, name: &str, value: i64) -> Result<()> {
+        if let Ok(small) = i32::try_from(value) {
+            self.head(INT32, name)?;
+            self.bytes.extend_from_slice(&small.to_le_bytes());
+        } else {
+            self.head(INT64, name)?;
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// Appends a date.
+    pub(crate) fn date(&mut self, name: &str, date: bson::DateTime) -> Result<()> {
+        self.head(DATE, name)?;
+        self.bytes.extend_from_slice(&date.timestamp_millis().to_le_bytes());
+        Ok(())
+    }
+
+    /// Appends an array of doubles.
+    pub(crate) fn vector(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.open(ARRAY, name)?;
+        // Type, index of up to five digits, NUL and eight bytes for each.
+        self.bytes.reserve(values.len() * 14);
+        let mut index = Index::new();
+        for value in values {
+            self.double(index.text(), f64::from(*value))?;
+            index.advance();
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Begins an object, which [`close`](Self::close) ends.
+    pub(crate) fn open_object(&mut self, name: &str) -> Result<()> {
+        self.open(DOCUMENT, name)
+    }
+
+    /// Ends what was begun last.
+    pub(crate) fn close(&mut self) {
+        self.bytes.push(0);
+        let Some(start) = self.open.pop() else { return };
+        // What is too long for 32 bits is refused as too large before it is sent.
+        let length = i32::try_from(self.bytes.len() - start).unwrap_or(i32::MAX);
+        if let Some(place) = self.bytes.get_mut(start..start + 4) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+
+    /// The document.
+    pub(crate) fn finish(mut self) -> Result<RawDocumentBuf> {
+        self.close();
+        RawDocumentBuf::from_bytes(self.bytes).map_err(|error| {
+            Error::new(ErrorKind::Other, "the document could not be encoded").with_source(error)
+        })
+    }
+
+    fn number(&mut self, name: &str, number: &Number) -> Result<()> {
+        if let Some(integer) = number.as_i64() {
+            return self.integer(name, integer);
+        }
+        if let Some(integer) = number.as_u64() {
+            self.head(DECIMAL128, name)?;
+            self.bytes.extend_from_slice(&integer.to_le_bytes());
+            self.bytes.extend_from_slice(&DECIMAL128_INTEGER.to_le_bytes());
+            return Ok(());
+        }
+        self.double(name, number.as_f64().unwrap_or(f64::NAN))
+    }
+
+    fn double(&mut self, name: &str, value: f64) -> Result<()> {
+        self.head(DOUBLE, name)?;
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn open(&mut self, kind: u8, name: &str) -> Result<()> {
+        if self.open.len() > MAX_DEPTH {
+            let message =
+                format!("the value is nested more than {MAX_DEPTH} levels deep, which MongoDB can not hold");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        self.head(kind, name)?;
+        self.begin();
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        self.open.push(self.bytes.len());
+        self.bytes.extend_from_slice(&[0; 4]);
+    }
+
+    fn head(&mut self, kind: u8, name: &str) -> Result<()> {
+        if name.as_bytes().contains(&0) {
+            let message =
+                format!("the member name {name:?} has a NUL character in it, which MongoDB can not hold");
+            return Err(Error::invalid_input(message));
+        }
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        Ok(())
+    }
+}
+
+fn length32(length: usize) -> Result<i32> {
+    i32::try_from(length).map_err(|_| {
+        let message =
+            format!("a text of {length} bytes is more than a document can hold ({MAX_DOCUMENT_BYTES} bytes)");
+        Error::new(ErrorKind::LimitExceeded, message)
+    })
+}
+
+/// The names of an array's members: "0", "1", …, counted up in place.
+struct Index {
+    digits: Vec<u8>,
+}
+
+impl Index {
+    fn new() -> Self {
+        Self { digits: vec![b'0'] }
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.digits).unwrap_or_default()
+    }
+
+    fn advance(&mut self) {
+        for digit in self.digits.iter_mut().rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+        self.digits.insert(0, b'1');
+    }
+}
+
+/// The members of a stored document as JSON. What JSON has no type for becomes text or a number: an ObjectId its
+/// 24 hex digits, a date RFC 3339 in UTC, bytes base64, a Decimal128 an integer where it is one and a float else.
+pub(crate) fn to_json(document: &RawDocument) -> Result<JsonObject> {
+    let mut object = Map::new();
+    for member in document {
+        let (name, value) = member.map_err(damaged)?;
+        object.insert(name.to_string(), to_value(value)?);
+    }
+    Ok(object)
+}
+
+/// A stored value as JSON, as [`to_json`] does it.
+pub(crate) fn to_value(value: RawBsonRef<'_>) -> Result<Value> {
+    Ok(match value {
+        RawBsonRef::Double(value) => Number::from_f64(value).map_or(Value::Null, Value::Number),
+        RawBsonRef::String(text) | RawBsonRef::JavaScriptCode(text) | RawBsonRef::Symbol(text) => text.into(),
+        RawBsonRef::Array(items) => to_list(items)?,
+        RawBsonRef::Document(document) => Value::Object(to_json(document)?),
+        RawBsonRef::Boolean(value) => value.into(),
+        RawBsonRef::Null | RawBsonRef::Undefined => Value::Null,
+        RawBsonRef::Int32(value) => value.into(),
+        RawBsonRef::Int64(value) => value.into(),
+        RawBsonRef::ObjectId(id) => id.to_hex().into(),
+        RawBsonRef::DateTime(date) => {
+            date.try_to_rfc3339_string().unwrap_or_else(|_| date.to_string()).into()
+        }
+        RawBsonRef::Binary(binary) => STANDARD.encode(binary.bytes).into(),
+        RawBsonRef::Decimal128(decimal) => {
+            let text = decimal.to_string();
+            let float = || text.parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number);
+            text.parse::<u64>()
+                .map(Value::from)
+                .or_else(|_| text.parse::<i64>().map(Value::from))
+                .unwrap_or_else(|_| float())
+        }
+        other => format!("{other:?}").into(),
+    })
+}
+
+fn to_list(items: &RawArray) -> Result<Value> {
+    items.into_iter().map(|item| to_value(item.map_err(damaged)?)).collect()
+}
+
+/// The error of a document that is no valid BSON.
+pub(crate) fn damaged(error: bson::error::Error) -> Error {
+    Error::corrupt(format!("a stored document is no valid BSON: {error}")).with_source(error)
+}

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod codec;
+mod config;
+mod error;
+mod space;
+
+pub use backend::MongoBackend;
+pub use config::MongoConfig;
+pub use mongodb;
