@@ -4,6 +4,7 @@ mod backend;
 mod codec;
 mod config;
 mod error;
+mod filter;
 mod space;
 
 pub use backend::MongoBackend;
