@@ -8,12 +8,13 @@ use mongodb::Client;
 use mongodb::options::ClientOptions;
 use secrecy::ExposeSecret as _;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
-    VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
+    KvIndexStore, KvStore, Result, VectorStore, check,
 };
 
 use crate::config::MongoConfig;
 use crate::error::{NAME, at, from_driver};
+use crate::kv::{self, MongoKvStore};
 use crate::space::Space;
 
 /// A MongoDB store.
@@ -58,7 +59,11 @@ impl Backend for MongoBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(true)
+        let mut capabilities = Capabilities::new(true);
+        capabilities.kv = Some(kv::capabilities());
+        capabilities.docs = true;
+        capabilities.index = true;
+        capabilities
     }
 
     async fn ping(&self) -> Result<()> {
@@ -83,6 +88,7 @@ impl Backend for MongoBackend {
                 ));
             }
             let database = self.space.kv_database()?;
+            self.space.known.clear();
             self.space.call(database.drop()).await
         };
         drop.await.map_err(at("drop_namespace"))
@@ -94,15 +100,17 @@ impl Backend for MongoBackend {
     }
 
     fn kv(&self) -> Result<Arc<dyn KvStore>> {
-        Err(missing("kv"))
+        Ok(Arc::new(MongoKvStore::new(Arc::clone(&self.space))))
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        Err(missing("docs"))
+        let kv = MongoKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvDocStore::new(kv).with_backend(NAME)))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {
-        Err(missing("index"))
+        let kv = MongoKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvIndexStore::new(kv).with_backend(NAME)))
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {

@@ -37,7 +37,12 @@ pub(crate) struct DocumentWriter {
 
 impl DocumentWriter {
     pub(crate) fn new() -> Self {
-        let mut writer = Self { bytes: Vec::new(), open: Vec::new() };
+        Self::with_capacity(0)
+    }
+
+    /// For a document of about so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        let mut writer = Self { bytes: Vec::with_capacity(bytes), open: Vec::new() };
         writer.begin();
         writer
     }
@@ -46,11 +51,7 @@ impl DocumentWriter {
     pub(crate) fn value(&mut self, name: &str, value: &Value) -> Result<()> {
         match value {
             Value::Null => self.head(NULL, name),
-            Value::Bool(value) => {
-                self.head(BOOL, name)?;
-                self.bytes.push(u8::from(*value));
-                Ok(())
-            }
+            Value::Bool(value) => self.flag(name, *value),
             Value::Number(number) => self.number(name, number),
             Value::String(text) => self.text(name, text),
             Value::Array(items) => {
@@ -102,6 +103,20 @@ impl DocumentWriter {
         Ok(())
     }
 
+    /// Appends a truth value.
+    pub(crate) fn flag(&mut self, name: &str, value: bool) -> Result<()> {
+        self.head(BOOL, name)?;
+        self.bytes.push(u8::from(value));
+        Ok(())
+    }
+
+    /// Appends a document that is encoded already.
+    pub(crate) fn document(&mut self, name: &str, document: &RawDocument) -> Result<()> {
+        self.head(DOCUMENT, name)?;
+        self.bytes.extend_from_slice(document.as_bytes());
+        Ok(())
+    }
+
     /// Appends a date.
     pub(crate) fn date(&mut self, name: &str, date: bson::DateTime) -> Result<()> {
         self.head(DATE, name)?;
@@ -126,6 +141,11 @@ impl DocumentWriter {
     /// Begins an object, which [`close`](Self::close) ends.
     pub(crate) fn open_object(&mut self, name: &str) -> Result<()> {
         self.open(DOCUMENT, name)
+    }
+
+    /// Begins an array, which [`close`](Self::close) ends; its members are named "0", "1", ….
+    pub(crate) fn open_array(&mut self, name: &str) -> Result<()> {
+        self.open(ARRAY, name)
     }
 
     /// Ends what was begun last.
@@ -204,20 +224,20 @@ fn length32(length: usize) -> Result<i32> {
 }
 
 /// The names of an array's members: "0", "1", …, counted up in place.
-struct Index {
+pub(crate) struct Index {
     digits: Vec<u8>,
 }
 
 impl Index {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { digits: vec![b'0'] }
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.digits).unwrap_or_default()
     }
 
-    fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         for digit in self.digits.iter_mut().rev() {
             if *digit < b'9' {
                 *digit += 1;
@@ -229,7 +249,7 @@ impl Index {
     }
 }
 
-/// The members of a stored document as JSON. What JSON has no type for becomes text or a number: an ObjectId its
+/// The members of a stored document as JSON. What JSON has no type for becomes text or a number: an `ObjectId` its
 /// 24 hex digits, a date RFC 3339 in UTC, bytes base64, a Decimal128 an integer where it is one and a float else.
 pub(crate) fn to_json(document: &RawDocument) -> Result<JsonObject> {
     let mut object = Map::new();

@@ -46,14 +46,17 @@ fn kind_and_message(error: &DriverError) -> (ErrorKind, String) {
 }
 
 /// What a server's error code means (`src/mongo/base/error_codes.yml` of the server).
-fn by_code(code: i32, message: &str) -> (ErrorKind, String) {
+pub(crate) fn by_code(code: i32, message: &str) -> (ErrorKind, String) {
     let kind = match code {
         18 | 13 => ErrorKind::Unauthorized,
         26 => ErrorKind::NotFound,
         11000 | 11001 | 12582 => ErrorKind::AlreadyExists,
         112 => ErrorKind::Conflict,
         50 => ErrorKind::Timeout,
-        6 | 7 | 89 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => ErrorKind::Unavailable,
+        // 43 and 237: a cursor that the server gave up; what reads by one begins anew.
+        6 | 7 | 43 | 89 | 91 | 189 | 237 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => {
+            ErrorKind::Unavailable
+        }
         10334 | 17280 | 17419 | 17420 => ErrorKind::LimitExceeded,
         // What Atlas knows and this server does not.
         59 | 40324 | 6_047_401 => ErrorKind::Unsupported,

@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod bulk;
 mod codec;
 mod config;
 mod error;
 mod filter;
+mod kv;
+mod schema;
 mod space;
 
 pub use backend::MongoBackend;

@@ -7,18 +7,21 @@ use store_core::Result;
 
 use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::error::{closed, from_driver, timed_out};
+use crate::schema::Known;
 
 /// One namespace of a server.
 #[derive(Debug)]
 pub(crate) struct Space {
     client: Client,
     pub(crate) config: MongoConfig,
+    /// What is known to be there on the server.
+    pub(crate) known: Known,
     closed: AtomicBool,
 }
 
 impl Space {
     pub(crate) fn new(client: Client, config: MongoConfig) -> Self {
-        Self { client, config, closed: AtomicBool::new(false) }
+        Self { client, config, known: Known::default(), closed: AtomicBool::new(false) }
     }
 
     /// The client; `Unavailable` once closed.
@@ -51,11 +54,16 @@ impl Space {
         &self,
         call: impl IntoFuture<Output = mongodb::error::Result<T>>,
     ) -> Result<T> {
+        self.try_call(call).await?.map_err(from_driver)
+    }
+
+    /// As [`call`](Self::call), with the driver's own error for those who read it closer.
+    pub(crate) async fn try_call<T>(
+        &self,
+        call: impl IntoFuture<Output = mongodb::error::Result<T>>,
+    ) -> Result<mongodb::error::Result<T>> {
         let limit = self.config.operation_timeout;
-        match tokio::time::timeout(limit, call.into_future()).await {
-            Ok(answer) => answer.map_err(from_driver),
-            Err(_) => Err(timed_out(limit)),
-        }
+        tokio::time::timeout(limit, call.into_future()).await.map_err(|_| timed_out(limit))
     }
 
     pub(crate) fn close(&self) {
