@@ -12,6 +12,10 @@ test *args:
 test-all *args:
     scripts/test-all {{ args }}
 
+# Start a server of each kind, print their URLs, stop them at Ctrl-C; with a command: run it with them
+servers *command:
+    scripts/servers/with {{ command }}
+
 # Formatting, clippy, documentation, licences, spelling, dependency rules
 lint:
     scripts/lint

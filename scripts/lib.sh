@@ -51,6 +51,18 @@ timed() {
     echo "==> $heading: ok, $((SECONDS - start)) s"
 }
 
+# with_servers COMMAND...: run it with a server of each kind for the tests, which
+# stop when it has ended. integration-tests says which are taken.
+with_servers() {
+    local build=(cargo build --locked --quiet --package nodestore-integration-tests --bin with-servers)
+    # What speaks to Docker is built where it is used.
+    if [[ ${STORE_TEST_SERVERS:-} == container ]] || docker version >/dev/null 2>&1; then
+        build+=(--features containers)
+    fi
+    # Not by cargo run: it sets variables that make a cargo inside build anew.
+    "${build[@]}" && "${CARGO_TARGET_DIR:-target}/debug/with-servers" "$@"
+}
+
 # use_tools: put the pinned developer tools on PATH.
 use_tools() {
     local tools

@@ -1,0 +1,137 @@
+# Read by the scripts of the servers beside this file: source common.sh
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# As in scripts/python-env.
+cache=${NODESTORE_CACHE_DIR:-}
+if [[ -z $cache ]]; then
+    cache=${XDG_CACHE_HOME:-}
+    [[ $cache == /* ]] || cache=$HOME/.cache
+    cache=$cache/nodestore
+fi
+
+die() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+need() {
+    command -v "$1" >/dev/null || die "$1 is needed and was not found. $2"
+}
+
+# need_libraries PROGRAM PACKAGE: the shared libraries of a server's program. As
+# root on Debian and Ubuntu the package that has them is installed.
+need_libraries() {
+    local missing
+    missing=$(ldd "$1" | sed -n 's/^[[:space:]]*\(.*\) => not found.*/\1/p')
+    [[ -n $missing ]] || return 0
+    if ((EUID == 0)) && command -v apt-get >/dev/null; then
+        echo "installing $2" >&2
+        { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$2"; } >&2 && return
+    fi
+    die "this machine lacks what $1 needs: ${missing//$'\n'/, }. On Debian and Ubuntu: apt-get install $2"
+}
+
+# free_ports COUNT: ports of 127.0.0.1 that nobody listens on.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(one.getsockname()[1] for one in held))
+PYTHON
+}
+
+# alive PIDFILE: whether the process runs. One that was killed is a zombie until
+# its parent looks, and runs no more. The folder in its command line tells it
+# from another process that got the same number later.
+alive() {
+    local pid state
+    pid=$(cat "$1" 2>/dev/null) || return 1
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || return 1
+    [[ -n $state && $state != [ZX] ]] || return 1
+    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$(dirname "$1")/"
+}
+
+# spawn PIDFILE LOG COMMAND...: start it in a session of its own, so that it
+# outlives this script and no Ctrl-C reaches it.
+spawn() {
+    local pid_file=$1 log=$2
+    shift 2
+    setsid nohup "$@" >>"$log" 2>&1 </dev/null &
+    echo $! >"$pid_file"
+}
+
+# wait_log PIDFILE LOG TEXT: until the log, from where it is now, has the text.
+wait_log() {
+    local seconds=60 i
+    for ((i = 0; i < seconds * 20; i++)); do
+        grep -qF "$3" "$2" 2>/dev/null && return
+        alive "$1" || break
+        sleep 0.05
+    done
+    tail -n 20 "$2" >&2 || true
+    return 1
+}
+
+# stop_all PIDFILE...: ask all of them to stop, wait, kill what is left.
+stop_all() {
+    local file i running
+    for file in "$@"; do
+        # A frozen process acts on nothing else.
+        if alive "$file"; then kill -TERM "$(cat "$file")" && kill -CONT "$(cat "$file")"; fi
+    done
+    for ((i = 0; i < 200; i++)); do
+        running=0
+        for file in "$@"; do if alive "$file"; then running=1; fi; done
+        ((running)) || break
+        sleep 0.05
+    done
+    for file in "$@"; do
+        if alive "$file"; then kill -KILL "$(cat "$file")"; fi
+        rm -f "$file"
+    done
+}
+
+# sweep STOP: end what runs that were killed left behind. STOP DIR stops the
+# server of a folder.
+sweep() {
+    local folder
+    for folder in "$cache"/servers/run-*/; do
+        folder=${folder%/}
+        [[ -d $folder ]] || continue
+        (
+            # A run that lives holds its lock.
+            flock -n 9 || exit 0
+            "$1" "$folder"
+            rm -rf "$folder" "$folder.lock"
+        ) 9>>"$folder.lock"
+    done
+}
+
+# run START STOP OPTIONS...: a server for one run of tests. START DIR OPTIONS...
+# starts it and prints name=value lines; the line "ready" follows. When standard
+# input ends, however the process at its other end came to its own, STOP DIR
+# stops the server, and its folder is removed.
+run() {
+    local start=$1 stop=$2 folder lines
+    shift 2
+    mkdir -p "$cache/servers"
+    # One at a time, or one sweeps away what another has not locked yet.
+    exec 8>>"$cache/servers/lock"
+    flock 8
+    sweep "$stop" 8>&-
+    folder=$(mktemp -d "$cache/servers/run-XXXXXX")
+    exec 9>>"$folder.lock"
+    flock -n 9
+    exec 8>&-
+    trap '' INT HUP
+    trap 'exit 143' TERM
+    # shellcheck disable=SC2064
+    trap "'$stop' '$folder' 9>&-; rm -rf '$folder' '$folder.lock'" EXIT
+    lines=$("$start" "$folder" "$@" 9>&-)
+    printf '%s\nready\n' "$lines"
+    exec >&-
+    cat >/dev/null
+}
