@@ -20,7 +20,7 @@ use crate::space::Space;
 /// A MongoDB store.
 #[derive(Clone, Debug)]
 pub struct MongoBackend {
-    space: Arc<Space>,
+    pub(crate) space: Arc<Space>,
 }
 
 impl MongoBackend {

@@ -9,6 +9,8 @@ use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use serde_json::{Map, Number, Value};
 use store_core::{Error, ErrorKind, JsonObject, Result};
 
+use crate::plain_text::{plain_text, uuid_text};
+
 /// The server's own limit is 100 levels; a value stands a few levels deep in its document.
 pub(crate) const MAX_DEPTH: usize = 90;
 /// The server refuses larger documents (`maxBsonObjectSize`).
@@ -275,7 +277,9 @@ pub(crate) fn to_value(value: RawBsonRef<'_>) -> Result<Value> {
         RawBsonRef::DateTime(date) => {
             date.try_to_rfc3339_string().unwrap_or_else(|_| date.to_string()).into()
         }
-        RawBsonRef::Binary(binary) => STANDARD.encode(binary.bytes).into(),
+        RawBsonRef::Binary(binary) => {
+            uuid_text(binary).unwrap_or_else(|| STANDARD.encode(binary.bytes)).into()
+        }
         RawBsonRef::Decimal128(decimal) => {
             let text = decimal.to_string();
             let float = || text.parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number);
@@ -284,7 +288,7 @@ pub(crate) fn to_value(value: RawBsonRef<'_>) -> Result<Value> {
                 .or_else(|_| text.parse::<i64>().map(Value::from))
                 .unwrap_or_else(|_| float())
         }
-        other => format!("{other:?}").into(),
+        other => plain_text(other).into(),
     })
 }
 

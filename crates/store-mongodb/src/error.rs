@@ -85,3 +85,12 @@ pub(crate) fn closed() -> Error {
 pub(crate) fn at(operation: &'static str) -> impl Fn(Error) -> Error {
     move |error| error.with_backend(NAME).with_operation(operation)
 }
+
+/// The server's code for what went wrong, if the server said so.
+pub(crate) fn server_code(error: &Error) -> Option<i32> {
+    match error.downcast_ref::<DriverError>()?.kind.as_ref() {
+        Driver::Command(command) => Some(command.code),
+        Driver::Write(WriteFailure::WriteError(failure)) => Some(failure.code),
+        _ => None,
+    }
+}

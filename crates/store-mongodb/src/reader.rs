@@ -1,0 +1,486 @@
+//! Reading collections of any kind as documents, as LlamaIndex's `SimpleMongoReader` does.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{Bson, Document as BsonDocument, doc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use mongodb::Cursor as DriverCursor;
+use mongodb::options::FindOptions;
+use serde_json::Value;
+use store_core::{BoxStream, Cursor, Document, Error, JsonObject, Reader, Result};
+
+use crate::MongoBackend;
+use crate::codec::damaged;
+use crate::field_path;
+use crate::python_text::python_str;
+use crate::target::{ReadFrom, Target, backoff};
+
+const READ: &str = "reader.read";
+/// How often a read that lost its server or its cursor goes on without having read anything in between.
+const ATTEMPTS: u32 = 8;
+
+type Extractor = Arc<dyn Fn(&Value) -> Result<String> + Send + Sync>;
+
+/// What a reader does with a document that has not all of the fields its text is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingField {
+    /// Gives an error that names the field and the document, and goes on with the next one. The default, as in
+    /// Python (which ends there).
+    #[default]
+    Fail,
+    /// Leaves the document out.
+    SkipDocument,
+    /// Makes the text of the other fields.
+    LeaveOut,
+}
+
+/// Reads any collection as documents: the text from some fields, metadata from others.
+///
+/// It does what LlamaIndex's `SimpleMongoReader` does, and gives the same ids and texts: a document's id is
+/// Python's `str(_id)` (24 hex digits for an `ObjectId`), a text is `str` of each field's value, joined by the
+/// separator. Beyond that, names of fields may be paths (`author.name`, `tags.0`; through a list of documents a
+/// path finds a list), and values in the metadata are clean JSON: an `ObjectId` is its hex digits, a date RFC 3339
+/// in UTC, bytes base64, a UUID and a Decimal128 that is no integer their own text.
+///
+/// Documents come in the order of their `_id`, which makes a reading resumable: after a lost connection, or when
+/// the server closed the cursor because the consumer took more than its ten minutes, the reader goes on by itself
+/// after the last document it gave. Nothing is held but the batch that is being read.
+///
+/// ```no_run
+/// # use store_mongodb::{MongoBackend, MongoConfig, MissingField};
+/// use bson::doc;
+/// use futures::TryStreamExt;
+/// use store_core::Reader;
+///
+/// # async fn read() -> store_core::Result<()> {
+/// let store = MongoBackend::connect(MongoConfig::new("mongodb://localhost/shop")).await?;
+/// let reader = store
+///     .reader("products")
+///     .with_fields(["title", "details.description"])
+///     .with_separator("\n")
+///     .with_metadata(["price", "details.maker"])
+///     .with_query(doc! {"on_sale": true})
+///     .with_missing(MissingField::LeaveOut);
+/// let mut documents = reader.read();
+/// while let Some(document) = documents.try_next().await? {
+///     println!("{}: {}", document.id, document.text_content());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MongoReader {
+    pub(crate) target: Target,
+    fields: Vec<Field>,
+    separator: String,
+    /// Paths and the names they get.
+    metadata: Option<Vec<(String, String)>>,
+    query: BsonDocument,
+    limit: Option<u64>,
+    batch_size: Option<u32>,
+    missing: MissingField,
+    natural_order: bool,
+    after: Option<Bson>,
+    read_from: Option<ReadFrom>,
+}
+
+#[derive(Clone)]
+struct Field {
+    path: String,
+    extractor: Option<Extractor>,
+}
+
+impl MongoBackend {
+    /// A reader of a collection of the store's database; see [`MongoReader`]. Nothing is sent before the first
+    /// document is asked for.
+    #[must_use]
+    pub fn reader(&self, collection: impl Into<String>) -> MongoReader {
+        MongoReader {
+            target: Target::new(&self.space, collection),
+            fields: vec![Field { path: "text".to_owned(), extractor: None }],
+            separator: String::new(),
+            metadata: None,
+            query: BsonDocument::new(),
+            limit: None,
+            batch_size: None,
+            missing: MissingField::Fail,
+            natural_order: false,
+            after: None,
+            read_from: None,
+        }
+    }
+}
+
+impl MongoReader {
+    /// Reads in another database of the same server. Default: the store's own, which for a store without a
+    /// namespace is that of key-values and documents.
+    #[must_use]
+    pub fn in_database(mut self, database: impl Into<String>) -> Self {
+        self.target.database = Some(database.into());
+        self
+    }
+
+    /// The fields that the text is made of, in order; default `text`.
+    #[must_use]
+    pub fn with_fields(mut self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.fields = fields.into_iter().map(|path| Field { path: path.into(), extractor: None }).collect();
+        self
+    }
+
+    /// Makes a field's text by a function of its value as JSON instead of Python's `str`; a field that is not yet
+    /// among [`with_fields`](Self::with_fields) is added to them. An error of the function names the document.
+    #[must_use]
+    pub fn with_extractor(
+        mut self,
+        field: impl Into<String>,
+        extractor: impl Fn(&Value) -> Result<String> + Send + Sync + 'static,
+    ) -> Self {
+        let path = field.into();
+        let extractor: Extractor = Arc::new(extractor);
+        match self.fields.iter_mut().find(|field| field.path == path) {
+            Some(field) => field.extractor = Some(extractor),
+            None => self.fields.push(Field { path, extractor: Some(extractor) }),
+        }
+        self
+    }
+
+    /// What stands between the texts of the fields; default nothing.
+    #[must_use]
+    pub fn with_separator(mut self, separator: impl Into<String>) -> Self {
+        self.separator = separator.into();
+        self
+    }
+
+    /// The fields that become metadata, under their own names, null where one is missing; and `collection`, the
+    /// collection's name. Without this call there is no metadata at all, as in Python.
+    #[must_use]
+    pub fn with_metadata(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with_metadata_as(fields.into_iter().map(|path| {
+            let path = path.into();
+            (path.clone(), path)
+        }))
+    }
+
+    /// As [`with_metadata`](Self::with_metadata) with a name for each field. A filter on metadata reaches no name
+    /// with a dot in it, so give the field `author.name` the name `author` where you want to filter by it.
+    #[must_use]
+    pub fn with_metadata_as(
+        mut self,
+        fields: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Self {
+        let fields = fields.into_iter().map(|(path, name)| (path.into(), name.into()));
+        self.metadata.get_or_insert_default().extend(fields);
+        self
+    }
+
+    /// Reads only what this query of MongoDB's own finds, operators and all: never put a text of a user's into it
+    /// but as a value under `$eq`. For conditions that are safe to build from input there is
+    /// [`with_filter`](Self::with_filter).
+    #[must_use]
+    pub fn with_query(mut self, query: BsonDocument) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// As [`with_query`](Self::with_query), from MongoDB's extended JSON (`{"_id": {"$oid": "…"}}`).
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no extended JSON.
+    pub fn with_json_query(mut self, query: JsonObject) -> Result<Self> {
+        self.query = serde_json::from_value(Value::Object(query)).map_err(|error| {
+            Error::invalid_input(format!("the query is no extended JSON of MongoDB's: {error}"))
+                .with_source(error)
+        })?;
+        Ok(self)
+    }
+
+    /// At most this many documents; default all.
+    #[must_use]
+    pub fn with_limit(mut self, limit: u64) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// How many documents the server sends at a time, which is what the reader holds. Default: as many as 16 MB
+    /// hold.
+    #[must_use]
+    pub fn with_batch_size(mut self, documents: u32) -> Self {
+        self.batch_size = Some(documents);
+        self
+    }
+
+    /// What happens to a document without one of the fields; default [`MissingField::Fail`].
+    #[must_use]
+    pub fn with_missing(mut self, missing: MissingField) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// Reads in the order in which the server keeps the documents, as Python, which may be somewhat faster for a
+    /// whole collection. Such a reading can not be resumed, and a lost connection ends it.
+    #[must_use]
+    pub fn in_natural_order(mut self) -> Self {
+        self.natural_order = true;
+        self
+    }
+
+    /// Begins after the document of this `_id`, which may have any type, and need not exist any more. Ids come in
+    /// the server's order: numbers, then texts, documents, bytes, object ids, bools, dates.
+    #[must_use]
+    pub fn after_id(mut self, id: impl Into<Bson>) -> Self {
+        self.after = Some(id.into());
+        self
+    }
+
+    /// Begins after the place that [`read_resumable`](Self::read_resumable) gave with a document.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a place in another collection or of another query.
+    pub fn after(mut self, place: &Cursor) -> Result<Self> {
+        let broken = || Error::invalid_input("the place to go on from is damaged; begin again without one");
+        let text: String = place.decode(&self.query_text())?;
+        let bytes = STANDARD.decode(text).map_err(|error| broken().with_source(error))?;
+        let document = RawDocumentBuf::from_bytes(bytes).map_err(|error| broken().with_source(error))?;
+        let id = document.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
+        self.after = Some(id.ok_or_else(broken)?);
+        Ok(self)
+    }
+
+    /// Which members of a replica set serve the reading; default as the store's connection says.
+    #[must_use]
+    pub fn with_read_from(mut self, members: ReadFrom) -> Self {
+        self.read_from = Some(members);
+        self
+    }
+
+    /// The documents, each with the place after it, to store and to go on from with [`after`](Self::after).
+    /// `InvalidInput` with [`in_natural_order`](Self::in_natural_order).
+    #[must_use]
+    pub fn read_resumable(&self) -> BoxStream<(Document, Cursor)> {
+        if self.natural_order {
+            let message = "a reading in natural order can not be resumed; read in the order of the ids";
+            let error = self.target.at(READ)(Error::invalid_input(message));
+            return stream::iter([Err(error)]).boxed();
+        }
+        let query = self.query_text();
+        let place = move |id: RawBson| {
+            let mut place = RawDocumentBuf::new();
+            place.append(bson::raw::cstr!("_id"), id);
+            Cursor::encode(&query, &STANDARD.encode(place.as_bytes()))
+        };
+        self.rows().map_ok(move |(document, id)| (document, place(id))).boxed()
+    }
+
+    /// What must stay the same from one reading to the next.
+    fn query_text(&self) -> String {
+        format!("{:?} {} {}", self.target.database, self.target.collection, self.query)
+    }
+
+    fn rows(&self) -> BoxStream<(Document, RawBson)> {
+        let rows = Rows { reader: self.clone(), cursor: None, last: None, left: self.limit, attempt: 0 };
+        stream::unfold(Some(rows), |rows| async move { rows?.next().await }).boxed()
+    }
+
+    /// Everything that the caller can get wrong.
+    fn check(&self) -> Result<()> {
+        if self.natural_order && self.after.is_some() {
+            let message =
+                "a reading in natural order has no place to begin after; read in the order of the ids";
+            return Err(Error::invalid_input(message));
+        }
+        for path in self.paths() {
+            field_path::check("field", path)?;
+        }
+        Ok(())
+    }
+
+    /// The paths of all that is read.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        let metadata = self.metadata.iter().flatten().map(|(path, _)| path.as_str());
+        self.fields.iter().map(|field| field.path.as_str()).chain(metadata)
+    }
+
+    fn find_options(&self, left: Option<u64>) -> FindOptions {
+        let mut options = FindOptions::default();
+        options.projection = Some(projection(self.paths()));
+        options.sort = (!self.natural_order).then(|| doc! {"_id": 1});
+        // A filter may serve better than the index on _id; its documents are then sorted, on disk if they must be.
+        options.allow_disk_use = (!self.natural_order).then_some(true);
+        options.batch_size = self.batch_size;
+        options.selection_criteria = self.read_from.map(ReadFrom::criteria);
+        if self.missing != MissingField::SkipDocument {
+            options.limit = left.and_then(|left| i64::try_from(left).ok());
+        }
+        options
+    }
+
+    /// A stored document as one of ours; `None` when it is to be left out.
+    pub(crate) fn document(&self, stored: &RawDocument) -> Result<Option<(Document, RawBson)>> {
+        let raw_id = stored.get("_id").map_err(damaged)?.unwrap_or(RawBsonRef::Null);
+        let id = python_str(raw_id)?;
+        let document = self.text(stored, &id).and_then(|text| {
+            let Some(text) = text else { return Ok(None) };
+            let mut document = Document::new(text).with_id(id.as_str());
+            if let Some(metadata) = &self.metadata {
+                for (path, name) in metadata {
+                    let found = field_path::lookup(stored, path)?;
+                    let value = found.map_or(Ok(Value::Null), |found| found.to_json())?;
+                    document = document.with_metadata(name.as_str(), value);
+                }
+                document = document.with_metadata("collection", self.target.collection.as_str());
+            }
+            Ok(Some(document))
+        });
+        let document = document.map_err(|error| error.with_key(id))?;
+        Ok(document.map(|document| (document, RawBson::from(raw_id))))
+    }
+
+    fn text(&self, stored: &RawDocument, id: &str) -> Result<Option<String>> {
+        let mut text = String::new();
+        let mut first = true;
+        for field in &self.fields {
+            let Some(found) = field_path::lookup(stored, &field.path)? else {
+                match self.missing {
+                    MissingField::Fail => {
+                        return Err(Error::invalid_input(format!(
+                            "the document {id:?} has no field {:?}; say with_missing how to treat such documents",
+                            field.path
+                        )));
+                    }
+                    MissingField::SkipDocument => return Ok(None),
+                    MissingField::LeaveOut => continue,
+                }
+            };
+            if !std::mem::take(&mut first) {
+                text.push_str(&self.separator);
+            }
+            match &field.extractor {
+                Some(extractor) => text.push_str(&extractor(&found.to_json()?)?),
+                None => text.push_str(&found.to_text()?),
+            }
+        }
+        Ok(Some(text))
+    }
+}
+
+/// Reads these paths, and no path within another.
+pub(crate) fn projection<'a>(paths: impl Iterator<Item = &'a str>) -> BsonDocument {
+    let paths: Vec<&str> = paths.map(field_path::projected).collect();
+    let inside = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
+    let mut projection = doc! {"_id": 1};
+    for path in &paths {
+        if *path != "_id" && !paths.iter().any(|other| inside(path, other)) && !path.starts_with("_id.") {
+            projection.insert(*path, 1);
+        }
+    }
+    projection
+}
+
+impl Reader for MongoReader {
+    fn read(&self) -> BoxStream<Document> {
+        self.rows().map_ok(|(document, _)| document).boxed()
+    }
+}
+
+impl fmt::Debug for MongoReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoReader")
+            .field("database", &self.target.database)
+            .field("collection", &self.target.collection)
+            .field("fields", &self.fields.iter().map(|field| &field.path).collect::<Vec<_>>())
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+type Row = Result<(Document, RawBson)>;
+
+/// A reading under way.
+struct Rows {
+    reader: MongoReader,
+    cursor: Option<DriverCursor<RawDocumentBuf>>,
+    /// The last id read.
+    last: Option<RawBson>,
+    left: Option<u64>,
+    /// Attempts in vain since something was read.
+    attempt: u32,
+}
+
+impl Rows {
+    /// The next document and the rest of the reading, which is `None` once nothing can be read any more.
+    async fn next(mut self) -> Option<(Row, Option<Self>)> {
+        loop {
+            if self.left == Some(0) {
+                return None;
+            }
+            match self.advance().await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) if self.heals(&error) => {
+                    self.cursor = None;
+                    tokio::time::sleep(backoff(self.attempt)).await;
+                    self.attempt += 1;
+                    tracing::debug!(
+                        attempt = self.attempt,
+                        "the reading lost its cursor and goes on with a new one"
+                    );
+                    continue;
+                }
+                Err(error) => return Some((Err(self.reader.target.at(READ)(error)), None)),
+            }
+            let stored = self.cursor.as_ref()?.current();
+            let row = self.reader.document(stored);
+            if !self.reader.natural_order {
+                self.last = stored.get("_id").ok().flatten().map(RawBson::from);
+            }
+            self.attempt = 0;
+            let row = match row {
+                Ok(None) => continue,
+                Ok(Some(row)) => Ok(row),
+                Err(error) => Err(self.reader.target.at(READ)(error)),
+            };
+            self.left = self.left.map(|left| left - 1);
+            return Some((row, Some(self)));
+        }
+    }
+
+    /// Goes to the next stored document; `false` when there is none.
+    async fn advance(&mut self) -> Result<bool> {
+        let space = Arc::clone(&self.reader.target.space);
+        if self.cursor.is_none() {
+            self.reader.check()?;
+            let collection = self.reader.target.collection::<RawDocumentBuf>()?;
+            let last = self.last.clone().map(Bson::try_from).transpose().map_err(damaged)?;
+            let query = after(self.reader.query.clone(), last.or_else(|| self.reader.after.clone()));
+            let options = self.reader.find_options(self.left);
+            self.cursor = Some(space.call(collection.find(query).with_options(options)).await?);
+        }
+        match &mut self.cursor {
+            Some(cursor) => space.call(cursor.advance()).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a new cursor after the last document may go on where this one failed.
+    fn heals(&self, error: &Error) -> bool {
+        let lost_cursor = crate::error::server_code(error) == Some(43);
+        !self.reader.natural_order && self.attempt < ATTEMPTS && (lost_cursor || error.is_retryable())
+    }
+}
+
+/// The query for what comes after this id. `$expr` compares values of all types as the index does, where `$gt`
+/// alone would find only ids of the same type; `$literal` keeps an id that looks like an expression from being one.
+fn after(query: BsonDocument, id: Option<Bson>) -> BsonDocument {
+    let Some(id) = id else { return query };
+    let rest = doc! {"$expr": {"$gt": ["$_id", {"$literal": id}]}};
+    if query.is_empty() {
+        rest
+    } else {
+        doc! {"$and": [query, rest]}
+    }
+}
