@@ -56,3 +56,28 @@ impl Driver for Embedded {
         Ok(Arc::new(store_embedded::EmbeddedBackend::open(settings).await?))
     }
 }
+
+/// `mongodb://…`, `mongodb+srv://…`; options are those of [`MongoConfig`](store_mongodb::MongoConfig) and of the
+/// driver's URL.
+#[cfg(feature = "mongodb")]
+#[derive(Debug)]
+pub(crate) struct Mongo;
+
+#[cfg(feature = "mongodb")]
+#[async_trait]
+impl Driver for Mongo {
+    fn schemes(&self) -> &[&'static str] {
+        &["mongodb", "mongodb+srv"]
+    }
+
+    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+        let mut settings: store_mongodb::MongoConfig = target.url().parse()?;
+        if let Some(namespace) = target.namespace() {
+            settings.namespace = Some(namespace.to_owned());
+        }
+        if let Some(create) = target.create() {
+            settings.create = create;
+        }
+        Ok(Arc::new(store_mongodb::MongoBackend::connect(settings).await?))
+    }
+}

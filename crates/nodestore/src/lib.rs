@@ -17,6 +17,8 @@ pub use registry::{Driver, Registry};
 pub use store_core::*;
 #[cfg(feature = "embedded")]
 pub use store_embedded as embedded;
+#[cfg(feature = "mongodb")]
+pub use store_mongodb as mongodb;
 pub use url::{Target, embedded_url, is_url, redact};
 
 /// The examples of the workspace's README.

@@ -55,7 +55,10 @@ struct Known {
 enum State {
     Ready(&'static dyn Driver),
     /// The cargo feature of this name is off.
-    #[cfg_attr(feature = "embedded", allow(dead_code, reason = "every backend may be compiled in"))]
+    #[cfg_attr(
+        all(feature = "embedded", feature = "mongodb"),
+        allow(dead_code, reason = "every backend may be compiled in")
+    )]
     FeatureOff(&'static str),
     /// Not in this version.
     Planned,
@@ -65,11 +68,15 @@ enum State {
 const EMBEDDED: State = State::Ready(&crate::drivers::Embedded);
 #[cfg(not(feature = "embedded"))]
 const EMBEDDED: State = State::FeatureOff("embedded");
+#[cfg(feature = "mongodb")]
+const MONGODB: State = State::Ready(&crate::drivers::Mongo);
+#[cfg(not(feature = "mongodb"))]
+const MONGODB: State = State::FeatureOff("mongodb");
 
 const KNOWN: &[Known] = &[
     Known { name: "embedded", schemes: &["embedded"], state: EMBEDDED },
     Known { name: "memory", schemes: &["memory"], state: State::Ready(&crate::drivers::Memory) },
-    Known { name: "MongoDB", schemes: &["mongodb", "mongodb+srv"], state: State::Planned },
+    Known { name: "MongoDB", schemes: &["mongodb", "mongodb+srv"], state: MONGODB },
     Known {
         name: "Redis",
         schemes: &["redis", "rediss", "redis-cluster", "redis-sentinel", "valkey"],
@@ -168,9 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn planned_backends_are_named_as_such() {
-        for url in
-            ["redis://h", "mongodb+srv://u:s3cret@h/db", "cassandra://h", "dynamodb://eu/t", "valkey://h"]
-        {
+        for url in ["redis://u:s3cret@h", "cassandra://h", "dynamodb://eu/t", "valkey://h"] {
             let error = message(url).await;
             assert!(error.contains("is planned but not in this version"), "{error}");
             assert!(!error.contains("s3cret"), "{error}");

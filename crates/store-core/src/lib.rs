@@ -38,6 +38,7 @@ pub mod similarity;
 mod test_support;
 pub mod tokens;
 pub mod top_k;
+pub mod url_text;
 pub mod vector_check;
 pub mod vector_search;
 pub mod vector_table;

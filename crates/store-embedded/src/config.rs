@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use store_core::{Error, Result};
+use store_core::{Error, Result, url_text};
 
 use crate::error::NAME;
 
@@ -110,6 +110,7 @@ impl FromStr for EmbeddedConfig {
     fn from_str(text: &str) -> Result<Self> {
         let text = text.strip_prefix("//").unwrap_or(text);
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
+        let decode = |text: &str| url_text::decode(text).map_err(|error| error.with_backend(NAME));
         let mut config = Self::new(decode(path)?);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -131,25 +132,6 @@ impl FromStr for EmbeddedConfig {
         }
         Ok(config)
     }
-}
-
-/// Decodes `%XX`.
-fn decode(text: &str) -> Result<String> {
-    let refuse = || {
-        Error::config(format!("the URL part {text:?} has a % that is no %XX of UTF-8; write %25 for a %"))
-            .with_backend(NAME)
-    };
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2).ok_or_else(refuse)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(refuse());
-        }
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| refuse())?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).map_err(|_| refuse())
 }
 
 #[cfg(test)]

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bson::doc;
 use mongodb::Client;
-use mongodb::options::ClientOptions;
-use secrecy::ExposeSecret as _;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore, check,
+    KvIndexStore, KvStore, Result, VectorStore,
 };
 
 use crate::config::MongoConfig;
@@ -17,29 +15,44 @@ use crate::error::{NAME, at, from_driver};
 use crate::kv::{self, MongoKvStore};
 use crate::space::Space;
 
-/// A MongoDB store.
+/// A MongoDB store: every role on a server, a replica set, a sharded cluster or Atlas.
+///
+/// Clones share the client, and are closed together.
 #[derive(Clone, Debug)]
 pub struct MongoBackend {
     pub(crate) space: Arc<Space>,
 }
 
 impl MongoBackend {
-    /// Connects to the server of the configured URL. Nothing is sent before the first call.
-    pub async fn connect(config: MongoConfig) -> Result<Self> {
-        let options = ClientOptions::parse(config.url.expose_secret())
-            .await
-            .map_err(from_driver)
-            .map_err(at("connect"))?;
-        let client = Client::with_options(options).map_err(from_driver).map_err(at("connect"))?;
-        Self::from_client(client, config)
+    /// A store on the configured server, with a client of its own.
+    ///
+    /// Settings that can not be are refused here with `Config`: a URL that can not be read, a certificate's file
+    /// that is not there, two settings that contradict each other. An SRV name is looked up. The server itself is
+    /// first asked by the first call, [`ping`](Backend::ping) for example; until then nobody knows whether it is
+    /// there and lets us in.
+    pub async fn connect(mut config: MongoConfig) -> Result<Self> {
+        let client = async {
+            let options = config.client_options().await?;
+            Client::with_options(options).map_err(from_driver)
+        };
+        let client = client.await.map_err(at("connect"))?;
+        Ok(Self { space: Arc::new(Space::new(client, config, true)) })
     }
 
-    /// A store on a client of your own; the configured URL is not looked at.
-    pub fn from_client(client: Client, config: MongoConfig) -> Result<Self> {
-        if let Some(namespace) = &config.namespace {
-            check::plain_name("namespace", namespace).map_err(at("connect"))?;
-        }
-        Ok(Self { space: Arc::new(Space::new(client, config)) })
+    /// A store on a client of your own, which [`close`](Backend::close) leaves open. The configured URL and
+    /// connection are not looked at; the client's default database counts as the one in a URL's path.
+    ///
+    /// Give the client the write concern `majority`, or acknowledged writes may be lost when a primary fails.
+    pub fn from_client(client: Client, mut config: MongoConfig) -> Result<Self> {
+        let in_path = client.default_database().map(|database| database.name().to_owned());
+        config.validate().and_then(|()| config.settle_database(in_path.as_deref())).map_err(at("connect"))?;
+        Ok(Self { space: Arc::new(Space::new(client, config, false)) })
+    }
+
+    /// What the store was opened with, after all defaults.
+    #[must_use]
+    pub fn config(&self) -> &MongoConfig {
+        &self.space.config
     }
 
     /// The driver's client; `Unavailable` once closed.
@@ -95,7 +108,7 @@ impl Backend for MongoBackend {
     }
 
     async fn close(&self) -> Result<()> {
-        self.space.close();
+        self.space.close().await;
         Ok(())
     }
 

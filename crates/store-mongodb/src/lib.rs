@@ -17,7 +17,10 @@ mod target;
 
 pub use backend::MongoBackend;
 pub use bson;
-pub use config::MongoConfig;
+pub use config::{
+    AuthMechanism, Compressor, LargeValues, MongoConfig, MongoConnection, ReadConcern, ReadPreference,
+    WriteConcern,
+};
 pub use mongodb;
 pub use reader::{MissingField, MongoReader};
 pub use target::ReadFrom;

@@ -1,6 +1,7 @@
 //! What a backend and all its roles share: the client, the settings, the databases.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mongodb::{Client, Database};
 use store_core::Result;
@@ -9,6 +10,9 @@ use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::error::{closed, from_driver, timed_out};
 use crate::schema::Known;
 
+/// How long a server may take to hear that we are leaving.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// One namespace of a server.
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -16,12 +20,14 @@ pub(crate) struct Space {
     pub(crate) config: MongoConfig,
     /// What is known to be there on the server.
     pub(crate) known: Known,
+    /// Whether the client is ours, made by `connect`, and goes with the store.
+    own: bool,
     closed: AtomicBool,
 }
 
 impl Space {
-    pub(crate) fn new(client: Client, config: MongoConfig) -> Self {
-        Self { client, config, known: Known::default(), closed: AtomicBool::new(false) }
+    pub(crate) fn new(client: Client, config: MongoConfig, own: bool) -> Self {
+        Self { client, config, known: Known::default(), own, closed: AtomicBool::new(false) }
     }
 
     /// The client; `Unavailable` once closed.
@@ -45,7 +51,8 @@ impl Space {
     }
 
     fn database(&self, default: &str) -> Result<Database> {
-        Ok(self.client()?.database(self.config.namespace.as_deref().unwrap_or(default)))
+        let named = self.config.namespace.as_deref().or(self.config.database.as_deref());
+        Ok(self.client()?.database(named.unwrap_or(default)))
     }
 
     /// Waits for the driver, as long as the configuration allows: it has no timeout of its own for a server that
@@ -62,11 +69,19 @@ impl Space {
         &self,
         call: impl IntoFuture<Output = mongodb::error::Result<T>>,
     ) -> Result<mongodb::error::Result<T>> {
+        self.client()?;
         let limit = self.config.operation_timeout;
         tokio::time::timeout(limit, call.into_future()).await.map_err(|_| timed_out(limit))
     }
 
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+    /// Lets go of the client; one of the caller's is left alone. Calls in flight may yet finish, streams end with
+    /// `Unavailable` at their next item.
+    pub(crate) async fn close(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) && self.own {
+            // Without `immediate` it would wait for streams that someone may hold for ever. A server that does not
+            // answer is not waited for either; the driver lets go of the rest by itself.
+            let shutdown = self.client.clone().shutdown().immediate(true);
+            let _ = tokio::time::timeout(GOODBYE, shutdown.into_future()).await;
+        }
     }
 }

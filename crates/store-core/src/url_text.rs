@@ -1,0 +1,46 @@
+//! Text in URLs: what stands behind a `%`.
+
+use crate::{Error, Result};
+
+/// Decodes `%XX` (RFC 3986, section 2.1); `Config` for a `%` that is none, and for bytes that are no UTF-8. The
+/// text is not shown: it may be a secret.
+///
+/// ```
+/// assert_eq!(store_core::url_text::decode("a%20b%C3%A9")?, "a bé");
+/// assert!(store_core::url_text::decode("100%").is_err());
+/// # Ok::<(), store_core::Error>(())
+/// ```
+pub fn decode(text: &str) -> Result<String> {
+    let refuse = || Error::config("a part of the URL has a % that is no %XX of UTF-8; write %25 for a %");
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).ok_or_else(refuse)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(refuse());
+        }
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| refuse())?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| refuse())
+}
+
+/// Encodes all but letters, digits and `-._~`, so that the text may stand in any part of a URL.
+///
+/// ```
+/// assert_eq!(store_core::url_text::encode("p@ss: é"), "p%40ss%3A%20%C3%A9");
+/// ```
+#[must_use]
+pub fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String can not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
