@@ -33,6 +33,9 @@ pub(crate) enum Place {
     Docs,
     /// A vector store's documents: `metadata`; entries with a name of LlamaIndex's own in `_nodestore.metadata`.
     Vectors,
+    /// Anyone's documents, as readers read them: the top level. The caller sees to it that no step of a key begins
+    /// with `$`.
+    Root,
 }
 
 /// The entries of a vector's metadata that LlamaIndex writes itself, over those of the user.
@@ -61,6 +64,7 @@ impl Place {
             Self::Docs => "__data__.metadata",
             Self::Vectors if RESERVED.contains(&first) => HIDDEN,
             Self::Vectors => "metadata",
+            Self::Root => return key.into_owned(),
         };
         format!("{root}.{key}")
     }
@@ -186,7 +190,7 @@ impl Field {
     /// `None` when no document can have such a field.
     fn new(place: Place, key: &str) -> Option<Self> {
         let steps = key.split('.').count();
-        if place == Place::Docs && key.contains('\0') || steps > MAX_STEPS {
+        if place != Place::Vectors && key.contains('\0') || steps > MAX_STEPS {
             return None;
         }
         let path = place.path(key);

@@ -11,11 +11,12 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::Cursor as DriverCursor;
 use mongodb::options::FindOptions;
 use serde_json::Value;
-use store_core::{BoxStream, Cursor, Document, Error, JsonObject, Reader, Result};
+use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Reader, Result};
 
 use crate::MongoBackend;
-use crate::codec::damaged;
+use crate::codec::{damaged, to_json};
 use crate::field_path;
+use crate::filter::{Place, Translated, translate};
 use crate::python_text::python_str;
 use crate::target::{ReadFrom, Target, backoff};
 
@@ -81,6 +82,7 @@ pub struct MongoReader {
     /// Paths and the names they get.
     metadata: Option<Vec<(String, String)>>,
     query: BsonDocument,
+    pub(crate) filter: Option<Filter>,
     limit: Option<u64>,
     batch_size: Option<u32>,
     missing: MissingField,
@@ -106,6 +108,7 @@ impl MongoBackend {
             separator: String::new(),
             metadata: None,
             query: BsonDocument::new(),
+            filter: None,
             limit: None,
             batch_size: None,
             missing: MissingField::Fail,
@@ -199,6 +202,16 @@ impl MongoReader {
         Ok(self)
     }
 
+    /// Reads only what matches this filter, whose keys are paths in the stored documents (`author.name`). A timestamp
+    /// compares with the server's own dates and with texts of one; a text never equals an `ObjectId`, which
+    /// [`with_query`](Self::with_query) finds. The server answers it, by its indexes where it has them. With a query,
+    /// both must match.
+    #[must_use]
+    pub fn with_filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
     /// At most this many documents; default all.
     #[must_use]
     pub fn with_limit(mut self, limit: u64) -> Self {
@@ -278,11 +291,12 @@ impl MongoReader {
 
     /// What must stay the same from one reading to the next.
     fn query_text(&self) -> String {
-        format!("{:?} {} {}", self.target.database, self.target.collection, self.query)
+        let filter = self.filter.as_ref().map(ToString::to_string);
+        format!("{:?} {} {} {filter:?}", self.target.database, self.target.collection, self.query)
     }
 
     fn rows(&self) -> BoxStream<(Document, RawBson)> {
-        let rows = Rows { reader: self.clone(), cursor: None, last: None, left: self.limit, attempt: 0 };
+        let rows = Rows { reader: self.clone(), plan: None, cursor: None, last: None, left: self.limit, attempt: 0 };
         stream::unfold(Some(rows), |rows| async move { rows?.next().await }).boxed()
     }
 
@@ -296,7 +310,19 @@ impl MongoReader {
         for path in self.paths() {
             field_path::check("field", path)?;
         }
+        if let Some(filter) = &self.filter {
+            filter.validate()?;
+            keys(filter).into_iter().try_for_each(|key| field_path::check("field of the filter", key))?;
+        }
         Ok(())
+    }
+
+    /// The query and filter for the server, and what of the filter is left to us.
+    fn plan(&self) -> Result<Plan> {
+        self.check()?;
+        let Some(filter) = &self.filter else { return Ok(Plan { query: self.query.clone(), rest: None }) };
+        let Translated { matches, rest, .. } = translate(filter, Place::Root);
+        Ok(Plan { query: both(self.query.clone(), matches), rest })
     }
 
     /// The paths of all that is read.
@@ -305,15 +331,15 @@ impl MongoReader {
         self.fields.iter().map(|field| field.path.as_str()).chain(metadata)
     }
 
-    fn find_options(&self, left: Option<u64>) -> FindOptions {
+    fn find_options(&self, left: Option<u64>, rest: Option<&Filter>) -> FindOptions {
         let mut options = FindOptions::default();
-        options.projection = Some(projection(self.paths()));
+        options.projection = Some(projection(self.paths().chain(rest.map(keys).unwrap_or_default())));
         options.sort = (!self.natural_order).then(|| doc! {"_id": 1});
         // A filter may serve better than the index on _id; its documents are then sorted, on disk if they must be.
         options.allow_disk_use = (!self.natural_order).then_some(true);
         options.batch_size = self.batch_size;
         options.selection_criteria = self.read_from.map(ReadFrom::criteria);
-        if self.missing != MissingField::SkipDocument {
+        if self.missing != MissingField::SkipDocument && rest.is_none() {
             options.limit = left.and_then(|left| i64::try_from(left).ok());
         }
         options
@@ -398,11 +424,26 @@ impl fmt::Debug for MongoReader {
     }
 }
 
+/// The fields that a filter is about.
+pub(crate) fn keys(filter: &Filter) -> Vec<&str> {
+    match filter {
+        Filter::All(filters) | Filter::Any(filters) => filters.iter().flat_map(keys).collect(),
+        Filter::Not(filter) => keys(filter),
+        Filter::Field { key, .. } => vec![key],
+    }
+}
+
+struct Plan {
+    query: BsonDocument,
+    rest: Option<Filter>,
+}
+
 type Row = Result<(Document, RawBson)>;
 
 /// A reading under way.
 struct Rows {
     reader: MongoReader,
+    plan: Option<Plan>,
     cursor: Option<DriverCursor<RawDocumentBuf>>,
     /// The last id read.
     last: Option<RawBson>,
@@ -434,7 +475,7 @@ impl Rows {
                 Err(error) => return Some((Err(self.reader.target.at(READ)(error)), None)),
             }
             let stored = self.cursor.as_ref()?.current();
-            let row = self.reader.document(stored);
+            let row = self.row(stored);
             if !self.reader.natural_order {
                 self.last = stored.get("_id").ok().flatten().map(RawBson::from);
             }
@@ -453,16 +494,26 @@ impl Rows {
     async fn advance(&mut self) -> Result<bool> {
         let space = Arc::clone(&self.reader.target.space);
         if self.cursor.is_none() {
-            self.reader.check()?;
+            let plan = match &mut self.plan {
+                Some(plan) => plan,
+                none => none.insert(self.reader.plan()?),
+            };
             let collection = self.reader.target.collection::<RawDocumentBuf>()?;
             let last = self.last.clone().map(Bson::try_from).transpose().map_err(damaged)?;
-            let query = after(self.reader.query.clone(), last.or_else(|| self.reader.after.clone()));
-            let options = self.reader.find_options(self.left);
+            let query = after(plan.query.clone(), last.or_else(|| self.reader.after.clone()));
+            let options = self.reader.find_options(self.left, plan.rest.as_ref());
             self.cursor = Some(space.call(collection.find(query).with_options(options)).await?);
         }
         match &mut self.cursor {
             Some(cursor) => space.call(cursor.advance()).await,
             None => Ok(false),
+        }
+    }
+
+    fn row(&self, stored: &RawDocument) -> Result<Option<(Document, RawBson)>> {
+        match self.plan.as_ref().and_then(|plan| plan.rest.as_ref()) {
+            Some(rest) if !rest.matches(&to_json(stored)?) => Ok(None),
+            _ => self.reader.document(stored),
         }
     }
 
@@ -477,10 +528,13 @@ impl Rows {
 /// alone would find only ids of the same type; `$literal` keeps an id that looks like an expression from being one.
 fn after(query: BsonDocument, id: Option<Bson>) -> BsonDocument {
     let Some(id) = id else { return query };
-    let rest = doc! {"$expr": {"$gt": ["$_id", {"$literal": id}]}};
-    if query.is_empty() {
-        rest
-    } else {
-        doc! {"$and": [query, rest]}
+    both(query, doc! {"$expr": {"$gt": ["$_id", {"$literal": id}]}})
+}
+
+fn both(query: BsonDocument, other: BsonDocument) -> BsonDocument {
+    match (query.is_empty(), other.is_empty()) {
+        (true, _) => other,
+        (_, true) => query,
+        _ => doc! {"$and": [query, other]},
     }
 }

@@ -13,7 +13,8 @@ use bson::{Binary, Bson, DateTime, Decimal128, Document as BsonDocument, doc};
 use common::{Db, test};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
-use store_core::{Cursor, Document, Error, ErrorKind, Reader};
+use store_core::filter::field;
+use store_core::{Cursor, Document, Error, ErrorKind, Filter, JsonObject, Reader};
 use store_mongodb::{MissingField, MongoReader};
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         test("extractors", extractors),
         test("missing_fields", missing_fields),
         test("queries_limits_and_batches", queries_limits_and_batches),
+        test("filters", filters),
         test("resumes_after_every_id", resumes_after_every_id),
         test("bad_arguments_are_refused", bad_arguments_are_refused),
         test("a_lost_cursor_heals", a_lost_cursor_heals),
@@ -251,6 +253,63 @@ async fn queries_limits_and_batches(db: Db) {
     let mut natural = texts(&reader.in_natural_order()).await;
     natural.sort_by_key(|text| text.parse::<i32>().unwrap());
     assert_eq!(natural, (0..250).map(|i| i.to_string()).collect::<Vec<_>>());
+}
+
+async fn filters(db: Db) {
+    let when = |text: &str| DateTime::parse_rfc3339_str(text).unwrap();
+    let stored = [
+        doc! {"_id": 0, "n": 1, "s": "one", "at": when("2024-05-01T00:00:00Z"), "o": {"tags": ["a", "b"]}},
+        doc! {"_id": 1, "n": 2.5, "s": "Two", "at": when("2024-05-31T23:59:59.999Z"), "o": {"x": Bson::Null}},
+        doc! {"_id": 2, "n": "1", "s": "ΟΔΥΣΣΕΥΣ", "at": "2024-05-15T12:00:00+02:00", "o": [{"x": 1}]},
+        doc! {"_id": 3, "n": [1, 2], "s": {"$gt": ""}, "at": when("2024-06-01T00:00:00Z"), "o": {"x": "$n"}},
+        doc! {"_id": 4},
+    ];
+    let reader = fill(&db, stored.clone()).await.with_fields(["_id"]);
+    let objects: Vec<JsonObject> =
+        stored.iter().map(|document| serde_json::from_value(plain(document)).unwrap()).collect();
+    let filters = [
+        "n == 1",
+        "n != 1",
+        "n > 1",
+        "n contains 2",
+        "n in [1, '1']",
+        "s matches 'w'",
+        "s imatches 'ΣΕΥΣ'",
+        "not (s imatches 'ΣΕΥΣ')",
+        "o.tags contains any ['b', 'z']",
+        "o.x exists",
+        "not (o.x exists)",
+        "o.x == '$n'",
+        "s is empty",
+        "at >= @2024-05-01 and at < @2024-06-01",
+        "not (at < @2024-05-31)",
+        "at == @2024-05-15T10:00:00Z",
+        "n == 1 or o.x == 1",
+        "all()",
+        "any()",
+    ];
+    for text in filters {
+        let filter: Filter = text.parse().unwrap();
+        let expected: Vec<String> =
+            (0..objects.len()).filter(|i| filter.matches(&objects[*i])).map(|i| i.to_string()).collect();
+        assert_eq!(texts(&reader.clone().with_filter(filter.clone())).await, expected, "{text}");
+        // A limit counts what is found, also where the rest of a filter is ours.
+        let limited = reader.clone().with_filter(filter).with_limit(1).with_query(doc! {"_id": {"$ne": 9}});
+        assert_eq!(texts(&limited).await, expected[..expected.len().min(1)], "{text}");
+    }
+    for key in ["$where", "a.$gt", "a\0b"] {
+        let hostile = reader.clone().with_filter(field(key).eq("sleep(1000)"));
+        assert_eq!(fails(&hostile).await.kind(), ErrorKind::InvalidInput, "{key}");
+    }
+}
+
+/// A document as JSON, dates as RFC 3339.
+fn plain(document: &BsonDocument) -> Value {
+    let value = |value: &Bson| match value {
+        Bson::DateTime(date) => json!(date.try_to_rfc3339_string().unwrap()),
+        other => serde_json::to_value(other).unwrap(),
+    };
+    document.iter().map(|(name, member)| (name.clone(), value(member))).collect::<JsonObject>().into()
 }
 
 async fn resumes_after_every_id(db: Db) {
