@@ -51,7 +51,12 @@ pub async fn find_by_scan(
 /// A node's JSON with only what the projection keeps.
 #[must_use]
 pub fn project(node: &Node, projection: Option<&[String]>) -> JsonObject {
-    let mut json = node.to_json();
+    project_json(node.to_json(), projection)
+}
+
+/// [`project`] of a node that is JSON already, in today's form; it may lack members which the projection leaves out.
+#[must_use]
+pub fn project_json(mut json: JsonObject, projection: Option<&[String]>) -> JsonObject {
     let Some(paths) = projection else { return json };
     if let Some(Value::Object(data)) = json.get_mut("__data__") {
         let kept = std::mem::take(data)
@@ -89,11 +94,26 @@ fn keep_paths(value: Value, paths: &[&str]) -> Option<Value> {
 }
 
 /// What a cursor of `find` says: where the last page ended.
-#[derive(Debug, Serialize, Deserialize)]
-struct Place {
-    id: String,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The id of the last node.
+    pub id: String,
+    /// The values of its sort keys; none without a sort.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    keys: Vec<Value>,
+    pub keys: Vec<Value>,
+}
+
+impl Place {
+    /// Where the query goes on; `InvalidInput` when its cursor belongs to another one.
+    pub fn of(query: &DocQuery) -> Result<Option<Self>> {
+        query.after.as_ref().map(|cursor| cursor.decode(&bound_to(query))).transpose()
+    }
+
+    /// The cursor with which the query goes on here.
+    #[must_use]
+    pub fn cursor(&self, query: &DocQuery) -> Cursor {
+        Cursor::encode(&bound_to(query), self)
+    }
 }
 
 /// What a cursor is bound to; limit and projection may differ from page to page.
@@ -105,8 +125,7 @@ async fn page_in_scan_order(
     scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>,
     query: &DocQuery,
 ) -> Result<Page<JsonObject>> {
-    let bound = bound_to(query);
-    let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
+    let after = Place::of(query)?;
     let mut nodes = scan(after.map(|place| NodeId::new(place.id)));
     let mut items = Vec::new();
     while let Some(node) = nodes.next().await.transpose()? {
@@ -116,7 +135,7 @@ async fn page_in_scan_order(
         items.push(project(&node, query.projection.as_deref()));
         if query.limit == Some(items.len()) {
             let place = Place { id: node.id.into_string(), keys: Vec::new() };
-            return Ok(Page { items, next: Some(Cursor::encode(&bound, &place)) });
+            return Ok(Page { items, next: Some(place.cursor(query)) });
         }
     }
     Ok(Page::whole(items))
@@ -126,8 +145,7 @@ async fn page_in_sort_order(
     scan: impl FnOnce(Option<NodeId>) -> BoxStream<Node>,
     query: &DocQuery,
 ) -> Result<Page<JsonObject>> {
-    let bound = bound_to(query);
-    let after = query.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
+    let after = Place::of(query)?;
     let most = query.limit.unwrap_or(MAX_SORTED);
     let mut nodes = scan(None);
     let mut kept_nodes: Vec<(Vec<Value>, Node)> = Vec::new();
@@ -153,15 +171,10 @@ async fn page_in_sort_order(
     dropped |= kept_nodes.len() > most;
     sort_and_cut(&mut kept_nodes, most, query);
     if dropped && query.limit.is_none() {
-        return Err(Error::new(
-            ErrorKind::LimitExceeded,
-            format!(
-                "a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"
-            ),
-        ));
+        return Err(too_many());
     }
     let next = kept_nodes.last().filter(|_| dropped).map(|(keys, node)| {
-        Cursor::encode(&bound, &Place { id: node.id.as_str().to_owned(), keys: keys.clone() })
+        Place { id: node.id.as_str().to_owned(), keys: keys.clone() }.cursor(query)
     });
     let items = kept_nodes.iter().map(|(_, node)| project(node, query.projection.as_deref())).collect();
     Ok(Page { items, next })
@@ -172,7 +185,18 @@ fn sort_and_cut(kept_nodes: &mut Vec<(Vec<Value>, Node)>, most: usize, query: &D
     kept_nodes.truncate(most);
 }
 
-fn sort_keys(metadata: &JsonObject, query: &DocQuery) -> Vec<Value> {
+/// The error of a sorted query without a limit that met more than [`MAX_SORTED`] nodes.
+#[must_use]
+pub fn too_many() -> Error {
+    Error::new(
+        ErrorKind::LimitExceeded,
+        format!("a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"),
+    )
+}
+
+/// The values of a node's sort keys; null for a missing one.
+#[must_use]
+pub fn sort_keys(metadata: &JsonObject, query: &DocQuery) -> Vec<Value> {
     query.sort.iter().map(|(path, _)| lookup(metadata, path).cloned().unwrap_or_default()).collect()
 }
 

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use bson::doc;
 use mongodb::Client;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
+    KvStore, Result, VectorStore,
 };
 
 use crate::config::MongoConfig;
+use crate::docs::MongoDocStore;
 use crate::error::{NAME, at, from_driver};
 use crate::kv::{self, MongoKvStore};
 use crate::space::Space;
@@ -117,8 +118,7 @@ impl Backend for MongoBackend {
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        let kv = MongoKvStore::new(Arc::clone(&self.space));
-        Ok(Arc::new(KvDocStore::new(kv).with_backend(NAME)))
+        Ok(Arc::new(MongoDocStore::new(Arc::clone(&self.space))))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {

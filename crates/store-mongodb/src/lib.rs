@@ -4,6 +4,8 @@ mod backend;
 mod bulk;
 mod codec;
 mod config;
+mod docs;
+mod docs_query;
 mod error;
 mod field_path;
 mod filter;

@@ -1,0 +1,337 @@
+//! Documents: core's layer over key-values, in Python's layout, with what MongoDB does better itself: queries are
+//! answered by the server, and a source document goes in five requests however many nodes it has.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{Bson, Document, doc};
+use mongodb::Collection;
+use store_core::doc_query::{self, MAX_SORTED, Place};
+use store_core::{
+    AddOptions, AddReport, BoxStream, DocCollections, DocQuery, DocStore, Error, Filter, JsonObject,
+    KvDocStore, Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result, check,
+};
+
+use crate::error::{NAME, at};
+use crate::kv::{MongoKvStore, key_range};
+use crate::space::Space;
+use crate::{bulk, codec, docs_query, filter};
+
+/// Ids in one request.
+const READ_IDS: usize = 10_000;
+
+/// The document role.
+#[derive(Debug)]
+pub(crate) struct MongoDocStore {
+    space: Arc<Space>,
+    kv: MongoKvStore,
+    layer: KvDocStore<MongoKvStore>,
+    names: DocCollections,
+}
+
+impl MongoDocStore {
+    pub(crate) fn new(space: Arc<Space>) -> Self {
+        let names = DocCollections::default();
+        let kv = MongoKvStore::new(Arc::clone(&space));
+        let layer = KvDocStore::with_collections(kv.clone(), names.clone()).with_backend(NAME);
+        Self { space, kv, layer, names }
+    }
+
+    async fn page(&self, query: &DocQuery) -> Result<Page<JsonObject>> {
+        doc_query::validate(query)?;
+        let nodes = self.kv.collection(&self.names.nodes)?;
+        let by_metadata = query.filter.is_some() || !query.sort.is_empty();
+        if by_metadata && self.holds_oldest(&nodes).await? {
+            return doc_query::find_by_scan(|after| self.scan(after), query).await;
+        }
+        let translated = query.filter.as_ref().map(|filter| filter::translate(filter, filter::Place::Docs));
+        let (matches, rest) = translated.map_or_else(Default::default, |t| (t.matches, t.rest));
+        let place = Place::of(query)?;
+        let sorted = !query.sort.is_empty();
+        let from = place.as_ref().filter(|_| !sorted).map(|place| place.id.as_str());
+        let mut stages = vec![doc! {"$match": {"_id": key_range("", from)}}];
+        if !matches.is_empty() {
+            stages.push(doc! {"$match": matches});
+        }
+        if sorted {
+            stages.extend(docs_query::sort_stages(query, place.as_ref()));
+        } else {
+            stages.push(doc! {"$sort": {"_id": 1}});
+        }
+        let most = query.limit.unwrap_or(if sorted { MAX_SORTED } else { usize::MAX });
+        if let Some(limit) = i64::try_from(most).ok().and_then(|most| most.checked_add(1))
+            && rest.is_none()
+        {
+            stages.push(doc! {"$limit": limit});
+        }
+        let projected = docs_query::projection(query, rest.is_some());
+        stages.extend(projected.iter().map(|fields| doc! {"$project": fields}));
+        let mut found = self.read(&nodes, stages, rest.as_ref(), most, projected.is_some()).await?;
+        let more = found.len() > most;
+        if more && query.limit.is_none() {
+            return Err(doc_query::too_many());
+        }
+        found.truncate(most);
+        let last = found.last().filter(|_| more);
+        let next = last.map(|last| {
+            let keys = docs_query::metadata(&last.json)
+                .map_or_else(Vec::new, |metadata| doc_query::sort_keys(metadata, query));
+            Place { id: last.id.clone(), keys }.cursor(query)
+        });
+        Ok(Page { items: self.items(found, query, projected.is_some()).await?, next })
+    }
+
+    /// Runs a pipeline and reads up to `most` documents and one more.
+    async fn read(
+        &self,
+        nodes: &Collection<RawDocumentBuf>,
+        stages: Vec<Document>,
+        rest: Option<&Filter>,
+        most: usize,
+        projected: bool,
+    ) -> Result<Vec<Found>> {
+        let mut find = nodes.aggregate(stages).allow_disk_use(true);
+        if let Some(batch) = u32::try_from(most).ok().and_then(|most| most.checked_add(1)) {
+            find = find.batch_size(batch);
+        }
+        let mut cursor = self.space.call(find).await?;
+        let (mut found, nothing) = (Vec::new(), JsonObject::new());
+        while found.len() <= most && self.space.call(cursor.advance()).await? {
+            let document = cursor.current();
+            let id = bulk::id(document)?.to_owned();
+            let json = codec::to_json(document)
+                .map_err(|error| error.with_collection(&self.names.nodes).with_key(&id))?;
+            let metadata = docs_query::metadata(&json).unwrap_or(&nothing);
+            if rest.is_none_or(|rest| rest.matches(metadata)) {
+                let whole = !projected;
+                found.push(Found { id, json, whole });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What was found as the caller wants it. A document of an older form has its members in other places, so that a
+    /// part of it is not enough: it is read once more.
+    async fn items(&self, found: Vec<Found>, query: &DocQuery, projected: bool) -> Result<Vec<JsonObject>> {
+        let projection = query.projection.as_deref();
+        let old: Vec<NodeId> = found
+            .iter()
+            .filter(|found| projected && !docs_query::is_todays(&found.json))
+            .map(|found| NodeId::from(found.id.as_str()))
+            .collect();
+        let mut old = self.layer.get_many(&old).await?.into_iter();
+        let mut items = Vec::with_capacity(found.len());
+        for Found { id, mut json, whole } in found {
+            json.shift_remove("_id");
+            if whole {
+                let node = Node::from_json(json).map_err(|error| self.unreadable(&id, &error))?;
+                items.push(doc_query::project(&node, projection));
+            } else if docs_query::is_todays(&json) {
+                items.push(doc_query::project_json(json, projection));
+            } else {
+                let node = old.next().flatten();
+                items.extend(node.map(|node| doc_query::project(&node, projection)));
+            }
+        }
+        Ok(items)
+    }
+
+    fn unreadable(&self, id: &str, error: &Error) -> Error {
+        Error::corrupt(format!("the stored node can not be read: {}", error.message()))
+            .with_collection(&self.names.nodes)
+            .with_key(id)
+    }
+
+    /// Whether there are nodes of the form before LlamaIndex 0.6.38, whose metadata lies elsewhere. Nobody writes
+    /// them any more, so that they are looked for once.
+    async fn holds_oldest(&self, nodes: &Collection<RawDocumentBuf>) -> Result<bool> {
+        let known = format!("no extra_info in {}", nodes.namespace());
+        if self.space.known.has(&known) {
+            return Ok(false);
+        }
+        let one = nodes.find_one(doc! {"__data__.extra_info": {"$exists": true}}).projection(doc! {"_id": 1});
+        let found = self.space.call(one).await?.is_some();
+        self.space.known.set(&known, !found);
+        Ok(found)
+    }
+
+    /// Removes a source document. An entry of the oldest form, and a document that has a source itself, are left to
+    /// the layer. The list of the nodes goes last: until then a call that failed is made good by repeating it.
+    async fn remove_ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocDeleted>> {
+        check::non_empty("ref doc id", id.as_str())?;
+        let ref_docs = self.kv.collection(&self.names.ref_docs)?;
+        let metadata = self.kv.collection(&self.names.metadata)?;
+        let nodes = self.kv.collection(&self.names.nodes)?;
+        let known = self.known_nodes(&ref_docs, &metadata, id.as_str()).await?;
+        let Some(known) = known else { return self.layer.delete_ref_doc(id).await };
+        let mut members = known.names(id.as_str());
+        // An entry that others write at this moment under another source is not ours to remove.
+        let mut deleted = 0;
+        for ids in members.chunks(READ_IDS) {
+            let ours = doc! {"_id": {"$in": ids}, "ref_doc_id": {"$in": [id.as_str(), Bson::Null]}};
+            deleted += self.space.call(metadata.delete_many(ours)).await?.deleted_count;
+        }
+        let late;
+        if deleted < known.entries {
+            late = self.entries(&metadata, id.as_str(), &members).await?.0;
+            members.retain(|member| !late.contains(*member));
+        }
+        let mut had_nodes = false;
+        for ids in members.chunks(READ_IDS) {
+            let answer = self.space.call(nodes.delete_many(doc! {"_id": {"$in": ids}})).await?;
+            had_nodes |= answer.deleted_count > 0;
+        }
+        let count = members.iter().filter(|member| **member != id.as_str()).count();
+        if known.listed {
+            self.remove_names(&ref_docs, id.as_str(), &known.named).await?;
+        }
+        Ok((known.listed || deleted > 0 || had_nodes).then(|| RefDocDeleted::new(count)))
+    }
+
+    /// Takes names from a source document's list, and the list away when none is left.
+    async fn remove_names(
+        &self,
+        ref_docs: &Collection<RawDocumentBuf>,
+        id: &str,
+        named: &[String],
+    ) -> Result<()> {
+        let all = doc! {"_id": id, "node_ids": {"$not": {"$elemMatch": {"$nin": named}}}};
+        if self.space.call(ref_docs.delete_one(all)).await?.deleted_count > 0 {
+            return Ok(());
+        }
+        // Others added nodes in the meantime; theirs stay.
+        let pull = ref_docs.update_one(doc! {"_id": id}, doc! {"$pull": {"node_ids": {"$in": named}}});
+        self.space.call(pull).await?;
+        Ok(())
+    }
+
+    /// The nodes that a source document names, and which of them belong elsewhere by now; `None` where the layer is
+    /// needed.
+    async fn known_nodes(
+        &self,
+        ref_docs: &Collection<RawDocumentBuf>,
+        metadata: &Collection<RawDocumentBuf>,
+        id: &str,
+    ) -> Result<Option<KnownNodes>> {
+        let stored = self.space.call(ref_docs.find_one(doc! {"_id": id})).await?;
+        let listed = stored.is_some();
+        let Some(named) = stored.map_or_else(|| Ok(Some(Vec::new())), |stored| node_ids(&stored))? else {
+            return Ok(None);
+        };
+        let mut known = KnownNodes { listed, named, moved: HashSet::new(), entries: 0 };
+        let (moved, entries) = self.entries(metadata, id, &known.names(id)).await?;
+        (known.moved, known.entries) = (moved, entries);
+        Ok((!known.moved.contains(id)).then_some(known))
+    }
+
+    /// Of the metadata entries of `ids`: those of another source document, and how many the others are.
+    async fn entries(
+        &self,
+        metadata: &Collection<RawDocumentBuf>,
+        id: &str,
+        ids: &[&str],
+    ) -> Result<(HashSet<String>, u64)> {
+        let (mut moved, mut entries) = (HashSet::new(), 0);
+        for ids in ids.chunks(READ_IDS) {
+            let fields = doc! {"ref_doc_id": 1};
+            let size = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let find = metadata.find(doc! {"_id": {"$in": ids}}).projection(fields).batch_size(size);
+            let mut cursor = self.space.call(find).await?;
+            while self.space.call(cursor.advance()).await? {
+                let entry = cursor.current();
+                if entry.get_str("ref_doc_id").is_ok_and(|other| other != id) {
+                    moved.insert(bulk::id(entry)?.to_owned());
+                } else {
+                    entries += 1;
+                }
+            }
+        }
+        Ok((moved, entries))
+    }
+}
+
+/// A document that a query found.
+struct Found {
+    id: String,
+    json: JsonObject,
+    whole: bool,
+}
+
+/// What a source document's entry says.
+struct KnownNodes {
+    /// Whether there is an entry.
+    listed: bool,
+    named: Vec<String>,
+    /// Those that belong to another source document by now; Python leaves them listed.
+    moved: HashSet<String>,
+    /// How many metadata entries belong to it.
+    entries: u64,
+}
+
+impl KnownNodes {
+    /// What goes with the source document: its nodes and the document of its own id, last.
+    fn names<'a>(&'a self, id: &'a str) -> Vec<&'a str> {
+        let named = self.named.iter().map(String::as_str);
+        named.filter(|name| *name != id && !self.moved.contains(*name)).chain([id]).collect()
+    }
+}
+
+/// The node ids of a source document's entry; `None` for the oldest form.
+fn node_ids(entry: &RawDocument) -> Result<Option<Vec<String>>> {
+    let Ok(ids) = entry.get_array("node_ids") else { return Ok(None) };
+    ids.into_iter()
+        .map(|id| match id.map_err(codec::damaged)? {
+            RawBsonRef::String(id) => Ok(Some(id.to_owned())),
+            _ => Ok(None),
+        })
+        .collect()
+}
+
+#[async_trait]
+impl DocStore for MongoDocStore {
+    async fn add(&self, nodes: Vec<Node>, options: AddOptions) -> Result<AddReport> {
+        self.layer.add(nodes, options).await
+    }
+
+    async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
+        self.layer.get_many(ids).await
+    }
+
+    async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {
+        self.layer.delete_many(ids).await
+    }
+
+    async fn find(&self, query: &DocQuery) -> Result<Page<JsonObject>> {
+        self.page(query).await.map_err(at("docs.find"))
+    }
+
+    async fn ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocInfo>> {
+        self.layer.ref_doc(id).await
+    }
+
+    async fn delete_ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocDeleted>> {
+        self.remove_ref_doc(id).await.map_err(at("docs.delete_ref_doc"))
+    }
+
+    async fn hashes(&self, ids: &[NodeId]) -> Result<Vec<Option<String>>> {
+        self.layer.hashes(ids).await
+    }
+
+    async fn set_hashes(&self, hashes: Vec<(NodeId, String)>) -> Result<()> {
+        self.layer.set_hashes(hashes).await
+    }
+
+    fn scan(&self, after: Option<NodeId>) -> BoxStream<Node> {
+        self.layer.scan(after)
+    }
+
+    fn scan_ref_docs(&self, after: Option<RefDocId>) -> BoxStream<(RefDocId, RefDocInfo)> {
+        self.layer.scan_ref_docs(after)
+    }
+
+    fn scan_hashes(&self, after: Option<NodeId>) -> BoxStream<(NodeId, String)> {
+        self.layer.scan_hashes(after)
+    }
+}
