@@ -10,6 +10,7 @@ use store_core::{
     KvStore, Result, VectorStore,
 };
 
+use crate::chat::MongoChatStore;
 use crate::config::MongoConfig;
 use crate::docs::MongoDocStore;
 use crate::error::{NAME, at, from_driver};
@@ -60,6 +61,11 @@ impl MongoBackend {
     pub fn client(&self) -> Result<&Client> {
         self.space.client()
     }
+
+    /// What all roles share.
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
 }
 
 fn missing(operation: &'static str) -> Error {
@@ -77,6 +83,7 @@ impl Backend for MongoBackend {
         capabilities.kv = Some(kv::capabilities());
         capabilities.docs = true;
         capabilities.index = true;
+        capabilities.chat = true;
         capabilities
     }
 
@@ -127,7 +134,7 @@ impl Backend for MongoBackend {
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Err(missing("chat"))
+        Ok(Arc::new(MongoChatStore::new(Arc::clone(&self.space))))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {

@@ -20,6 +20,7 @@ const DOUBLE: u8 = 0x01;
 const STRING: u8 = 0x02;
 const DOCUMENT: u8 = 0x03;
 const ARRAY: u8 = 0x04;
+const BINARY: u8 = 0x05;
 const BOOL: u8 = 0x08;
 const DATE: u8 = 0x09;
 const NULL: u8 = 0x0A;
@@ -102,6 +103,15 @@ impl DocumentWriter {
             self.head(INT64, name)?;
             self.bytes.extend_from_slice(&value.to_le_bytes());
         }
+        Ok(())
+    }
+
+    /// Appends bytes, as binary of the generic kind.
+    pub(crate) fn binary(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.head(BINARY, name)?;
+        self.bytes.extend_from_slice(&length32(bytes.len())?.to_le_bytes());
+        self.bytes.push(0);
+        self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 

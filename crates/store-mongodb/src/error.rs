@@ -150,6 +150,17 @@ fn unconfirmed(failure: &WriteConcernError) -> (ErrorKind, String) {
 /// Disk full: nothing helps but space.
 const OUT_OF_DISK_SPACE: i32 = 14031;
 
+/// The server's code of an error, if it has one; of a batch the first.
+pub(crate) fn code(error: &Error) -> Option<i32> {
+    match error.downcast_ref::<DriverError>()?.kind.as_ref() {
+        Driver::Command(command) => Some(command.code),
+        Driver::Write(WriteFailure::WriteError(failure)) => Some(failure.code),
+        Driver::Write(WriteFailure::WriteConcernError(failure)) => Some(failure.code),
+        Driver::InsertMany(many) => many.write_errors.as_ref()?.first().map(|failure| failure.code),
+        _ => None,
+    }
+}
+
 /// What a server's error code means (`src/mongo/base/error_codes.yml` of the server), and what to do.
 pub(crate) fn by_code(code: i32, message: &str) -> (ErrorKind, String) {
     let (kind, next) = kind_and_next_step(code, message);

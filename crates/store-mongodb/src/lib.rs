@@ -2,6 +2,7 @@
 
 mod backend;
 mod bulk;
+mod chat;
 mod codec;
 mod config;
 mod docs;
@@ -16,6 +17,7 @@ mod reader;
 mod schema;
 mod space;
 mod target;
+mod transaction;
 
 pub use backend::MongoBackend;
 pub use bson;
@@ -26,3 +28,4 @@ pub use config::{
 pub use mongodb;
 pub use reader::{MissingField, MongoReader};
 pub use target::ReadFrom;
+pub use transaction::Transaction;

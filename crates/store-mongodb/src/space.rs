@@ -6,6 +6,7 @@ use std::time::Duration;
 use mongodb::{Client, Database};
 use store_core::Result;
 
+use crate::chat::Turns;
 use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::error::{closed, from_driver, timed_out};
 use crate::schema::Known;
@@ -20,6 +21,8 @@ pub(crate) struct Space {
     pub(crate) config: MongoConfig,
     /// What is known to be there on the server.
     pub(crate) known: Known,
+    /// The turns in which chats are changed.
+    pub(crate) turns: Turns,
     /// Whether the client is ours, made by `connect`, and goes with the store.
     own: bool,
     closed: AtomicBool,
@@ -27,7 +30,8 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn new(client: Client, config: MongoConfig, own: bool) -> Self {
-        Self { client, config, known: Known::default(), own, closed: AtomicBool::new(false) }
+        let closed = AtomicBool::new(false);
+        Self { client, config, known: Known::default(), turns: Turns::default(), own, closed }
     }
 
     /// The client; `Unavailable` once closed.
