@@ -124,7 +124,7 @@ impl Cluster {
     }
 
     /// A file of the folder `tls`: `ca.crt`, `other-ca.crt` (of a CA that the server does not have), `client.pem`
-    /// (key and certificate of an X.509 user).
+    /// (key and certificate of an X.509 user), `stranger.pem` (of nobody).
     #[must_use]
     pub fn tls_file(&self, name: &str) -> PathBuf {
         self.folder.join("tls").join(name)

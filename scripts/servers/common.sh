@@ -75,6 +75,15 @@ wait_log() {
     return 1
 }
 
+# kill_all PIDFILE...: at once, with no time to save anything.
+kill_all() {
+    local file
+    for file in "$@"; do
+        if alive "$file"; then kill -KILL "$(cat "$file")"; fi
+        rm -f "$file"
+    done
+}
+
 # stop_all PIDFILE...: ask all of them to stop, wait, kill what is left.
 stop_all() {
     local file i running
@@ -88,13 +97,10 @@ stop_all() {
         ((running)) || break
         sleep 0.05
     done
-    for file in "$@"; do
-        if alive "$file"; then kill -KILL "$(cat "$file")"; fi
-        rm -f "$file"
-    done
+    kill_all "$@"
 }
 
-# sweep STOP: end what runs that were killed left behind. STOP DIR stops the
+# sweep STOP: end what runs that were killed left behind. STOP DIR ends the
 # server of a folder.
 sweep() {
     local folder
@@ -113,7 +119,7 @@ sweep() {
 # run START STOP OPTIONS...: a server for one run of tests. START DIR OPTIONS...
 # starts it and prints name=value lines; the line "ready" follows. When standard
 # input ends, however the process at its other end came to its own, STOP DIR
-# stops the server, and its folder is removed.
+# ends the server, and its folder is removed.
 run() {
     local start=$1 stop=$2 folder lines
     shift 2

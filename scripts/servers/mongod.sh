@@ -13,7 +13,8 @@
 #   --port P      P to P+N-1 instead of free ports
 #   --auth        user root, password rootpw
 #   --tls         TLS only; in DIR/tls: ca.crt, other-ca.crt (of another CA),
-#                 client.pem, whose subject is also an X.509 user with --auth
+#                 client.pem, with --auth an X.509 user's, and stranger.pem,
+#                 which is no user's
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"
 self=$PWD/scripts/servers
@@ -28,7 +29,7 @@ fetch() {
     need_libraries "$mongod" libcurl4 </dev/null
 }
 
-# A CA, a server's and a client's certificate, and a CA that signed neither.
+# A CA, the certificates of a server and two clients, and a CA that signed none.
 certificates() {
     local folder=$1 name
     need openssl "Install OpenSSL's command."
@@ -42,7 +43,7 @@ certificates() {
         done
         # A client with the server's O would count as a member.
         printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >extensions
-        for name in server client; do
+        for name in server client stranger; do
             "${request[@]}" -subj "/O=$name/CN=$name" -keyout $name.key -out $name.csr
             openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile extensions \
                 -out $name.crt
@@ -150,15 +151,24 @@ YAML
     done
 }
 
+# each_pid COMMAND DIR: the command with the pid files of all members.
+each_pid() {
+    local files=("$2"/n?/pid)
+    [[ ! -f ${files[0]} ]] || "$1" "${files[@]}"
+}
+
 stop() {
-    local files=("$1"/n?/pid)
-    [[ -f ${files[0]} ]] || return 0
-    stop_all "${files[@]}"
+    each_pid stop_all "$1"
+}
+
+# What it held is removed anyway.
+end() {
+    each_pid kill_all "$1"
 }
 
 case ${1:-} in
     fetch) fetch ;;
-    run) shift; fetch; run start stop "$@" ;;
+    run) shift; fetch; run start end "$@" ;;
     start) shift; fetch; start "$@" ;;
     member) fetch; member "${2:?DIR}" "${3:?NUMBER}" ;;
     stop) stop "${2:?DIR}" ;;
