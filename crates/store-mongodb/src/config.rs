@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
+use crate::vector::SearchConfig;
 
 pub use connection::{AuthMechanism, Compressor, MongoConnection, ReadConcern, ReadPreference, WriteConcern};
 
@@ -77,6 +78,8 @@ pub struct MongoConfig {
     pub vector_index: String,
     /// The text search index on Atlas; default `fulltext_index`.
     pub text_index: String,
+    /// How search is used on Atlas.
+    pub search: SearchConfig,
     /// What happens to a value that is more than one document can hold (16 MB); default: it is refused.
     pub large_values: LargeValues,
     /// How long one call may take, with choosing a server and all the driver's retries; default 30 s. In a URL also
@@ -110,6 +113,7 @@ impl Default for MongoConfig {
             vector_collection: "default_collection".to_owned(),
             vector_index: "vector_index".to_owned(),
             text_index: "fulltext_index".to_owned(),
+            search: SearchConfig::default(),
             large_values: LargeValues::default(),
             operation_timeout: OPERATION_TIMEOUT,
         }
@@ -197,6 +201,13 @@ impl MongoConfig {
         self
     }
 
+    /// Says how search is used on Atlas.
+    #[must_use]
+    pub fn with_search(mut self, search: SearchConfig) -> Self {
+        self.search = search;
+        self
+    }
+
     /// Says what happens to a value of more than 16 MB.
     #[must_use]
     pub fn with_large_values(mut self, large_values: LargeValues) -> Self {
@@ -279,6 +290,14 @@ impl MongoConfig {
             "store.vector_collection" => self.vector_collection = value,
             "store.vector_index" => self.vector_index = value,
             "store.text_index" => self.text_index = value,
+            "store.search" => self.search.enabled = value.parse().map_err(|_| bad("true or false"))?,
+            "store.search_exact" => self.search.exact = value.parse().map_err(|_| bad("true or false"))?,
+            "store.search_oversampling" => {
+                self.search.oversampling = value.parse().map_err(|_| bad("a whole number"))?;
+            }
+            "store.search_index_wait_secs" => {
+                self.search.index_wait_secs = value.parse().map_err(|_| bad("a number of seconds"))?;
+            }
             "store.chat_ttl_secs" => {
                 let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
                 self.chat_ttl = Some(Duration::from_secs(ttl));

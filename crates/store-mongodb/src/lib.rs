@@ -14,10 +14,12 @@ mod kv;
 mod plain_text;
 mod python_text;
 mod reader;
+mod retriever;
 mod schema;
 mod space;
 mod target;
 mod transaction;
+mod vector;
 
 pub use backend::MongoBackend;
 pub use bson;
@@ -27,5 +29,7 @@ pub use config::{
 };
 pub use mongodb;
 pub use reader::{MissingField, MongoReader};
+pub use retriever::MongoTextRetriever;
 pub use target::ReadFrom;
 pub use transaction::Transaction;
+pub use vector::SearchConfig;

@@ -13,7 +13,8 @@ use crate::error::{from_driver, timed_out};
 
 /// Settings that are ours.
 const OWN: &str = "store.namespace, store.create, store.chat_collection, store.chat_ttl_secs, \
-                   store.vector_collection, store.vector_index, store.text_index, store.large_values, \
+                   store.vector_collection, store.vector_index, store.text_index, store.search, \
+                   store.search_exact, store.search_oversampling, store.search_index_wait_secs, store.large_values, \
                    store.operation_timeout_ms";
 /// Settings of the driver's URL, in the spelling of its documentation.
 const DRIVERS: [&str; 42] = [
