@@ -6,8 +6,13 @@ use async_trait::async_trait;
 use bson::doc;
 use mongodb::Client;
 use store_core::{
+<<<<<<< HEAD
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
     KvStore, Result, VectorStore,
+=======
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
+    KvIndexStore, KvStore, Result, VectorStore, check,
+>>>>>>> 986415a (Search vectors on MongoDB servers without Atlas search)
 };
 
 use crate::chat::MongoChatStore;
@@ -16,6 +21,7 @@ use crate::docs::MongoDocStore;
 use crate::error::{NAME, at, from_driver};
 use crate::kv::{self, MongoKvStore};
 use crate::space::Space;
+use crate::vector::{self, MongoVectorStore};
 
 /// A MongoDB store: every role on a server, a replica set, a sharded cluster or Atlas.
 ///
@@ -68,6 +74,10 @@ impl MongoBackend {
     }
 }
 
+fn set_name(name: &str) -> Result<()> {
+    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
+}
+
 fn missing(operation: &'static str) -> Error {
     Error::unsupported(NAME, operation)
 }
@@ -83,7 +93,11 @@ impl Backend for MongoBackend {
         capabilities.kv = Some(kv::capabilities());
         capabilities.docs = true;
         capabilities.index = true;
+<<<<<<< HEAD
         capabilities.chat = true;
+=======
+        capabilities.vectors = Some(vector::capabilities());
+>>>>>>> 986415a (Search vectors on MongoDB servers without Atlas search)
         capabilities
     }
 
@@ -138,18 +152,23 @@ impl Backend for MongoBackend {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        Err(missing("vectors"))
+        Ok(Arc::new(MongoVectorStore::new(Arc::clone(&self.space), None)))
     }
 
-    fn vector_set(&self, _name: &str) -> Result<Arc<dyn VectorStore>> {
-        Err(missing("vector_set"))
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        set_name(name).map_err(at("vector_set"))?;
+        Ok(Arc::new(MongoVectorStore::new(Arc::clone(&self.space), Some(name))))
     }
 
     async fn vector_sets(&self) -> Result<Vec<String>> {
-        Err(missing("vector_sets"))
+        vector::set_names(&self.space).await.map_err(at("vector_sets"))
     }
 
-    async fn drop_vector_set(&self, _name: Option<&str>) -> Result<bool> {
-        Err(missing("drop_vector_set"))
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        let drop = async {
+            name.map_or(Ok(()), set_name)?;
+            vector::drop_set(&self.space, name).await
+        };
+        drop.await.map_err(at("drop_vector_set"))
     }
 }

@@ -4,6 +4,7 @@
 //! (three times the speed of inserts that fail). The driver has no helper that sends many replacements to a server
 //! before 8.0, so they go as an `update` command of our own.
 
+use bson::doc;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use mongodb::Collection;
 use mongodb::error::{ErrorKind as Driver, IndexedWriteError};
@@ -173,6 +174,70 @@ async fn send_updates<'a>(
     });
     let new = answer.get_array("upserted").map_or(0, Vec::len);
     Ok(Replaced { new, refused: refused.collect() })
+}
+
+/// Writes documents over those that are there; an error says in `failed` which were not written for sure. Each
+/// request takes the way that suited the one before: inserts while the keys are new, replacements while they are not.
+pub(crate) async fn upsert(
+    space: &Space,
+    collection: &Collection<RawDocumentBuf>,
+    documents: &[RawDocumentBuf],
+) -> Result<()> {
+    if let [document] = documents {
+        let replace = collection.replace_one(doc! {"_id": id(document)?}, document).upsert(true);
+        space.call(replace).await.map_err(|error| failed(error, documents))?;
+        return Ok(());
+    }
+    let known = format!("replaced {}", collection.namespace());
+    let mut done = 0;
+    for request in requests(documents) {
+        let rest = documents.get(done..).unwrap_or_default();
+        let insert = !space.known.has(&known);
+        let answer = if insert {
+            insert_or_replace(space, collection, request).await
+        } else {
+            replace(space, collection, request).await
+        };
+        let answer = answer.map_err(|error| failed(error, rest))?;
+        let replaced = request.len().saturating_sub(answer.new);
+        space
+            .known
+            .set(&known, if insert { replaced * 4 > request.len() } else { replaced * 4 >= request.len() });
+        done += request.len();
+        if let Some(first) = answer.refused.first() {
+            let lost = answer.refused.iter().filter_map(|refused| request.get(refused.index));
+            let unsent = documents.get(done..).unwrap_or_default();
+            return Err(failed(first.error(), lost.chain(unsent)));
+        }
+    }
+    Ok(())
+}
+
+/// Inserts the new ones and replaces the others.
+async fn insert_or_replace(
+    space: &Space,
+    collection: &Collection<RawDocumentBuf>,
+    documents: &[RawDocumentBuf],
+) -> Result<Replaced> {
+    let refused = insert(space, collection, documents).await?;
+    let new = documents.len() - refused.len();
+    let (existing, mut refused): (Vec<_>, Vec<_>) = refused.into_iter().partition(Refused::is_duplicate);
+    if !existing.is_empty() {
+        let places: Vec<usize> = existing.iter().map(|existing| existing.index).collect();
+        let again: Vec<RawDocumentBuf> =
+            places.iter().filter_map(|place| documents.get(*place).cloned()).collect();
+        for mut late in replace(space, collection, &again).await?.refused {
+            late.index = places.get(late.index).copied().unwrap_or_default();
+            refused.push(late);
+        }
+    }
+    Ok(Replaced { new, refused })
+}
+
+/// Names documents in an error, by their keys.
+pub(crate) fn failed<'a>(error: Error, documents: impl IntoIterator<Item = &'a RawDocumentBuf>) -> Error {
+    let keys = documents.into_iter().filter_map(|document| id(document).ok());
+    error.with_failed(keys)
 }
 
 /// The `_id` of a document of ours, which is text.

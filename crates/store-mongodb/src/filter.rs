@@ -55,7 +55,17 @@ pub(crate) fn member_name(name: &str) -> Cow<'_, str> {
     name.replace(ESCAPE, "\u{FDD0}1").replace('\0', "\u{FDD0}0").into()
 }
 
+/// The name that [`member_name`] spelled.
+pub(crate) fn spelled_back(name: &str) -> String {
+    name.replace("\u{FDD0}0", "\0").replace("\u{FDD0}1", "\u{FDD0}")
+}
+
 impl Place {
+    /// The value of a metadata key, as an expression.
+    pub(crate) fn expression(self, key: &str) -> Bson {
+        expression(&self.path(key))
+    }
+
     /// The path in a document of a metadata key.
     pub(crate) fn path(self, key: &str) -> String {
         let first = key.split('.').next().unwrap_or(key);

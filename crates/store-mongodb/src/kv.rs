@@ -19,7 +19,7 @@ use store_core::{
     ScanOptions, Update, UpdateFn, check,
 };
 
-use crate::bulk::{self, Refused};
+use crate::bulk::{self, Refused, failed};
 use crate::codec::{self, DocumentWriter, MAX_DOCUMENT_BYTES};
 use crate::error::at;
 use crate::schema::{self, EXPIRES_AT, EXPIRES_AT_PATH, EXTRA, VALUE};
@@ -117,7 +117,7 @@ impl MongoKvStore {
         let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
         match options.mode {
             PutMode::Insert => self.insert(&target, &keys, documents).await,
-            PutMode::Upsert => self.upsert(&target, documents).await,
+            PutMode::Upsert => bulk::upsert(&self.space, &target, &documents).await,
         }
     }
 
@@ -132,65 +132,6 @@ impl MongoKvStore {
         self.space.call(collection.create_index(index)).await?;
         self.space.known.set(&known, true);
         Ok(())
-    }
-
-    /// Writes documents over those that are there. Each request takes the way that suited the one before: inserts
-    /// while the keys are new, replacements while they are not.
-    async fn upsert(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        documents: Vec<RawDocumentBuf>,
-    ) -> Result<()> {
-        if let [document] = documents.as_slice() {
-            let replace = collection.replace_one(doc! {"_id": bulk::id(document)?}, document).upsert(true);
-            self.space.call(replace).await.map_err(|error| failed(error, &documents))?;
-            return Ok(());
-        }
-        let known = format!("replaced {}", collection.namespace());
-        let mut done = 0;
-        for request in bulk::requests(&documents) {
-            let rest = documents.get(done..).unwrap_or_default();
-            let insert = !self.space.known.has(&known);
-            let refused = if insert {
-                self.insert_or_replace(collection, request).await
-            } else {
-                bulk::replace(&self.space, collection, request).await
-            };
-            let refused = refused.map_err(|error| failed(error, rest))?;
-            let replaced = request.len().saturating_sub(refused.new);
-            self.space.known.set(
-                &known,
-                if insert { replaced * 4 > request.len() } else { replaced * 4 >= request.len() },
-            );
-            done += request.len();
-            if let Some(first) = refused.refused.first() {
-                let lost = refused.refused.iter().filter_map(|refused| request.get(refused.index));
-                let unsent = documents.get(done..).unwrap_or_default();
-                return Err(failed(first.error(), lost.chain(unsent)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Inserts the new ones and replaces the others.
-    async fn insert_or_replace(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        documents: &[RawDocumentBuf],
-    ) -> Result<bulk::Replaced> {
-        let refused = bulk::insert(&self.space, collection, documents).await?;
-        let new = documents.len() - refused.len();
-        let (existing, mut refused): (Vec<_>, Vec<_>) = refused.into_iter().partition(Refused::is_duplicate);
-        if !existing.is_empty() {
-            let places: Vec<usize> = existing.iter().map(|existing| existing.index).collect();
-            let again: Vec<RawDocumentBuf> =
-                places.iter().filter_map(|place| documents.get(*place).cloned()).collect();
-            for mut late in bulk::replace(&self.space, collection, &again).await?.refused {
-                late.index = places.get(late.index).copied().unwrap_or_default();
-                refused.push(late);
-            }
-        }
-        Ok(bulk::Replaced { new, refused })
     }
 
     async fn insert(
@@ -436,12 +377,6 @@ fn decide(
         // What has expired is left to the server.
         Update::Delete => (None, old.and(stored).map(|stored| Change { old: Some(stored), new: None })),
     })
-}
-
-/// An error of a batch, with the keys that are not, or perhaps not, written.
-fn failed<'a>(error: Error, documents: impl IntoIterator<Item = &'a RawDocumentBuf>) -> Error {
-    let keys = documents.into_iter().filter_map(|document| bulk::id(document).ok());
-    error.with_failed(keys)
 }
 
 /// Cuts keys into reads that the server takes, in order.

@@ -18,6 +18,8 @@ pub(crate) const EXPIRES_AT_PATH: &str = "_nodestore.expires_at";
 
 /// What every collection of our own begins with: one of each name is enough for all roles.
 const OWN: &str = "nodestore";
+/// The collection of the store itself, in the database of vectors: the configurations of vector sets.
+pub(crate) const META: &str = OWN;
 /// What the collection of an escaped key-value collection begins with.
 const ESCAPED: &str = "nodestore.kv/";
 /// The same where the name is too long and stands as its SHA-256.

@@ -1,0 +1,230 @@
+//! Nodes as documents, in LlamaIndex's layout.
+//!
+//! `{_id, embedding: [double], text, metadata: {…, _node_content, _node_type, document_id, doc_id, ref_doc_id}}`.
+//! `_node_content` holds the whole node but text and embedding, and is what is read back; the metadata beside it is
+//! there to be filtered by. What Python's layout has no place for stands in a member `_nodestore`, which Python does
+//! not look at:
+//!
+//! | member | when | what |
+//! |---|---|---|
+//! | `metadata` | user metadata has one of the five names | those entries |
+//! | `type`, `text_resource` | the node is a `Document`, an `ImageDocument` or a `Node` | its `__type__`, and its text resource without the text: Python reads a `Document` back as a `TextNode` |
+//! | `source` | the source document is called `None` | that id: Python writes `None` where there is none |
+//!
+//! Documents whose `_id` is no text are not ours to see.
+
+use std::borrow::Cow;
+
+use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use serde_json::{Map, Value};
+use store_core::{Error, JsonObject, Node, RefDocId, Result, check};
+
+use super::{EMBEDDING, TEXT};
+use crate::codec::{self, DocumentWriter, MAX_DOCUMENT_BYTES, damaged, to_json};
+use crate::filter::{RESERVED, member_name};
+use crate::schema::EXTRA;
+
+pub(super) const METADATA: &str = "metadata";
+/// The path of the id of the source document.
+pub(super) const REF_DOC_PATH: &str = "metadata.ref_doc_id";
+/// What stands there when there is none.
+pub(super) const NO_REF_DOC: &str = "None";
+/// The path of the id of a source document that is really called so.
+pub(super) const SOURCE_PATH: &str = "_nodestore.source";
+/// In [`EXTRA`].
+const HIDDEN: &str = "metadata";
+const SOURCE: &str = "source";
+const TYPE: &str = "type";
+const TEXT_RESOURCE: &str = "text_resource";
+
+/// A node's document, ready to be written.
+pub(super) fn to_document(node: &Node, embedding: Option<&[f32]>) -> Result<RawDocumentBuf> {
+    let id = node.id.as_str();
+    let encode = || {
+        let source = node.ref_doc_id().map(RefDocId::into_string);
+        if let Some(source) = &source {
+            check::non_empty("id of the source document", source)?;
+        }
+        let mut writer = DocumentWriter::new();
+        writer.text("_id", id)?;
+        if let Some(embedding) = embedding {
+            writer.vector(EMBEDDING, embedding)?;
+        }
+        writer.text(TEXT, node.text_content())?;
+        writer.object(METADATA, &metadata(node)?)?;
+        let extra = extra(node, source)?;
+        if !extra.is_empty() {
+            writer.object(EXTRA, &extra)?;
+        }
+        let document = writer.finish()?;
+        check::within("node", id, document.as_bytes().len(), MAX_DOCUMENT_BYTES)?;
+        Ok(document)
+    };
+    encode().map_err(|error: Error| error.with_key(id).with_failed([id]))
+}
+
+/// The member `metadata`.
+fn metadata(node: &Node) -> Result<JsonObject> {
+    Ok(spelled(node.to_vector_metadata(false)?))
+}
+
+/// The user's metadata under names that LlamaIndex writes itself.
+fn hidden(node: &Node) -> JsonObject {
+    let entries = node.metadata.iter().filter(|(name, _)| RESERVED.contains(&name.as_str()));
+    spelled(entries.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+fn extra(node: &Node, source: Option<String>) -> Result<JsonObject> {
+    let mut extra = Map::new();
+    let hidden = hidden(node);
+    if !hidden.is_empty() {
+        extra.insert(HIDDEN.to_owned(), hidden.into());
+    }
+    if let Some(source) = source.filter(|source| source == NO_REF_DOC) {
+        extra.insert(SOURCE.to_owned(), source.into());
+    }
+    if let Some(media) = node.content.as_media() {
+        let mut resource = serde_json::to_value(&media.text).map_err(|error| {
+            Error::invalid_input("the text resource can not be written as JSON").with_source(error)
+        })?;
+        if let Value::Object(resource) = &mut resource
+            && resource.get("text").is_some_and(Value::is_string)
+        {
+            resource.shift_remove("text");
+        }
+        extra.insert(TYPE.to_owned(), node.content.object_type().into());
+        // Names are free only in maps of embeddings: a text keeps them all.
+        extra.insert(TEXT_RESOURCE.to_owned(), resource.to_string().into());
+    }
+    Ok(extra)
+}
+
+/// The object with every name as the server can hold it.
+fn spelled(object: JsonObject) -> JsonObject {
+    fn is_plain(object: &JsonObject) -> bool {
+        object
+            .iter()
+            .all(|(name, value)| matches!(member_name(name), Cow::Borrowed(_)) && is_plain_value(value))
+    }
+    fn is_plain_value(value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().all(is_plain_value),
+            Value::Object(object) => is_plain(object),
+            _ => true,
+        }
+    }
+    fn spell(value: Value) -> Value {
+        match value {
+            Value::Array(items) => items.into_iter().map(spell).collect(),
+            Value::Object(object) => Value::Object(spelled(object)),
+            other => other,
+        }
+    }
+    if is_plain(&object) {
+        return object;
+    }
+    object.into_iter().map(|(name, value)| (member_name(&name).into_owned(), spell(value))).collect()
+}
+
+/// What an update of the metadata sets: the member `metadata`, and the hidden entries if there are any.
+pub(super) fn changed(node: &Node) -> Result<(RawDocumentBuf, Option<RawDocumentBuf>)> {
+    let encode = |object: &JsonObject| {
+        let mut writer = DocumentWriter::new();
+        writer.members(object)?;
+        writer.finish()
+    };
+    let hidden = hidden(node);
+    let hidden = (!hidden.is_empty()).then(|| encode(&hidden)).transpose()?;
+    Ok((encode(&metadata(node)?)?, hidden))
+}
+
+/// The `_id`, where it is text.
+pub(super) fn id(document: &RawDocument) -> Option<&str> {
+    document.get("_id").ok().flatten().and_then(|id| id.as_str())
+}
+
+/// Reads a node; `None` for a document that is not ours. The embedding is read if it is there.
+pub(super) fn to_node(document: &RawDocument) -> Result<Option<Node>> {
+    let Some(id) = id(document) else { return Ok(None) };
+    let read = || {
+        let (mut text, mut metadata, mut extra, mut embedding) = (None, None, None, None);
+        for member in document {
+            let (name, value) = member.map_err(damaged)?;
+            match (name.as_str(), value) {
+                (TEXT, RawBsonRef::String(value)) => text = Some(value.to_owned()),
+                (METADATA, RawBsonRef::Document(value)) => metadata = Some(to_json(value)?),
+                (EXTRA, RawBsonRef::Document(value)) => extra = Some(to_json(value)?),
+                (EMBEDDING, RawBsonRef::Array(values)) => {
+                    embedding = Some(floats(values).collect::<Result<Vec<f64>>>()?);
+                }
+                _ => {}
+            }
+        }
+        let metadata = metadata.unwrap_or_default();
+        let mut node = match extra.and_then(|extra| media_node(&metadata, extra, text.as_deref())) {
+            Some(node) => node?,
+            None => Node::from_vector_metadata(metadata, text)?,
+        };
+        node.id = id.into();
+        node.embedding = embedding;
+        Ok(node)
+    };
+    read().map(Some).map_err(|error: Error| {
+        let message = format!("a stored node can not be read: {}", error.message());
+        Error::corrupt(message).with_source(error).with_key(id)
+    })
+}
+
+/// A node of a class that Python's layout does not bring back; `None` when it is of another class.
+fn media_node(metadata: &JsonObject, mut extra: JsonObject, text: Option<&str>) -> Option<Result<Node>> {
+    let object_type = extra.shift_remove(TYPE)?;
+    let content = metadata.get("_node_content")?.as_str()?;
+    let parse = |text: &str| {
+        serde_json::from_str::<Value>(text)
+            .map_err(|error| Error::corrupt("its content is no JSON").with_source(error))
+    };
+    let read = || {
+        let mut data = match parse(content)? {
+            Value::Object(data) => data,
+            _ => return Err(Error::corrupt("its content is no JSON object")),
+        };
+        let mut resource = parse(extra.get(TEXT_RESOURCE).and_then(Value::as_str).unwrap_or("null"))?;
+        if let Value::Object(resource) = &mut resource
+            && !resource.contains_key("text")
+        {
+            resource.insert("text".to_owned(), text.unwrap_or_default().into());
+        }
+        data.shift_remove(TEXT);
+        data.insert(TEXT_RESOURCE.to_owned(), resource);
+        let outer = [("__data__".to_owned(), data.into()), ("__type__".to_owned(), object_type)];
+        Node::from_json(outer.into_iter().collect())
+    };
+    Some(read())
+}
+
+fn floats(values: &RawArray) -> impl Iterator<Item = Result<f64>> {
+    values.into_iter().map(|value| match value.map_err(damaged)? {
+        RawBsonRef::Double(value) => Ok(value),
+        other => codec::to_value(other)?
+            .as_f64()
+            .ok_or_else(|| Error::corrupt("its embedding holds something that is no number")),
+    })
+}
+
+/// The embedding of a document as single-precision numbers; `None` without one.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "embeddings are kept as f32, which these numbers came from"
+)]
+pub(super) fn embedding(document: &RawDocument) -> Result<Option<Vec<f32>>> {
+    match document.get(EMBEDDING).map_err(damaged)? {
+        Some(RawBsonRef::Array(values)) => {
+            floats(values).map(|value| Ok(value? as f32)).collect::<Result<_>>().map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;
