@@ -173,9 +173,10 @@ async fn page_in_sort_order(
     if dropped && query.limit.is_none() {
         return Err(too_many());
     }
-    let next = kept_nodes.last().filter(|_| dropped).map(|(keys, node)| {
-        Place { id: node.id.as_str().to_owned(), keys: keys.clone() }.cursor(query)
-    });
+    let next = kept_nodes
+        .last()
+        .filter(|_| dropped)
+        .map(|(keys, node)| Place { id: node.id.as_str().to_owned(), keys: keys.clone() }.cursor(query));
     let items = kept_nodes.iter().map(|(_, node)| project(node, query.projection.as_deref())).collect();
     Ok(Page { items, next })
 }
@@ -190,7 +191,9 @@ fn sort_and_cut(kept_nodes: &mut Vec<(Vec<Value>, Node)>, most: usize, query: &D
 pub fn too_many() -> Error {
     Error::new(
         ErrorKind::LimitExceeded,
-        format!("a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"),
+        format!(
+            "a sorted query without a limit met more than {MAX_SORTED} nodes; set a limit and page through"
+        ),
     )
 }
 

@@ -6,13 +6,8 @@ use async_trait::async_trait;
 use bson::doc;
 use mongodb::Client;
 use store_core::{
-<<<<<<< HEAD
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Result, VectorStore,
-=======
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore, check,
->>>>>>> 986415a (Search vectors on MongoDB servers without Atlas search)
+    KvStore, Result, VectorStore, check,
 };
 
 use crate::chat::MongoChatStore;
@@ -93,11 +88,8 @@ impl Backend for MongoBackend {
         capabilities.kv = Some(kv::capabilities());
         capabilities.docs = true;
         capabilities.index = true;
-<<<<<<< HEAD
         capabilities.chat = true;
-=======
         capabilities.vectors = Some(vector::capabilities());
->>>>>>> 986415a (Search vectors on MongoDB servers without Atlas search)
         capabilities
     }
 

@@ -296,7 +296,8 @@ impl MongoReader {
     }
 
     fn rows(&self) -> BoxStream<(Document, RawBson)> {
-        let rows = Rows { reader: self.clone(), plan: None, cursor: None, last: None, left: self.limit, attempt: 0 };
+        let rows =
+            Rows { reader: self.clone(), plan: None, cursor: None, last: None, left: self.limit, attempt: 0 };
         stream::unfold(Some(rows), |rows| async move { rows?.next().await }).boxed()
     }
 

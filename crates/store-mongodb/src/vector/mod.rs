@@ -1,5 +1,4 @@
-<<<<<<< HEAD
-//! Vectors: what Atlas search has to do with them.
+//! Nodes with embeddings, in LlamaIndex's layout, searched by the server itself.
 
 mod atlas;
 #[allow(dead_code, reason = "for the vector store to call")]
@@ -8,24 +7,12 @@ mod atlas_explain;
 mod atlas_indexes;
 #[allow(dead_code, reason = "for the vector store to call")]
 mod atlas_search;
-mod prefilter;
-mod search_index;
-
-pub(crate) use self::atlas::{SCORE, number};
-pub use self::search_index::SearchConfig;
-pub(crate) use self::search_index::{FoundIndex, no_search};
-
-/// The member that holds a node's embedding.
-const EMBEDDING: &str = "embedding";
-/// The member that holds a node's text.
-const TEXT: &str = "text";
-=======
-//! Nodes with embeddings, in LlamaIndex's layout, searched by the server itself.
-
 mod fields;
+mod prefilter;
 mod rows;
 mod score;
 mod search;
+mod search_index;
 mod select;
 mod write;
 
@@ -43,7 +30,10 @@ use store_core::{
     vector_check,
 };
 
+pub(crate) use self::atlas::{SCORE, number};
 use self::rows::REF_DOC_PATH;
+pub use self::search_index::SearchConfig;
+pub(crate) use self::search_index::{FoundIndex, no_search};
 use self::select::{Selected, both};
 use crate::error::at;
 use crate::filter::Place;
@@ -358,4 +348,3 @@ impl VectorStore for MongoVectorStore {
         Some(self)
     }
 }
->>>>>>> 986415a (Search vectors on MongoDB servers without Atlas search)
