@@ -85,3 +85,52 @@ mod embedded {
         assert!(error.message().contains("store.cache_bytes"), "{error}");
     }
 }
+
+#[cfg(feature = "mongodb")]
+mod mongodb {
+    use super::*;
+    use nodestore::OpenOptions;
+
+    #[tokio::test]
+    async fn opening_asks_no_server_and_refuses_what_can_not_be() {
+        let store = nodestore::open("mongodb://127.0.0.1:1,127.0.0.1:2/app?replicaSet=x").await.unwrap();
+        assert_eq!(store.name(), "mongodb");
+        let url = "mongodb://u:s3cret@h/?store.namespace=a";
+        let namespaced = OpenOptions::default().with_namespace("a").with_create(false);
+        nodestore::open_with(url, &namespaced).await.unwrap();
+        for url in ["mongodb://u:s3cret@h/?maxPoolSise=1", "mongodb://u:s3cret", "mongodb+srv://u:s3cret@a,b"]
+        {
+            let error = nodestore::open(url).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_listening_is_told_within_the_configured_time() {
+        let store = nodestore::open("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300").await.unwrap();
+        let error = store.ping().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.is_retryable() && error.message().contains("nothing listens there"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn namespaces_of_a_server_are_kept_apart_and_dropped() {
+        let Some(url) = std::env::var("STORE_TEST_MONGODB_URL").ok().filter(|url| !url.is_empty()) else {
+            assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_MONGODB_URL is not set");
+            return;
+        };
+        let joint = if url.contains('?') { '&' } else { '?' };
+        let of = |name: &str| format!("{url}{joint}store.namespace={name}{}", std::process::id());
+        add(&of("facadea"), "a").await;
+        assert!(has(&of("facadea"), "a").await);
+        assert!(!has(&of("facadeb"), "a").await);
+        let store = nodestore::open(&of("facadea")).await.unwrap();
+        store.drop_namespace().await.unwrap();
+        assert!(!has(&of("facadea"), "a").await);
+        store.close().await.unwrap();
+        assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        let plain = nodestore::open(&url).await.unwrap();
+        assert_eq!(plain.drop_namespace().await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}

@@ -12,6 +12,7 @@ use store_core::{
 
 use crate::chat::MongoChatStore;
 use crate::config::MongoConfig;
+use crate::diagnose::{Opened, look};
 use crate::docs::MongoDocStore;
 use crate::error::{NAME, at, from_driver};
 use crate::kv::{self, MongoKvStore};
@@ -36,10 +37,11 @@ impl MongoBackend {
     pub async fn connect(mut config: MongoConfig) -> Result<Self> {
         let client = async {
             let options = config.client_options().await?;
-            Client::with_options(options).map_err(from_driver)
+            let opened = Opened::new(&options);
+            Ok((Client::with_options(options).map_err(from_driver)?, opened))
         };
-        let client = client.await.map_err(at("connect"))?;
-        Ok(Self { space: Arc::new(Space::new(client, config, true)) })
+        let (client, opened) = client.await.map_err(at("connect"))?;
+        Ok(Self { space: Arc::new(Space::of_own(client, config, opened)) })
     }
 
     /// A store on a client of your own, which [`close`](Backend::close) leaves open. The configured URL and
@@ -49,7 +51,7 @@ impl MongoBackend {
     pub fn from_client(client: Client, mut config: MongoConfig) -> Result<Self> {
         let in_path = client.default_database().map(|database| database.name().to_owned());
         config.validate().and_then(|()| config.settle_database(in_path.as_deref())).map_err(at("connect"))?;
-        Ok(Self { space: Arc::new(Space::new(client, config, false)) })
+        Ok(Self { space: Arc::new(Space::of_caller(client, config)) })
     }
 
     /// What the store was opened with, after all defaults.
@@ -102,7 +104,7 @@ impl Backend for MongoBackend {
     }
 
     async fn diagnose(&self) -> Result<Diagnosis> {
-        Ok(Diagnosis::new())
+        look(&self.space).await.map_err(at("diagnose"))
     }
 
     async fn drop_namespace(&self) -> Result<()> {

@@ -96,7 +96,7 @@ pub enum LargeValues {
     /// It is refused with `LimitExceeded` before anything is written.
     #[default]
     Refuse,
-    /// It is kept in GridFS, and its document points there. LlamaIndex's Python packages can not read such a value.
+    /// It is kept in `GridFS`, and its document points there. LlamaIndex's Python packages can not read such a value.
     GridFs,
 }
 
@@ -362,7 +362,7 @@ fn collection_name(what: &str, name: &str) -> Result<()> {
              side by side"
         )));
     }
-    if name.starts_with("system.") || name == META_COLLECTION {
+    if ["system.", "fs.", META_COLLECTION].iter().any(|taken| name.starts_with(taken)) {
         return Err(refused(format!(
             "the {what} {name:?} is taken by the server or by the store itself; name another"
         )));

@@ -5,6 +5,7 @@ mod bulk;
 mod chat;
 mod codec;
 mod config;
+mod diagnose;
 mod docs;
 mod docs_query;
 mod error;

@@ -8,6 +8,7 @@ use store_core::Result;
 
 use crate::chat::Turns;
 use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
+use crate::diagnose::Opened;
 use crate::error::{closed, from_driver, timed_out};
 use crate::schema::Known;
 
@@ -24,14 +25,29 @@ pub(crate) struct Space {
     /// The turns in which chats are changed.
     pub(crate) turns: Turns,
     /// Whether the client is ours, made by `connect`, and goes with the store.
-    own: bool,
+    pub(crate) own: bool,
+    /// What our own client was made with.
+    pub(crate) opened: Opened,
     closed: AtomicBool,
 }
 
 impl Space {
-    pub(crate) fn new(client: Client, config: MongoConfig, own: bool) -> Self {
-        let closed = AtomicBool::new(false);
-        Self { client, config, known: Known::default(), turns: Turns::default(), own, closed }
+    /// A space on a client of our own, made with these options.
+    pub(crate) fn of_own(client: Client, config: MongoConfig, opened: Opened) -> Self {
+        Self { own: true, opened, ..Self::of_caller(client, config) }
+    }
+
+    /// A space on a client of the caller's.
+    pub(crate) fn of_caller(client: Client, config: MongoConfig) -> Self {
+        Self {
+            client,
+            config,
+            known: Known::default(),
+            turns: Turns::default(),
+            own: false,
+            opened: Opened::default(),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// The client; `Unavailable` once closed.
