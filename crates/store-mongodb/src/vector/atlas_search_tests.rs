@@ -30,7 +30,7 @@ fn settings() -> MongoConfig {
 
 async fn search_with(stub: &Stub, settings: MongoConfig) -> AtlasSearch {
     let client = mongodb::Client::with_uri_str(stub.url()).await.unwrap();
-    AtlasSearch::new(Arc::new(Space::new(client, settings, true)), "c")
+    AtlasSearch::new(Arc::new(Space::of_caller(client, settings)), "c")
 }
 
 async fn search(stub: &Stub) -> AtlasSearch {
