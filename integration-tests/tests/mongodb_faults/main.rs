@@ -4,6 +4,7 @@
 
 mod connecting;
 mod failover;
+mod leftovers;
 mod outages;
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ type Done = Result<(), Failed>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = [failover::TRIALS, outages::TRIALS, connecting::TRIALS].concat();
+    let trials = [failover::TRIALS, outages::TRIALS, connecting::TRIALS, leftovers::TRIALS].concat();
     let trials =
         trials.into_iter().map(|(name, test)| Trial::ignorable_test(name, move || run(test))).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
