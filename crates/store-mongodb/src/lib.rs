@@ -21,6 +21,7 @@ mod space;
 mod target;
 mod transaction;
 mod vector;
+mod watch;
 
 pub use backend::MongoBackend;
 pub use bson;
@@ -34,3 +35,4 @@ pub use retriever::MongoTextRetriever;
 pub use target::ReadFrom;
 pub use transaction::Transaction;
 pub use vector::SearchConfig;
+pub use watch::{Change, ChangeKind, MongoChanges, MongoWatch, WatchToken};

@@ -84,11 +84,11 @@ pub struct MongoReader {
     query: BsonDocument,
     pub(crate) filter: Option<Filter>,
     limit: Option<u64>,
-    batch_size: Option<u32>,
+    pub(crate) batch_size: Option<u32>,
     missing: MissingField,
     natural_order: bool,
     after: Option<Bson>,
-    read_from: Option<ReadFrom>,
+    pub(crate) read_from: Option<ReadFrom>,
 }
 
 #[derive(Clone)]
@@ -302,7 +302,7 @@ impl MongoReader {
     }
 
     /// Everything that the caller can get wrong.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.natural_order && self.after.is_some() {
             let message =
                 "a reading in natural order has no place to begin after; read in the order of the ids";
@@ -324,6 +324,10 @@ impl MongoReader {
         let Some(filter) = &self.filter else { return Ok(Plan { query: self.query.clone(), rest: None }) };
         let Translated { matches, rest, .. } = translate(filter, Place::Root);
         Ok(Plan { query: both(self.query.clone(), matches), rest })
+    }
+
+    pub(crate) fn has_query(&self) -> bool {
+        !self.query.is_empty()
     }
 
     /// The paths of all that is read.
