@@ -32,7 +32,6 @@ pub use config::{
 pub use mongodb;
 pub use reader::{MissingField, MongoReader};
 pub use retriever::MongoTextRetriever;
-pub use target::ReadFrom;
 pub use transaction::Transaction;
 pub use vector::SearchConfig;
 pub use watch::{Change, ChangeKind, MongoChanges, MongoWatch, WatchToken};

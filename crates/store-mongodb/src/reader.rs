@@ -15,10 +15,11 @@ use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Reader,
 
 use crate::MongoBackend;
 use crate::codec::{damaged, to_json};
+use crate::config::ReadPreference;
 use crate::field_path;
 use crate::filter::{Place, Translated, translate};
 use crate::python_text::python_str;
-use crate::target::{ReadFrom, Target, backoff};
+use crate::target::{Target, backoff, criteria};
 
 const READ: &str = "reader.read";
 /// How often a read that lost its server or its cursor goes on without having read anything in between.
@@ -88,7 +89,7 @@ pub struct MongoReader {
     missing: MissingField,
     natural_order: bool,
     after: Option<Bson>,
-    pub(crate) read_from: Option<ReadFrom>,
+    pub(crate) read_preference: Option<ReadPreference>,
 }
 
 #[derive(Clone)]
@@ -114,7 +115,7 @@ impl MongoBackend {
             missing: MissingField::Fail,
             natural_order: false,
             after: None,
-            read_from: None,
+            read_preference: None,
         }
     }
 }
@@ -266,8 +267,8 @@ impl MongoReader {
 
     /// Which members of a replica set serve the reading; default as the store's connection says.
     #[must_use]
-    pub fn with_read_from(mut self, members: ReadFrom) -> Self {
-        self.read_from = Some(members);
+    pub fn with_read_preference(mut self, preference: ReadPreference) -> Self {
+        self.read_preference = Some(preference);
         self
     }
 
@@ -343,7 +344,7 @@ impl MongoReader {
         // A filter may serve better than the index on _id; its documents are then sorted, on disk if they must be.
         options.allow_disk_use = (!self.natural_order).then_some(true);
         options.batch_size = self.batch_size;
-        options.selection_criteria = self.read_from.map(ReadFrom::criteria);
+        options.selection_criteria = self.read_preference.map(criteria);
         if self.missing != MissingField::SkipDocument && rest.is_none() {
             options.limit = left.and_then(|left| i64::try_from(left).ok());
         }

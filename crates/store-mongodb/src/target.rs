@@ -3,38 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::options::{ReadPreference as Driver, SelectionCriteria};
 use mongodb::{Collection, Database};
 use store_core::{Error, Result};
 
+use crate::config::ReadPreference;
 use crate::space::Space;
 
-/// Which members of a replica set serve a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReadFrom {
-    /// The primary only: never stale.
-    Primary,
-    /// The primary, and a secondary while there is none.
-    PrimaryPreferred,
-    /// A secondary only; what it answers may be some time behind.
-    Secondary,
-    /// A secondary, and the primary while there is none.
-    SecondaryPreferred,
-    /// The member that answers fastest.
-    Nearest,
-}
-
-impl ReadFrom {
-    pub(crate) fn criteria(self) -> SelectionCriteria {
-        SelectionCriteria::ReadPreference(match self {
-            Self::Primary => ReadPreference::Primary,
-            Self::PrimaryPreferred => ReadPreference::PrimaryPreferred { options: None },
-            Self::Secondary => ReadPreference::Secondary { options: None },
-            Self::SecondaryPreferred => ReadPreference::SecondaryPreferred { options: None },
-            Self::Nearest => ReadPreference::Nearest { options: None },
-        })
-    }
+/// The preference as the driver takes it.
+pub(crate) fn criteria(preference: ReadPreference) -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(match preference {
+        ReadPreference::Primary => Driver::Primary,
+        ReadPreference::PrimaryPreferred => Driver::PrimaryPreferred { options: None },
+        ReadPreference::Secondary => Driver::Secondary { options: None },
+        ReadPreference::SecondaryPreferred => Driver::SecondaryPreferred { options: None },
+        ReadPreference::Nearest => Driver::Nearest { options: None },
+    })
 }
 
 /// A collection of the store's database, or of another one on the same server.

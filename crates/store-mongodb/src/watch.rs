@@ -22,7 +22,7 @@ use crate::error::server_code;
 use crate::python_text::python_str;
 use crate::reader::{MongoReader, keys, projection};
 use crate::space::Space;
-use crate::target::{ReadFrom, backoff};
+use crate::target::{backoff, criteria};
 
 const OPEN: &str = "watch.open";
 const NEXT: &str = "watch.next";
@@ -232,7 +232,7 @@ impl MongoWatch {
     fn options(&self, token: Option<&WatchToken>) -> Result<ChangeStreamOptions> {
         let mut options = ChangeStreamOptions::default();
         options.full_document = Some(FullDocumentType::UpdateLookup);
-        options.selection_criteria = self.reader.read_from.map(ReadFrom::criteria);
+        options.selection_criteria = self.reader.read_preference.map(criteria);
         options.batch_size = self.reader.batch_size;
         if let Some(token) = token {
             // Unlike resumeAfter it also goes on after the collection was dropped and made anew.
