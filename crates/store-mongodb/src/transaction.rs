@@ -193,20 +193,13 @@ impl<'a> Attempts<'a> {
     /// Waits a short random time, longer the more attempts failed; `false` when the time is over.
     async fn pause(&self) -> bool {
         let most = (1_u64 << self.count.min(6)).min(LONGEST_PAUSE);
-        let pause = Duration::from_millis(u64::try_from(random() % u128::from(most)).unwrap_or(most));
+        let pause = Duration::from_millis(fastrand::u64(..most));
         if Instant::now() + pause >= self.deadline {
             return false;
         }
         tokio::time::sleep(pause).await;
         true
     }
-}
-
-/// 104 random bits.
-pub(crate) fn random() -> u128 {
-    // The bits in the middle of a random UUID are partly fixed.
-    let bits = u128::from_be_bytes(bson::Uuid::new().bytes());
-    ((bits >> 80) << 56) | (bits & ((1 << 56) - 1))
 }
 
 fn may_have_committed(error: &Error) -> bool {

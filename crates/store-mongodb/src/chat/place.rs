@@ -5,7 +5,6 @@ use bson::raw::{RawBsonRef, RawDocument};
 use store_core::{Error, ErrorKind, Result};
 
 use crate::codec::damaged;
-use crate::transaction::random;
 
 /// A message's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +59,7 @@ pub(super) fn between(before: Option<Place>, at: Place) -> Option<Place> {
     if half < 2 {
         return None;
     }
-    let free = low + quarter.max(1) + random() % half.max(1);
+    let free = low + quarter.max(1) + fastrand::u128(..half);
     (free > low && free < number(at.id)).then(|| Place { index: at.index, id: id(free) })
 }
 
