@@ -20,6 +20,11 @@ const LONGEST_PAUSE: u64 = 64;
 /// The server's code for "took longer than maxTimeMS", which no repetition helps.
 const MAX_TIME_EXPIRED: i32 = 50;
 
+/// In [`Space::known`]: the server is a replica set or a sharded cluster.
+const TRANSACTIONS: &str = "transactions";
+/// In [`Space::known`]: it is neither.
+const STANDALONE: &str = "standalone";
+
 /// Runs several reads and writes as one: all of them happen, or none.
 ///
 /// * It reads one snapshot of the data, and its writes are acknowledged by a majority and survive a failover.
@@ -121,11 +126,35 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
     })
 }
 
-/// Whether the server has transactions: all but standalone ones do.
-pub(crate) async fn supported(space: &Space) -> Result<bool> {
+/// What kind of server this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deployment {
+    Standalone,
+    ReplicaSet,
+    Sharded,
+}
+
+/// Asks the server what it is.
+pub(crate) async fn deployment(space: &Space) -> Result<Deployment> {
     let admin: Database = space.client()?.database("admin");
     let hello = space.call(admin.run_command(doc! {"hello": 1})).await?;
-    Ok(hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid"))
+    Ok(if hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid") {
+        Deployment::Sharded
+    } else if hello.contains_key("setName") {
+        Deployment::ReplicaSet
+    } else {
+        Deployment::Standalone
+    })
+}
+
+/// Whether the server has transactions: all but standalone ones do. Asked once.
+pub(crate) async fn supported(space: &Space) -> Result<bool> {
+    let known = &space.known;
+    if !known.has(TRANSACTIONS) && !known.has(STANDALONE) {
+        let standalone = deployment(space).await? == Deployment::Standalone;
+        known.set(if standalone { STANDALONE } else { TRANSACTIONS }, true);
+    }
+    Ok(known.has(TRANSACTIONS))
 }
 
 /// The attempts at one transaction, until it is committed or its time is over.

@@ -46,10 +46,6 @@ const OTHER_OPTIONS: [i32; 2] = [85, 86];
 
 /// In [`Space::known`]: the indexes are there.
 const PREPARED: &str = "chat indexes";
-/// In [`Space::known`]: the server is a replica set or a sharded cluster.
-const TRANSACTIONS: &str = "transactions";
-/// In [`Space::known`]: it is neither.
-const STANDALONE: &str = "standalone";
 
 /// The turns in which this process changes histories: changes of one history would only conflict.
 #[derive(Debug, Default)]
@@ -86,15 +82,11 @@ impl MongoChatStore {
     /// Makes the indexes at the first use, and answers whether the server has transactions.
     async fn prepare(&self) -> Result<bool> {
         let known = &self.space.known;
-        if !known.has(TRANSACTIONS) && !known.has(STANDALONE) {
-            let transactions = transaction::supported(&self.space).await?;
-            known.set(if transactions { TRANSACTIONS } else { STANDALONE }, true);
-        }
         if !known.has(PREPARED) {
             self.make_indexes().await?;
             known.set(PREPARED, true);
         }
-        Ok(known.has(TRANSACTIONS))
+        transaction::supported(&self.space).await
     }
 
     async fn make_indexes(&self) -> Result<()> {
