@@ -118,6 +118,7 @@ impl Backend for MongoBackend {
             }
             let database = self.space.kv_database()?;
             self.space.known.clear();
+            self.space.searches.clear();
             self.space.call(database.drop()).await
         };
         drop.await.map_err(at("drop_namespace"))

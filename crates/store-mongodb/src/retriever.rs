@@ -16,9 +16,11 @@ use crate::error::server_code;
 use crate::field_path::{self, lookup};
 use crate::python_text::python_str;
 use crate::target::Target;
-use crate::vector::{FoundIndex, SCORE, no_search, number};
+use crate::vector::{EMBEDDING, FoundIndex, SCORE, TEXT, no_search, number, to_node, words};
 
 const RETRIEVE: &str = "retriever.retrieve";
+/// The field of metadata in LlamaIndex's layout.
+const METADATA: &str = "metadata";
 /// The server's code for a `$text` without a text index.
 const INDEX_NOT_FOUND: i32 = 27;
 
@@ -81,9 +83,9 @@ impl MongoBackend {
             target: Target::new(&self.space, collection),
             engine: None,
             found: Arc::default(),
-            text_field: "text".to_owned(),
-            metadata_field: "metadata".to_owned(),
-            embedding_field: "embedding".to_owned(),
+            text_field: TEXT.to_owned(),
+            metadata_field: METADATA.to_owned(),
+            embedding_field: EMBEDDING.to_owned(),
             matching: Document::new(),
             top_k: DEFAULT_TOP_K,
             min_score: None,
@@ -201,7 +203,8 @@ impl MongoTextRetriever {
         }
     }
 
-    fn pipeline(&self, engine: &Engine, question: &str) -> Vec<Document> {
+    /// `None` for a question without a word.
+    fn pipeline(&self, engine: &Engine, question: &str) -> Option<Vec<Document>> {
         let limit = doc! {"$limit": number(self.top_k)};
         let mut stages = match engine {
             Engine::Search(index) => {
@@ -215,7 +218,7 @@ impl MongoTextRetriever {
                 stages
             }
             Engine::Text => {
-                let words = doc! {"$text": {"$search": words_only(question)}};
+                let words = doc! {"$text": {"$search": words(question)?}};
                 let matching = if self.matching.is_empty() {
                     words
                 } else {
@@ -230,15 +233,15 @@ impl MongoTextRetriever {
             }
         };
         stages.push(doc! {"$project": {&self.embedding_field: 0}});
-        stages
+        Some(stages)
     }
 
     async fn answer(&self, question: &str) -> Result<Vec<ScoredNode>> {
         self.check(question)?;
         let engine = self.engine().await?;
         let collection = self.collection()?;
+        let Some(pipeline) = self.pipeline(&engine, question) else { return Ok(Vec::new()) };
         let run = async {
-            let pipeline = self.pipeline(&engine, question);
             let cursor = collection.aggregate(pipeline).with_type::<RawDocumentBuf>().await?;
             cursor.try_collect::<Vec<RawDocumentBuf>>().await
         };
@@ -278,6 +281,15 @@ impl MongoTextRetriever {
     }
 
     fn node(&self, row: &RawDocument) -> Result<Node> {
+        if self.text_field == TEXT
+            && self.metadata_field == METADATA
+            && row
+                .get_document(METADATA)
+                .is_ok_and(|metadata| metadata.get("_node_content").is_ok_and(|it| it.is_some()))
+            && let Some(node) = to_node(row)?
+        {
+            return Ok(node);
+        }
         let text = lookup(row, &self.text_field)?.map(|found| found.to_text()).transpose()?;
         let metadata = lookup(row, &self.metadata_field)?.map(|found| found.to_json()).transpose()?;
         let metadata = match metadata {
@@ -291,13 +303,6 @@ impl MongoTextRetriever {
         node.metadata = metadata;
         Ok(node)
     }
-}
-
-/// The words of a question, none of which excludes documents (`-word`) or makes a phrase (`"two words"`).
-fn words_only(question: &str) -> String {
-    let plain = question.replace('"', " ");
-    let words: Vec<&str> = plain.split_whitespace().map(|word| word.trim_start_matches('-')).collect();
-    words.join(" ")
 }
 
 #[async_trait]

@@ -11,6 +11,7 @@ use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::diagnose::Opened;
 use crate::error::{closed, from_driver, timed_out};
 use crate::schema::Known;
+use crate::vector::Searches;
 
 /// How long a server may take to hear that we are leaving.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -22,6 +23,8 @@ pub(crate) struct Space {
     pub(crate) config: MongoConfig,
     /// What is known to be there on the server.
     pub(crate) known: Known,
+    /// What is known of the search of Atlas.
+    pub(crate) searches: Searches,
     /// The turns in which chats are changed.
     pub(crate) turns: Turns,
     /// Whether the client is ours, made by `connect`, and goes with the store.
@@ -44,6 +47,7 @@ impl Space {
             config,
             known: Known::default(),
             turns: Turns::default(),
+            searches: Searches::default(),
             own: false,
             opened: Opened::default(),
             closed: AtomicBool::new(false),

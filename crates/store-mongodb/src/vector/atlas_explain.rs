@@ -52,7 +52,7 @@ impl AtlasSearch {
                 let depth = depth(query.top_k);
                 let stage = stage(embedding, depth);
                 let texts = TextStage { limit: depth, ..by_words(text) };
-                let native = asked.split.rest.is_empty() && !self.no_fusion.load(Ordering::Relaxed);
+                let native = asked.split.rest.is_empty() && !self.memory.no_fusion.load(Ordering::Relaxed);
                 let by = if native { "by $rankFusion where the server has it" } else { "here" };
                 let summary = by_vector(&stage);
                 let summary = format!("{summary}, and $search in {:?}, fused {by}", names.text_index);

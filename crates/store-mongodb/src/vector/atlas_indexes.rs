@@ -45,7 +45,7 @@ impl Known {
 impl AtlasSearch {
     /// What the server has; asked for once, and again while indexes are missing or building.
     pub(crate) async fn known(&self) -> Result<Arc<Known>> {
-        let mut slot = self.known.lock().await;
+        let mut slot = self.memory.known.lock().await;
         if let Some((at, known)) = slot.as_ref()
             && (known.is_settled() || at.elapsed() < RELIST)
         {
@@ -90,7 +90,7 @@ impl AtlasSearch {
     }
 
     async fn forget(&self) {
-        *self.known.lock().await = None;
+        *self.memory.known.lock().await = None;
     }
 
     /// Makes the indexes that are missing and waits for them. `Config` when an existing one does not fit,
@@ -202,7 +202,6 @@ impl AtlasSearch {
 
     /// Drops the indexes of the store's names, where there are any.
     pub(crate) async fn drop_indexes(&self) -> Result<()> {
-        self.forget().await;
         let known = self.known().await?;
         for index in [&known.vector, &known.text].into_iter().flatten() {
             match self.space.call(self.collection()?.drop_search_index(&index.name)).await {

@@ -6,19 +6,18 @@
 //!
 //! What Atlas finds is what its index holds, which follows the writes by about a second.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use bson::raw::RawDocumentBuf;
-use bson::{Bson, Document, RawDocument, doc};
+use bson::{Document, RawDocument};
 use futures::TryStreamExt as _;
 use mongodb::Collection;
-use serde_json::Value;
 use store_core::fusion::reciprocal_rank_fusion;
 use store_core::{
-    Error, ErrorKind, Filter, JsonObject, Node, NodeId, QueryKind, RefDocId, Result, ScoredNode, Selector,
-    VectorConfig, VectorQuery, filter::Matcher, mmr,
+    Error, ErrorKind, Filter, Node, NodeId, QueryKind, RefDocId, Result, ScoredNode, Selector, VectorConfig,
+    VectorQuery, filter::Matcher, mmr,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -26,10 +25,10 @@ use tokio::time::Instant;
 use super::atlas::{self, Keep, MAX_CANDIDATES, SCORE, TextStage, VectorStage};
 use super::atlas_indexes::Known;
 use super::prefilter::{self, Prefilter};
+use super::rows;
 use super::search_index::{FoundIndex, refused};
+use super::select::Selected;
 use super::{EMBEDDING, TEXT};
-use crate::codec::to_json;
-use crate::filter::{Place, translate};
 use crate::space::Space;
 
 /// How many times `top_k` is asked for first when a part of the filter is applied afterwards.
@@ -39,14 +38,34 @@ const WIDENING: usize = 4;
 /// How deep rankings are read to be fused, and how many are weighed for MMR, at least; ten times `top_k` else.
 const DEPTH: usize = 100;
 
-/// The search of one vector set.
-#[derive(Debug)]
-pub(crate) struct AtlasSearch {
-    pub(super) space: Arc<Space>,
-    pub(super) collection: String,
+/// What is remembered of the search of each collection, as long as the store is open.
+#[derive(Debug, Default)]
+pub(crate) struct Searches(std::sync::Mutex<HashMap<String, Arc<Memory>>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
     pub(super) known: Mutex<Option<(Instant, Arc<Known>)>>,
     /// Whether the server has refused `$rankFusion`.
     pub(super) no_fusion: AtomicBool,
+}
+
+impl Searches {
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn of(&self, collection: &str) -> Arc<Memory> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(collection.to_owned()).or_default())
+    }
+}
+
+/// The search of one vector set.
+#[derive(Clone, Debug)]
+pub(crate) struct AtlasSearch {
+    pub(super) space: Arc<Space>,
+    pub(super) collection: String,
+    pub(super) memory: Arc<Memory>,
 }
 
 /// A query that Atlas search can answer.
@@ -86,12 +105,9 @@ impl<'a> Admits<'a> {
 
 impl AtlasSearch {
     pub(crate) fn new(space: Arc<Space>, collection: impl Into<String>) -> Self {
-        Self {
-            space,
-            collection: collection.into(),
-            known: Mutex::default(),
-            no_fusion: AtomicBool::new(false),
-        }
+        let collection = collection.into();
+        let memory = space.searches.of(&collection);
+        Self { space, collection, memory }
     }
 
     pub(super) fn collection(&self) -> Result<Collection<RawDocumentBuf>> {
@@ -150,9 +166,12 @@ impl AtlasSearch {
                 return Ok(Err("the selector names nodes that the plain server finds by itself".to_owned()));
             }
         };
-        let Some(matching) = matching(&query.selector) else {
+        let selected = Selected::of(&query.selector)?;
+        // What is in a match must be the whole filter, as the best are chosen after it.
+        if by_text && selected.rest.is_some() {
             return Ok(Err("a part of the filter can not be applied by the server".to_owned()));
-        };
+        }
+        let matching = selected.matches;
         Ok(Ok(Asked { config, query, split, matching, admits: Admits::of(&query.selector) }))
     }
 
@@ -293,7 +312,7 @@ impl AtlasSearch {
         let top_k = asked.query.top_k;
         let depth = depth(top_k);
         let one_side = alpha <= 0.0 || alpha >= 1.0 || text.trim().is_empty();
-        if !one_side && asked.split.rest.is_empty() && !self.no_fusion.load(Ordering::Relaxed) {
+        if !one_side && asked.split.rest.is_empty() && !self.memory.no_fusion.load(Ordering::Relaxed) {
             let (vectors, texts) =
                 (self.vector_stage(asked, vector, depth), self.text_stage(asked, text, depth));
             match self.run(atlas::rank_fusion(&vectors, &texts, alpha, top_k, keep)).await {
@@ -306,7 +325,7 @@ impl AtlasSearch {
                 }
                 // A server before 8.0, or one that knows another form of the stage.
                 Err(error) if refused(&error) => {
-                    self.no_fusion.store(true, Ordering::Relaxed);
+                    self.memory.no_fusion.store(true, Ordering::Relaxed);
                     tracing::debug!(%error, "rankings are fused here");
                 }
                 Err(error) => return Err(error),
@@ -357,53 +376,11 @@ pub(super) fn depth(top_k: usize) -> usize {
     top_k.saturating_mul(10).clamp(DEPTH, MAX_CANDIDATES)
 }
 
-/// The selector as a match; `None` when it is not the whole of it.
-fn matching(selector: &Selector) -> Option<Document> {
-    let mut parts = Vec::new();
-    if let Some(ids) = &selector.ids {
-        let ids: Vec<Bson> = ids.iter().map(|id| id.as_str().into()).collect();
-        parts.push(doc! {"_id": {"$in": ids}});
-    }
-    if let Some(ids) = &selector.ref_docs {
-        let ids: Vec<Bson> = ids.iter().map(|id| id.as_str().into()).collect();
-        parts.push(doc! {prefilter::REF_DOC_PATH: {"$in": ids}});
-    }
-    if let Some(filter) = &selector.filter {
-        let translated = translate(filter, Place::Vectors);
-        if translated.rest.is_some() {
-            return None;
-        }
-        parts.extend((!translated.matches.is_empty()).then_some(translated.matches));
-    }
-    match parts.len() {
-        0 | 1 => Some(parts.pop().unwrap_or_default()),
-        _ => Some(doc! {"$and": parts}),
-    }
-}
-
-/// Reads a stored node.
-fn node(row: &RawDocument) -> Result<Node> {
-    let mut document = to_json(row)?;
-    let text = document.shift_remove(TEXT).and_then(|text| text.as_str().map(str::to_owned));
-    let metadata = match document.shift_remove("metadata") {
-        Some(Value::Object(metadata)) => metadata,
-        _ => JsonObject::new(),
-    };
-    let mut node = Node::from_vector_metadata(metadata, text)?;
-    if let Some(id) = document.get("_id").and_then(Value::as_str) {
-        node.id = id.into();
-    }
-    if let Some(Value::Array(values)) = document.get(EMBEDDING) {
-        node.embedding = Some(values.iter().filter_map(Value::as_f64).collect());
-    }
-    Ok(node)
-}
-
 /// The admitted of the rows, with the server's scores.
 fn read(rows: &[RawDocumentBuf], admits: &Admits<'_>) -> Result<Vec<ScoredNode>> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let node = node(row)?;
+        let Some(node) = rows::to_node(row)? else { continue };
         if admits.admits(&node) {
             found.push(ScoredNode::new(node, score_of(row)?));
         }
@@ -427,7 +404,7 @@ fn sort(found: &mut [ScoredNode]) {
 fn fused(by_vector: Vec<ScoredNode>, by_text: Vec<ScoredNode>, alpha: f64, top_k: usize) -> Vec<ScoredNode> {
     let ids = |ranking: &[ScoredNode]| ranking.iter().map(|it| it.node.id.clone()).collect::<Vec<_>>();
     let order = reciprocal_rank_fusion(ids(&by_vector), ids(&by_text), alpha, top_k);
-    let mut nodes: std::collections::HashMap<NodeId, Node> =
+    let mut nodes: HashMap<NodeId, Node> =
         by_text.into_iter().chain(by_vector).map(|answer| (answer.node.id.clone(), answer.node)).collect();
     let answers =
         order.into_iter().filter_map(|(id, score)| Some(ScoredNode::new(nodes.remove(&id)?, score)));

@@ -1,11 +1,8 @@
-//! Nodes with embeddings, in LlamaIndex's layout, searched by the server itself.
+//! Nodes with embeddings, in LlamaIndex's layout, searched by Atlas search or by the plain server.
 
 mod atlas;
-#[allow(dead_code, reason = "for the vector store to call")]
 mod atlas_explain;
-#[allow(dead_code, reason = "for the vector store to call")]
 mod atlas_indexes;
-#[allow(dead_code, reason = "for the vector store to call")]
 mod atlas_search;
 mod fields;
 mod prefilter;
@@ -31,7 +28,11 @@ use store_core::{
 };
 
 pub(crate) use self::atlas::{SCORE, number};
+use self::atlas_search::AtlasSearch;
+pub(crate) use self::atlas_search::Searches;
 use self::rows::REF_DOC_PATH;
+pub(crate) use self::rows::to_node;
+pub(crate) use self::search::words;
 pub use self::search_index::SearchConfig;
 pub(crate) use self::search_index::{FoundIndex, no_search};
 use self::select::{Selected, both};
@@ -61,6 +62,7 @@ pub(crate) struct MongoVectorStore {
     space: Arc<Space>,
     /// The name of its collection.
     name: String,
+    atlas: AtlasSearch,
 }
 
 /// The collection of a vector set: LlamaIndex's for the default one, and below it by name.
@@ -95,10 +97,11 @@ pub(crate) async fn set_names(space: &Space) -> Result<Vec<String>> {
 }
 
 /// Removes a set; answers whether it was configured.
-pub(crate) async fn drop_set(space: &Space, set: Option<&str>) -> Result<bool> {
+pub(crate) async fn drop_set(space: &Arc<Space>, set: Option<&str>) -> Result<bool> {
     let name = collection_name(space, set);
     let deleted = space.call(meta(space)?.delete_one(doc! {"_id": config_key(&name)})).await?;
     let collection = space.vector_database()?.collection::<Document>(&name);
+    AtlasSearch::new(Arc::clone(space), &name).drop_indexes().await?;
     space.call(collection.drop()).await?;
     Ok(deleted.deleted_count > 0)
 }
@@ -106,7 +109,8 @@ pub(crate) async fn drop_set(space: &Space, set: Option<&str>) -> Result<bool> {
 impl MongoVectorStore {
     pub(crate) fn new(space: Arc<Space>, set: Option<&str>) -> Self {
         let name = collection_name(&space, set);
-        Self { space, name }
+        let atlas = AtlasSearch::new(Arc::clone(&space), &name);
+        Self { space, name, atlas }
     }
 
     fn collection(&self) -> Result<Collection<RawDocumentBuf>> {
@@ -250,6 +254,16 @@ impl MongoVectorStore {
     }
 }
 
+impl MongoVectorStore {
+    /// Answers a query that was found right, by Atlas search if it can.
+    async fn answer(&self, query: &VectorQuery, config: &VectorConfig) -> Result<Vec<ScoredNode>> {
+        match self.atlas.query(config, query).await? {
+            Some(found) => Ok(found),
+            None => self.search(query, config).await,
+        }
+    }
+}
+
 fn count(documents: u64) -> usize {
     usize::try_from(documents).unwrap_or(usize::MAX)
 }
@@ -259,7 +273,8 @@ impl VectorStore for MongoVectorStore {
     async fn configure(&self, config: VectorConfig) -> Result<()> {
         let configure = async {
             vector_check::config(&config, self.capabilities().max_dimensions)?;
-            self.set_config(&config).await
+            self.set_config(&config).await?;
+            self.atlas.ensure(&config).await
         };
         configure.await.map_err(at("vectors.configure"))
     }
@@ -281,7 +296,7 @@ impl VectorStore for MongoVectorStore {
             let config = self.configured().await?;
             queries.iter().try_for_each(|query| vector_check::query(query, &config))?;
             // Collected first: a stream over borrowed queries is not general enough for the compiler.
-            let searches: Vec<_> = queries.iter().map(|query| self.search(query, &config)).collect();
+            let searches: Vec<_> = queries.iter().map(|query| self.answer(query, &config)).collect();
             stream::iter(searches).buffered(QUERIES).try_collect().await
         };
         search.await.map_err(at("vectors.query"))
@@ -291,7 +306,10 @@ impl VectorStore for MongoVectorStore {
         let explain = async {
             let config = self.configured().await?;
             vector_check::query(query, &config)?;
-            self.plan(query, &config)
+            match self.atlas.explain(&config, query).await? {
+                Ok(plan) => Ok(plan),
+                Err(why) => self.plan(query, &config, &why),
+            }
         };
         explain.await.map_err(at("vectors.explain"))
     }

@@ -12,12 +12,10 @@
 use std::collections::BTreeSet;
 
 use bson::{Bson, Document, doc};
-use store_core::{Condition, Filter, Scalar, Selector};
+use store_core::{Condition, Filter, RefDocId, Scalar, Selector};
 
+use super::rows::{NO_REF_DOC, REF_DOC_PATH};
 use crate::filter::Place;
-
-/// Where an index must declare the id of the source document for `ref_docs` to be pushed down.
-pub(crate) const REF_DOC_PATH: &str = "metadata.ref_doc_id";
 
 /// Texts longer than this are not pushed down: Atlas indexes no text of more than 8,181 characters as a whole.
 const MAX_TEXT: usize = 8_000;
@@ -47,7 +45,9 @@ pub(crate) fn split(selector: &Selector, fields: &BTreeSet<String>) -> Option<Pr
     let mut natives = Vec::new();
     let mut nothing = false;
     if let Some(ref_docs) = &selector.ref_docs {
-        if !fields.contains(REF_DOC_PATH) || ref_docs.iter().any(|id| id.as_str().len() > MAX_TEXT) {
+        // The name that also stands where there is no source document would find those too.
+        let ambiguous = |id: &RefDocId| id.as_str().len() > MAX_TEXT || id.as_str() == NO_REF_DOC;
+        if !fields.contains(REF_DOC_PATH) || ref_docs.iter().any(ambiguous) {
             return None;
         }
         nothing |= ref_docs.is_empty();

@@ -81,6 +81,7 @@ fn selectors_are_split_too() {
     let selector = Selector::ref_docs(["d", "e"]).with_filter(field("a").eq(1));
     let expected = doc! {"$and": [{"metadata.ref_doc_id": {"$in": ["d", "e"]}}, {"metadata.a": {"$eq": 1}}]};
     assert_eq!(split(&selector, &fields).unwrap().native, expected);
+    assert!(split(&Selector::ref_docs(["d", "None"]), &fields).is_none());
     assert!(split(&Selector::ref_docs([""; 0]), &fields).unwrap().nothing);
     assert!(split_filter(Filter::any([])).nothing);
     assert!(split_filter(field("a").one_of([0; 0])).nothing);

@@ -144,7 +144,7 @@ pub(super) fn id(document: &RawDocument) -> Option<&str> {
 }
 
 /// Reads a node; `None` for a document that is not ours. The embedding is read if it is there.
-pub(super) fn to_node(document: &RawDocument) -> Result<Option<Node>> {
+pub(crate) fn to_node(document: &RawDocument) -> Result<Option<Node>> {
     let Some(id) = id(document) else { return Ok(None) };
     let read = || {
         let (mut text, mut metadata, mut extra, mut embedding) = (None, None, None, None);

@@ -103,7 +103,7 @@ fn has_embedding(config: &VectorConfig) -> Document {
 /// The words of a text for `$search`, which finds documents with any of them; `None` when there are none.
 ///
 /// There, a quote begins a phrase and a hyphen before a word forbids it.
-fn words(text: &str) -> Option<String> {
+pub(crate) fn words(text: &str) -> Option<String> {
     tokens::tokens(text).next()?;
     Some(text.replace(['"', '-', '\0'], " "))
 }
@@ -283,8 +283,8 @@ impl MongoVectorStore {
         }
     }
 
-    /// How [`search`](Self::search) would answer.
-    pub(super) fn plan(&self, query: &VectorQuery, config: &VectorConfig) -> Result<QueryPlan> {
+    /// How [`search`](Self::search) would answer; `why` says why not Atlas search.
+    pub(super) fn plan(&self, query: &VectorQuery, config: &VectorConfig, why: &str) -> Result<QueryPlan> {
         let selected = Selected::of(&query.selector)?;
         let ranking = |by| Ranking {
             matches: selected.matches.clone(),
@@ -312,7 +312,7 @@ impl MongoVectorStore {
             ),
             other => return Err(not_offered(other)),
         };
-        let mut plan = QueryPlan::new(format!("{how}; the server has no vector search of its own"));
+        let mut plan = QueryPlan::new(format!("{how}; {why}"));
         plan.native = Some(score::shown(native));
         plan.pushed_down = selected.pushed_down;
         plan.applied_after = selected.rest;

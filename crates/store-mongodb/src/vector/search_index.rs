@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use store_core::{Error, VectorConfig};
 
 use super::atlas::{number, similarity};
-use super::prefilter::REF_DOC_PATH;
+use super::rows::REF_DOC_PATH;
 use crate::error::server_code;
 use crate::filter::Place;
 
