@@ -87,7 +87,7 @@ impl Backend for MongoBackend {
 
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::new(true);
-        capabilities.kv = Some(kv::capabilities());
+        capabilities.kv = Some(kv::capabilities(self.space.config.large_values));
         capabilities.docs = true;
         capabilities.index = true;
         capabilities.chat = true;

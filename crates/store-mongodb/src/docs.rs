@@ -15,7 +15,8 @@ use store_core::{
 };
 
 use crate::error::{NAME, at};
-use crate::kv::{MongoKvStore, key_range};
+use crate::kv::MongoKvStore;
+use crate::kv_layout::key_range;
 use crate::space::Space;
 use crate::{bulk, codec, docs_query, filter};
 

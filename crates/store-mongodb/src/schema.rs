@@ -13,6 +13,10 @@ pub(crate) const EXTRA: &str = "_nodestore";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 /// In [`EXTRA`]: a value that can not stand beside `_id`.
 pub(crate) const VALUE: &str = "value";
+/// In [`EXTRA`]: the file of GridFS that holds a value too large for a document.
+pub(crate) const FILE: &str = "file";
+/// The path of [`FILE`] in a document.
+pub(crate) const FILE_PATH: &str = "_nodestore.file";
 /// The path of [`EXPIRES_AT`] in a document.
 pub(crate) const EXPIRES_AT_PATH: &str = "_nodestore.expires_at";
 

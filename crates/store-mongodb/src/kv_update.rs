@@ -1,0 +1,395 @@
+//! Reading, deciding and writing key-values in one step.
+//!
+//! Python's layout has no versions: a change is made if the document is still what was read. One of a few keys is a
+//! write each, with the whole old document as its condition. Many go in a transaction, where the server has them.
+
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::{DateTime, Document, doc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
+use mongodb::{ClientSession, Collection};
+use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
+
+use crate::error::from_driver;
+use crate::kv::{MongoKvStore, one_of};
+use crate::kv_layout::{decode, encode, file_of, fits, pointer};
+use crate::{bulk, codec, grid_fs};
+
+/// Keys that one round reads, decides and writes.
+const KEYS: usize = 1_000;
+/// Writes of one update that are under way at once.
+const WRITES: usize = 16;
+/// How often an update that meets other writers on its keys looks again before it answers `Conflict`.
+const ROUNDS: u64 = 200;
+/// From so many changes on a transaction is worth its requests.
+const MANY: usize = 8;
+/// Most bytes of old and new document in a command of their own, which takes 16 MB.
+const MAX_CONDITION_BYTES: usize = 15 << 20;
+/// Bytes of old and new documents in one transaction.
+const TRANSACTION_BYTES: usize = 32 << 20;
+/// How often a commit is sent whose answer did not come.
+const COMMITS: usize = 4;
+/// What is remembered of a server without transactions, a single one.
+const NO_TRANSACTIONS: &str = "no transactions";
+
+/// What becomes of a document: the one that must still be there, and the new one.
+#[derive(Debug)]
+struct Change {
+    place: usize,
+    old: Option<RawDocumentBuf>,
+    new: Option<RawDocumentBuf>,
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        self.old.iter().chain(&self.new).map(|document| document.as_bytes().len()).sum()
+    }
+}
+
+/// How a transaction ended.
+enum Together {
+    /// Made, but those at these places, which others had changed.
+    Made(Vec<usize>),
+    /// Nothing was made: others wrote the same documents.
+    Conflict,
+    /// The server has no transactions.
+    Unsupported,
+}
+
+impl MongoKvStore {
+    pub(crate) async fn update(
+        &self,
+        collection: &str,
+        keys: &[&str],
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<Vec<Option<JsonObject>>> {
+        check::collection_and_keys(collection, keys.iter().copied())?;
+        check::no_duplicates("key", keys.iter().copied())?;
+        let target = self.collection(collection)?;
+        let mut after = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS) {
+            after.extend(self.update_chunk(&target, keys, apply).await?);
+        }
+        Ok(after)
+    }
+
+    async fn update_chunk(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        keys: &[&str],
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<Vec<Option<JsonObject>>> {
+        let mut after = vec![None; keys.len()];
+        let mut open: Vec<usize> = (0..keys.len()).collect();
+        for round in 0..ROUNDS {
+            let wanted: Vec<&str> = open.iter().filter_map(|place| keys.get(*place).copied()).collect();
+            let mut stored: Vec<Option<RawDocumentBuf>> = vec![None; wanted.len()];
+            let keep = |place: usize, document: &RawDocument| {
+                if let Some(slot) = stored.get_mut(place) {
+                    *slot = Some(document.to_owned());
+                }
+                Ok(())
+            };
+            self.read(collection, &wanted, keep).await?;
+            let (mut changes, mut refused) = (Vec::new(), None);
+            for ((place, key), stored) in open.iter().zip(&wanted).zip(stored) {
+                match self.decide(collection, key, *place, stored, apply).await {
+                    Ok((value, change)) => {
+                        if let Some(slot) = after.get_mut(*place) {
+                            *slot = value;
+                        }
+                        changes.extend(change);
+                    }
+                    Err(error) => {
+                        refused = Some(error);
+                        break;
+                    }
+                }
+            }
+            open = self.change(collection, changes).await?;
+            if let Some(error) = refused {
+                return Err(error);
+            }
+            if open.is_empty() {
+                return Ok(after);
+            }
+            // Those who met are spread, so that they do not meet again.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=round.min(10)))).await;
+        }
+        let key = open.first().and_then(|place| keys.get(*place)).copied().unwrap_or_default();
+        let message = format!("others changed the key each of the {ROUNDS} times it was read");
+        Err(Error::new(ErrorKind::Conflict, message).with_key(key))
+    }
+
+    /// Asks `apply` about one key: the value afterwards, and the change to make, if any.
+    async fn decide(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        key: &str,
+        place: usize,
+        stored: Option<RawDocumentBuf>,
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<(Option<JsonObject>, Option<Change>)> {
+        let old = match &stored {
+            Some(document) => {
+                let read = decode(document, DateTime::now()).map_err(|error| error.with_key(key))?;
+                self.value_of(collection, key, read).await?
+            }
+            None => None,
+        };
+        Ok(match apply(key, old.as_ref())? {
+            Update::Keep => (old, None),
+            Update::Put(value) => {
+                let new = encode(key, &value, None, 0)?;
+                let fits = fits(key, &new);
+                let new = if fits.is_err() && self.spills() {
+                    pointer(key, grid_fs::save(&self.space, key, key, &value).await?)?
+                } else {
+                    fits.map(|()| new)?
+                };
+                (Some(value), Some(Change { place, old: stored, new: Some(new) }))
+            }
+            // What has expired is left to the server.
+            Update::Delete => {
+                let change = old.and(stored).map(|stored| Change { place, old: Some(stored), new: None });
+                (None, change)
+            }
+        })
+    }
+
+    /// Makes the changes whose old document is still there; answers the places of the others.
+    async fn change(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: Vec<Change>,
+    ) -> Result<Vec<usize>> {
+        let (new, conditional): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.old.is_none());
+        let mut files = Files::default();
+        files.note(new.iter().chain(&conditional));
+        let mut open = self.insert_new(collection, new).await?;
+        let mut rest = conditional.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let within = |change: &&Change| {
+                bytes += change.bytes();
+                bytes <= TRANSACTION_BYTES
+            };
+            let count = rest.iter().take_while(within).count().max(1);
+            let (group, left) = rest.split_at(count.min(rest.len()));
+            open.extend(self.change_group(collection, group).await?);
+            rest = left;
+        }
+        open.sort_unstable();
+        grid_fs::remove(&self.space, files.unused(&open)).await?;
+        Ok(open)
+    }
+
+    /// Inserts the documents of keys that were absent; answers the places of those that are not any more.
+    async fn insert_new(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: Vec<Change>,
+    ) -> Result<Vec<usize>> {
+        let (places, documents): (Vec<usize>, Vec<RawDocumentBuf>) =
+            changes.into_iter().filter_map(|change| Some((change.place, change.new?))).unzip();
+        let (mut open, mut done) = (Vec::new(), 0);
+        for request in bulk::requests(&documents) {
+            for refused in bulk::insert(&self.space, collection, request).await? {
+                if !refused.is_duplicate() {
+                    let key = request.get(refused.index).map(|document| bulk::id(document)).transpose()?;
+                    return Err(refused.error().with_key(key.unwrap_or_default()));
+                }
+                open.extend(places.get(done + refused.index));
+            }
+            done += request.len();
+        }
+        Ok(open)
+    }
+
+    async fn change_group(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: &[Change],
+    ) -> Result<Vec<usize>> {
+        let (large, small): (Vec<&Change>, Vec<&Change>) =
+            changes.iter().partition(|change| change.bytes() > MAX_CONDITION_BYTES);
+        if large.is_empty() && small.len() < MANY {
+            return self.change_each(collection, small).await;
+        }
+        match self.change_together(collection, changes).await? {
+            Together::Made(open) => return Ok(open),
+            Together::Unsupported if !large.is_empty() => {
+                let old = large.first().and_then(|change| change.old.as_ref());
+                let key = old.map(|old| bulk::id(old)).transpose()?.unwrap_or_default();
+                let message = format!(
+                    "old and new value together take more than {MAX_CONDITION_BYTES} bytes: such an update needs \
+                     transactions, which a single server has not; make it a replica set, or put the value"
+                );
+                return Err(Error::new(ErrorKind::LimitExceeded, message).with_key(key).with_failed([key]));
+            }
+            Together::Conflict | Together::Unsupported => {}
+        }
+        // Those of others stay; who meets whom is found one by one.
+        let mut open = self.change_each(collection, small).await?;
+        open.extend(large.iter().map(|change| change.place));
+        Ok(open)
+    }
+
+    async fn change_each(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: Vec<&Change>,
+    ) -> Result<Vec<usize>> {
+        let mut writes = Vec::with_capacity(changes.len());
+        for change in changes {
+            writes.push(self.change_one(collection, change));
+        }
+        let mut writes = stream::iter(writes).buffer_unordered(WRITES);
+        let mut open = Vec::new();
+        while let Some((place, made)) = writes.try_next().await? {
+            if !made {
+                open.push(place);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Replaces or removes a document if it is still as it was; answers its place, and whether it was.
+    async fn change_one(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        change: &Change,
+    ) -> Result<(usize, bool)> {
+        let Some(old) = &change.old else { return Ok((change.place, true)) };
+        let whole = Document::try_from(old.as_ref()).map_err(codec::damaged)?;
+        let same = doc! {"_id": bulk::id(old)?, "$expr": {"$eq": ["$$ROOT", {"$literal": whole}]}};
+        let made = match &change.new {
+            Some(new) => self.space.call(collection.replace_one(same, new)).await?.matched_count > 0,
+            None => self.space.call(collection.delete_one(same)).await?.deleted_count > 0,
+        };
+        Ok((change.place, made))
+    }
+
+    /// Makes all changes in one transaction. What it reads is what it replaces: the server ends it when another
+    /// writes one of the documents.
+    async fn change_together(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: &[Change],
+    ) -> Result<Together> {
+        if self.space.known.has(NO_TRANSACTIONS) {
+            return Ok(Together::Unsupported);
+        }
+        let mut session = self.space.call(self.space.client()?.start_session()).await?;
+        let concern = collection.write_concern().cloned();
+        let concern = concern.unwrap_or_else(|| WriteConcern::builder().w(Acknowledgment::Majority).build());
+        let start = session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(concern);
+        self.space.call(start).await?;
+        match self.write_together(collection, changes, &mut session).await {
+            Ok(open) if self.commit(&mut session).await? => Ok(Together::Made(open)),
+            Ok(_) => Ok(Together::Conflict),
+            Err(error) => {
+                // One that is not ended is ended by the server.
+                let _ = self.space.try_call(session.abort_transaction()).await;
+                // "Transaction numbers are only allowed on a replica set member or mongos"
+                if code(&error) == Some(20) {
+                    self.space.known.set(NO_TRANSACTIONS, true);
+                    return Ok(Together::Unsupported);
+                }
+                if is_transient(&error) { Ok(Together::Conflict) } else { Err(error) }
+            }
+        }
+    }
+
+    async fn write_together(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: &[Change],
+        session: &mut ClientSession,
+    ) -> Result<Vec<usize>> {
+        let olds = changes.iter().filter_map(|change| change.old.as_ref());
+        let keys = olds.map(|old| bulk::id(old)).collect::<Result<Vec<_>>>()?;
+        let by_key: std::collections::HashMap<&str, &Change> = keys.iter().copied().zip(changes).collect();
+        let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let find = collection.find(one_of(&keys)).batch_size(size).session(&mut *session);
+        // As it is, its two lifetimes are more than the compiler can follow.
+        let mut cursor = self.space.call(find.into_future()).await?;
+        let (mut replaced, mut removed) = (Vec::new(), Vec::new());
+        let mut open: std::collections::HashSet<usize> = changes.iter().map(|change| change.place).collect();
+        while self.space.call(cursor.advance(session)).await? {
+            let now = cursor.current();
+            let Some(change) = by_key.get(bulk::id(now)?) else { continue };
+            if change.old.as_ref().is_some_and(|old| old.as_bytes() == now.as_bytes()) {
+                open.remove(&change.place);
+                match &change.new {
+                    Some(new) => replaced.push(new),
+                    None => removed.push(bulk::id(now)?.to_owned()),
+                }
+            }
+        }
+        for request in bulk::requests(&replaced).collect::<Vec<_>>() {
+            bulk::replace_in(&self.space, collection, request, session).await?;
+        }
+        if !removed.is_empty() {
+            let delete = collection.delete_many(doc! {"_id": {"$in": removed}}).session(&mut *session);
+            self.space.call(delete).await?;
+        }
+        Ok(open.into_iter().collect())
+    }
+
+    /// Answers whether the transaction was made.
+    async fn commit(&self, session: &mut ClientSession) -> Result<bool> {
+        for round in 1.. {
+            let Err(error) = self.space.try_call(session.commit_transaction()).await? else {
+                return Ok(true);
+            };
+            if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+                return Ok(false);
+            }
+            // A commit may be sent any number of times; the server makes it once.
+            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || round == COMMITS {
+                return Err(from_driver(error));
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn driver(error: &Error) -> Option<&mongodb::error::Error> {
+    error.downcast_ref()
+}
+
+fn is_transient(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict
+        || driver(error).is_some_and(|error| error.contains_label(TRANSIENT_TRANSACTION_ERROR))
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match driver(error)?.kind.as_ref() {
+        mongodb::error::ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
+/// The files that changes take out of use: the old one of a change that is made, the new one of one that is not.
+#[derive(Debug, Default)]
+struct Files(Vec<(usize, Option<ObjectId>, Option<ObjectId>)>);
+
+impl Files {
+    fn note<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
+        self.0.extend(changes.filter_map(|change| {
+            let file = |document: &Option<RawDocumentBuf>| document.as_ref().and_then(|one| file_of(one));
+            let (old, new) = (file(&change.old), file(&change.new));
+            (old.is_some() || new.is_some()).then_some((change.place, old, new))
+        }));
+    }
+
+    fn unused(self, open: &[usize]) -> impl Iterator<Item = ObjectId> {
+        self.0.into_iter().filter_map(|(place, old, new)| if open.contains(&place) { new } else { old })
+    }
+}
