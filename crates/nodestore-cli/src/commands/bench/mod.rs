@@ -195,7 +195,7 @@ pub(crate) async fn run(options: &Bench, global: &Global) -> Result<Outcome, Fai
     let store = store::open_url(&url, Some(&namespace), Access::Create).await?;
     say(format_args!("measuring {} in the namespace {namespace}, which is removed at the end", store.shown));
 
-    let measured = measure(options, corpus, &store, &namespace, &stop).await;
+    let measured = measure(options, corpus, &store, &url, &namespace, &stop).await;
     let removed = remove(&store, &namespace, made.as_deref()).await;
     let report = match measured {
         Ok(report) => report,
@@ -222,19 +222,40 @@ async fn measure(
     options: &Bench,
     corpus: Corpus,
     store: &Store,
+    url: &str,
     namespace: &str,
     stop: &Stop,
 ) -> Result<Report, Halt> {
     let reference = match options.reference {
-        Some(ReferenceKind::Driver) => Some(reference::of(store, namespace)?.ok_or_else(|| {
-            Failure::new(format!(
-                "there is no bare driver to compare the {} store with",
-                store.backend.name()
-            ))
-            .with_help("leave --reference out")
-        })?),
+        Some(ReferenceKind::Driver) => {
+            Some(reference::of(store, url, namespace).await?.ok_or_else(|| {
+                Failure::new(format!(
+                    "there is no bare driver to compare the {} store with",
+                    store.backend.name()
+                ))
+                .with_help("leave --reference out")
+            })?)
+        }
         None => None,
     };
+    let measured = rounds(options, corpus, store, reference.as_ref(), stop).await;
+    if let Some(reference) = &reference {
+        // Of a run that ended early something may be left.
+        let cleared = reference.driver.clear().await;
+        let report = measured?;
+        cleared?;
+        return Ok(report);
+    }
+    measured
+}
+
+async fn rounds(
+    options: &Bench,
+    corpus: Corpus,
+    store: &Store,
+    reference: Option<&Reference>,
+    stop: &Stop,
+) -> Result<Report, Halt> {
     let mut wanted: BTreeSet<Workload> = options.workload.iter().copied().collect();
     if wanted.is_empty() {
         wanted.extend(Workload::value_variants());
@@ -244,7 +265,7 @@ async fn measure(
         wanted.remove(workload);
     }
     let start = Instant::now();
-    let mut report = Report::new(options, corpus, store, reference.as_ref().map(|it| it.name), skipped);
+    let mut report = Report::new(options, corpus, store, reference.map(|it| it.name), skipped);
     let ours =
         Side { subject: Arc::new(Ours(Arc::clone(&store.backend))), store: Some(Arc::clone(&store.backend)) };
     for round in 0..options.repeat {
@@ -257,10 +278,10 @@ async fn measure(
             ));
         }
         for group in [Group::Documents, Group::Chat, Group::Vectors, Group::KeyValues] {
-            let theirs = reference.as_ref().and_then(|reference| theirs(reference, group, &wanted));
+            let theirs = reference.and_then(|reference| theirs(reference, group, &wanted));
             let mut sides = vec![(None, &ours, wanted.clone())];
             if let Some((side, wanted)) = &theirs {
-                sides.push((reference.as_ref().map(|it| it.name), side, wanted.clone()));
+                sides.push((reference.map(|it| it.name), side, wanted.clone()));
             }
             // Whoever comes first meets other caches: the sides take turns with that too.
             if round % 2 == 1 {

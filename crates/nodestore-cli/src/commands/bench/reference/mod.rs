@@ -2,6 +2,8 @@
 //!
 //! One file for each driver, behind the cargo feature of its backend.
 
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "embedded")]
 mod redb;
 
@@ -25,17 +27,22 @@ pub(super) const WORKLOADS: &[Workload] =
     &[Workload::D1, Workload::D2, Workload::C1, Workload::C2, Workload::K1, Workload::K2];
 
 /// The bare driver of the store's database, if there is one. What it writes goes under the name
-/// of the namespace too, and goes away with the answer.
+/// of the namespace too; it is gone when the driver is cleared and dropped.
 #[cfg_attr(
-    not(feature = "embedded"),
-    expect(unused_variables, reason = "no backend of this build has a bare driver")
+    not(any(feature = "embedded", feature = "mongodb")),
+    expect(unused_variables, clippy::unused_async, reason = "no backend of this build has a bare driver")
 )]
-pub(super) fn of(store: &Store, namespace: &str) -> Result<Option<Reference>, Failure> {
+pub(super) async fn of(store: &Store, url: &str, namespace: &str) -> Result<Option<Reference>, Failure> {
     match (store.backend.name(), &store.folder) {
         #[cfg(feature = "embedded")]
         ("embedded", Some(folder)) => {
             let driver = Arc::new(redb::Bare::open(&folder.join(format!("{namespace}-driver")))?);
             Ok(Some(Reference { name: redb::NAME, driver }))
+        }
+        #[cfg(feature = "mongodb")]
+        ("mongodb", _) => {
+            let driver = Arc::new(mongodb::Bare::connect(url, &format!("{namespace}driver")).await?);
+            Ok(Some(Reference { name: mongodb::NAME, driver }))
         }
         _ => Ok(None),
     }
