@@ -86,7 +86,7 @@ pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
         disk = disk.or((all > 0.0).then_some((used, all)));
     }
     if let Some((used, all)) = disk {
-        facts = facts.with_fact("free on the server's disk", size(all - used));
+        facts = facts.with_fact("free on its disk", size(all - used));
         findings.extend(little_space(all - used, all));
     }
 
@@ -249,7 +249,7 @@ fn settings(space: &Space) -> Result<Vec<(&'static str, String)>> {
     );
     let opened = &space.opened;
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    let mut facts = vec![("writes acknowledged by", write), ("reads see", read)];
+    let mut facts = vec![("write concern", write), ("read concern", read)];
     if space.own {
         facts.push(("connections", format!("at most {} a server", opened.max_pool_size.unwrap_or(10))));
         facts.push(("TLS", yes(opened.tls)));
