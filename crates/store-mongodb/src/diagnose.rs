@@ -2,6 +2,7 @@
 //!
 //! The server is asked for more than a user of the store need be allowed to see; what it refuses is left out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc};
@@ -10,6 +11,7 @@ use store_core::{Diagnosis, Finding, Result};
 
 use crate::config::{CHAT_DATABASE, KV_DATABASE, VECTOR_DATABASE};
 use crate::space::Space;
+use crate::vector;
 
 /// Releases that get no more repairs, and since when (the vendor's lifecycle schedules).
 const ENDED: [((i32, i32), &str); 3] =
@@ -57,7 +59,7 @@ impl Opened {
 }
 
 /// Looks through the server and the namespace's databases.
-pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
+pub(crate) async fn look(space: &Arc<Space>) -> Result<Diagnosis> {
     let before = DateTime::now();
     let hello = ask(space, "admin", doc! {"hello": 1}).await?;
     let after = DateTime::now();
@@ -107,6 +109,7 @@ pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
         facts = facts.with_fact("log of changes", plural(window));
         findings.extend(short_log(window));
     }
+    facts = vector::diagnose(space, facts).await?;
     Ok(findings.into_iter().fold(facts, Diagnosis::with_finding))
 }
 

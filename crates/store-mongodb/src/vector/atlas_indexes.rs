@@ -35,6 +35,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Whether what is absent stays so while the store is open.
+    pub(super) fn is_certain(&self) -> bool {
+        self.certain
+    }
+
     /// Whether nothing can become better.
     fn is_settled(&self) -> bool {
         let ready = |index: &Option<FoundIndex>| index.as_ref().is_some_and(|index| index.queryable);

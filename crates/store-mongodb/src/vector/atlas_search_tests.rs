@@ -328,6 +328,44 @@ async fn indexes_that_are_missing_building_or_different_leave_it_to_the_plain_se
     }
 }
 
+#[tokio::test]
+async fn a_diagnosis_says_who_answers() {
+    let diagnosed = |entries: Document, config: VectorConfig| async move {
+        let config = bson::serialize_to_bson(&config).unwrap();
+        let stub = Stub::start(move |name, _| match name {
+            "find" => batch([doc! {"_id": "vectors/default_collection", "config": config.clone()}]),
+            _ => entries.clone(),
+        })
+        .await;
+        let client = mongodb::Client::with_uri_str(stub.url()).await.unwrap();
+        let space = Arc::new(Space::of_caller(client, settings()));
+        let found = crate::vector::diagnose(&space, store_core::Diagnosis::new()).await.unwrap();
+        let messages: Vec<String> = found.findings.iter().map(|finding| finding.message.clone()).collect();
+        (found.facts[0].value.clone(), messages)
+    };
+    let (fact, findings) = diagnosed(batch(indexes("READY")), config()).await;
+    assert_eq!(fact, "by Atlas, with the indexes vector_index READY, fulltext_index READY");
+    assert_eq!(findings, [""; 0]);
+    let (fact, findings) = diagnosed(refuse(31_082, "no"), config()).await;
+    assert_eq!((fact.as_str(), findings.len()), ("by the plain server: this server has no search", 0));
+    let (_, findings) = diagnosed(refuse(13, "not authorized"), config()).await;
+    assert!(findings[0].contains("not authorized"), "{findings:?}");
+    let (_, findings) = diagnosed(batch([]), config()).await;
+    assert!(
+        findings.len() == 2 && findings[1].contains("no search index \"fulltext_index\""),
+        "{findings:?}"
+    );
+    let (_, findings) = diagnosed(batch(indexes("FAILED")), config()).await;
+    assert!(findings[0].contains("could not be built"), "{findings:?}");
+    let (_, findings) = diagnosed(batch(indexes("BUILDING")), config()).await;
+    assert!(findings[0].contains("is BUILDING"), "{findings:?}");
+    let (_, findings) = diagnosed(batch(indexes("READY")), VectorConfig::new(9, Metric::Cosine)).await;
+    assert!(findings.len() == 1 && findings[0].contains("2 in the index, 9 in the store"), "{findings:?}");
+    let tag = FilterableField { key: "tag".to_owned(), field_type: FieldType::Text };
+    let (_, findings) = diagnosed(batch(indexes("READY")), config().with_filterable([tag])).await;
+    assert!(findings.len() == 1 && findings[0].contains("declare metadata.tag"), "{findings:?}");
+}
+
 /// A server that has no indexes until they are made, and lists them as `states` say, one after the other.
 async fn making(states: &'static [&'static str]) -> Stub {
     let (made, listed) = (AtomicBool::new(false), AtomicUsize::new(0));

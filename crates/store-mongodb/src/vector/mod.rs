@@ -2,6 +2,7 @@
 
 mod atlas;
 mod atlas_explain;
+mod atlas_health;
 mod atlas_indexes;
 mod atlas_search;
 mod fields;
@@ -28,6 +29,7 @@ use store_core::{
 };
 
 pub(crate) use self::atlas::{SCORE, number};
+pub(crate) use self::atlas_health::diagnose;
 use self::atlas_search::AtlasSearch;
 pub(crate) use self::atlas_search::Searches;
 use self::rows::REF_DOC_PATH;
