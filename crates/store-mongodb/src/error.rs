@@ -12,7 +12,7 @@ use store_core::{Error, ErrorKind};
 /// The backend's name in errors and in `Backend::name`.
 pub(crate) const NAME: &str = "mongodb";
 /// Codes of a unique key that is there already; the later ones are of old servers and of bulk writes.
-const DUPLICATE_KEY: [i32; 3] = [11000, 11001, 12582];
+pub(crate) const DUPLICATE_KEY: [i32; 3] = [11000, 11001, 12582];
 
 /// Our error for one of the driver, which stays as the source.
 pub(crate) fn from_driver(error: DriverError) -> Error {
@@ -193,7 +193,7 @@ fn kind_and_next_step(code: i32, message: &str) -> (ErrorKind, &'static str) {
         ),
         48 | 68 => (AlreadyExists, ""),
         85 | 86 => (Config, "an index with other settings is there; drop it, or declare it as it is"),
-        67 | 197 => (Config, "the index can not be made so"),
+        67 | 197 | 16764 => (Config, "the index can not be made so"),
         79 | 100 => (Config, "ask for fewer members in the write concern"),
         13297 => (Config, "write the database's name as it is on the server"),
         24 | 46 | 112 | 117 | 215 | 225 | 246 | 251 | 12586 | 12587 => (Conflict, "repeat the call"),

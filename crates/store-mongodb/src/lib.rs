@@ -12,6 +12,8 @@ mod error;
 mod field_path;
 mod filter;
 mod grid_fs;
+mod indexes;
+mod insert_once;
 mod kv;
 mod kv_layout;
 mod kv_update;
@@ -21,6 +23,7 @@ mod python_text;
 mod reader;
 mod retriever;
 mod schema;
+mod sharding;
 mod space;
 mod target;
 mod transaction;
@@ -33,9 +36,11 @@ pub use config::{
     AuthMechanism, Compressor, LargeValues, MongoConfig, MongoConnection, ReadConcern, ReadPreference,
     WriteConcern,
 };
+pub use indexes::{Index, IndexDifference, IndexReport};
 pub use mongodb;
 pub use reader::{MissingField, MongoReader};
 pub use retriever::MongoTextRetriever;
+pub use sharding::ShardKey;
 pub use transaction::Transaction;
 pub use vector::SearchConfig;
 pub use watch::{Change, ChangeKind, MongoChanges, MongoWatch, WatchToken};
