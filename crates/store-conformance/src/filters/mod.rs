@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use store_core::{
-    AddOptions, DocQuery, DocStore, Error, ErrorKind, Filter, GetOptions, JsonObject, Node, Selector,
-    VectorQuery, VectorStore,
+    AddMode, AddOptions, DocQuery, DocStore, Error, ErrorKind, Filter, GetOptions, JsonObject, Node,
+    Selector, VectorQuery, VectorStore,
 };
 
 use crate::case::Case;
@@ -56,6 +56,26 @@ impl Filtered {
             docs.add(nodes, AddOptions::default()).await?;
         }
         Ok(())
+    }
+
+    /// Whether every store can hold this metadata; one that can not says so with `InvalidInput`.
+    async fn hold(&self, metadata: Value) -> CaseResult<bool> {
+        let nodes = vec![node("probe", object(metadata))];
+        let mut answers = Vec::new();
+        if let Some(vectors) = &self.vectors {
+            answers.push(vectors.upsert(nodes.clone(), AddMode::Overwrite).await);
+            vectors.clear().await?;
+        }
+        if let Some(docs) = &self.docs {
+            answers.push(docs.add(nodes, AddOptions::default()).await);
+            docs.delete_many(&["probe".into()]).await?;
+        }
+        let refused: Vec<Error> = answers.into_iter().filter_map(Result::err).collect();
+        let holds = refused.is_empty();
+        match refused.into_iter().find(|error| error.kind() != ErrorKind::InvalidInput) {
+            Some(error) => Err(error.into()),
+            None => Ok(holds),
+        }
     }
 
     /// Whether a store may say no to a filter that is right: then the row tells nothing.

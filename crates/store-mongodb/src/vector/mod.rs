@@ -169,7 +169,7 @@ impl MongoVectorStore {
         let value = bson::serialize_to_bson(config)
             .map_err(|error| Error::config("the configuration can not be encoded").with_source(error))?;
         let id = config_key(&self.name);
-        let (dimensions, metric) = (self.number(config.dimensions), config.metric.as_str());
+        let (dimensions, metric) = (number(config.dimensions), config.metric.as_str());
         // Another may configure at the same moment: what is there must still agree.
         let agrees = doc! {"_id": &id, "config.dimensions": dimensions, "config.metric": metric};
         let meta = meta(&self.space)?;
@@ -184,10 +184,6 @@ impl MongoVectorStore {
         }
     }
 
-    fn number(&self, count: usize) -> i64 {
-        i64::try_from(count).unwrap_or(i64::MAX)
-    }
-
     /// Holds a new configuration against what another program wrote.
     async fn check_dimensions(&self, config: &VectorConfig) -> Result<()> {
         let stages = [
@@ -198,7 +194,7 @@ impl MongoVectorStore {
         let mut cursor = self.aggregate(stages.to_vec()).await?;
         let Some(found) = self.space.call(cursor.try_next()).await? else { return Ok(()) };
         let length = found.get_i32("length").unwrap_or_default();
-        if i64::from(length) == self.number(config.dimensions) {
+        if Bson::from(length) == number(config.dimensions) {
             return Ok(());
         }
         Err(Error::config(format!(

@@ -140,7 +140,7 @@ pub(super) fn changed(node: &Node) -> Result<(RawDocumentBuf, Option<RawDocument
 
 /// The `_id`, where it is text.
 pub(super) fn id(document: &RawDocument) -> Option<&str> {
-    document.get("_id").ok().flatten().and_then(|id| id.as_str())
+    document.get("_id").ok().flatten().and_then(bson::RawBsonRef::as_str)
 }
 
 /// Reads a node; `None` for a document that is not ours. The embedding is read if it is there.
@@ -184,9 +184,8 @@ fn media_node(metadata: &JsonObject, mut extra: JsonObject, text: Option<&str>) 
             .map_err(|error| Error::corrupt("its content is no JSON").with_source(error))
     };
     let read = || {
-        let mut data = match parse(content)? {
-            Value::Object(data) => data,
-            _ => return Err(Error::corrupt("its content is no JSON object")),
+        let Value::Object(mut data) = parse(content)? else {
+            return Err(Error::corrupt("its content is no JSON object"));
         };
         let mut resource = parse(extra.get(TEXT_RESOURCE).and_then(Value::as_str).unwrap_or("null"))?;
         if let Value::Object(resource) = &mut resource

@@ -91,7 +91,7 @@ impl MongoVectorStore {
     async fn patch_chunk(&self, selected: &Selected, ids: &[String], patch: &MetadataPatch) -> Result<usize> {
         let collection = self.collection()?;
         let mut open = ids.to_vec();
-        let mut changed = 0;
+        let mut count = 0;
         for _ in 0..ROUNDS {
             let of_these = one_of("_id", &open.iter().map(String::as_str).collect::<Vec<_>>())?;
             let matches = both([of_these, selected.matches.clone()]);
@@ -117,9 +117,9 @@ impl MongoVectorStore {
             let missed: Vec<Option<String>> =
                 stream::iter(writes).buffer_unordered(WRITES).try_collect().await?;
             open = missed.into_iter().flatten().collect();
-            changed += total - open.len();
+            count += total - open.len();
             if open.is_empty() {
-                return Ok(changed);
+                return Ok(count);
             }
         }
         let message = format!("other writers changed the nodes {ROUNDS} times in a row; repeat the call");
@@ -139,6 +139,7 @@ fn change(stored: &RawDocumentBuf, mut node: Node, patch: &MetadataPatch) -> Res
     let id = node.id.as_str().to_owned();
     patch.apply(&mut node.metadata);
     let document = |raw: &bson::RawDocument| Document::try_from(raw).map_err(damaged);
+    // Below compared by `$eq`: a bare document with `$where` as its first name would be taken for an operator.
     let before = match stored.get(METADATA).map_err(damaged)? {
         Some(RawBsonRef::Document(before)) => Bson::Document(document(before)?),
         _ => Bson::Null,
@@ -155,5 +156,5 @@ fn change(stored: &RawDocumentBuf, mut node: Node, patch: &MetadataPatch) -> Res
         }
     }
     update.insert("$set", set);
-    Ok(Change { still: doc! {"_id": &id, METADATA: before}, id, update })
+    Ok(Change { still: doc! {"_id": &id, METADATA: {"$eq": before}}, id, update })
 }
