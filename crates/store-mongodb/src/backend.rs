@@ -75,10 +75,6 @@ fn set_name(name: &str) -> Result<()> {
     check::plain_name("vector set", name).map_err(|error| error.with_key(name))
 }
 
-fn missing(operation: &'static str) -> Error {
-    Error::unsupported(NAME, operation)
-}
-
 #[async_trait]
 impl Backend for MongoBackend {
     fn name(&self) -> &'static str {

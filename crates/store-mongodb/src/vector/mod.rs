@@ -306,7 +306,7 @@ impl VectorStore for MongoVectorStore {
             vector_check::query(query, &config)?;
             match self.atlas.explain(&config, query).await? {
                 Ok(plan) => Ok(plan),
-                Err(why) => self.plan(query, &config, &why),
+                Err(why) => search::plan(query, &config, &why),
             }
         };
         explain.await.map_err(at("vectors.explain"))

@@ -282,42 +282,42 @@ impl MongoVectorStore {
             answer => answer.map(|_| ()),
         }
     }
+}
 
-    /// How [`search`](Self::search) would answer; `why` says why not Atlas search.
-    pub(super) fn plan(&self, query: &VectorQuery, config: &VectorConfig, why: &str) -> Result<QueryPlan> {
-        let selected = Selected::of(&query.selector)?;
-        let ranking = |by| Ranking {
-            matches: selected.matches.clone(),
-            keep: Keep::Nodes { embeddings: query.with_embeddings },
-            min_score: query.min_score,
-            limit: Some(query.top_k),
-            by,
-        };
-        let search = |text: &str| words(text).unwrap_or_default();
-        let by_vector = |embedding| ranking(By::Vector { config, query: embedding }).stages();
-        let by_text = |text: &str| ranking(By::Words { search: search(text) }).stages();
-        let (how, native) = match &query.kind {
-            QueryKind::Dense { embedding } | QueryKind::Range { embedding, .. } => {
-                ("exact search by the server, which compares every selected embedding", by_vector(embedding))
-            }
-            QueryKind::Text { text } => ("the server's text index ($text)", by_text(text)),
-            QueryKind::Hybrid { embedding, text, .. } => {
-                let mut both = by_vector(embedding);
-                both.extend(by_text(text));
-                ("exact search by the server and its text index ($text), fused here by rank", both)
-            }
-            QueryKind::Mmr { .. } => (
-                "every selected embedding is read and weighed here",
-                vec![doc! {"$match": both([selected.matches.clone(), has_embedding(config)])}],
-            ),
-            other => return Err(not_offered(other)),
-        };
-        let mut plan = QueryPlan::new(format!("{how}; {why}"));
-        plan.native = Some(score::shown(native));
-        plan.pushed_down = selected.pushed_down;
-        plan.applied_after = selected.rest;
-        Ok(plan)
-    }
+/// How [`search`](MongoVectorStore::search) would answer; `why` says why not Atlas search.
+pub(super) fn plan(query: &VectorQuery, config: &VectorConfig, why: &str) -> Result<QueryPlan> {
+    let selected = Selected::of(&query.selector)?;
+    let ranking = |by| Ranking {
+        matches: selected.matches.clone(),
+        keep: Keep::Nodes { embeddings: query.with_embeddings },
+        min_score: query.min_score,
+        limit: Some(query.top_k),
+        by,
+    };
+    let search = |text: &str| words(text).unwrap_or_default();
+    let by_vector = |embedding| ranking(By::Vector { config, query: embedding }).stages();
+    let by_text = |text: &str| ranking(By::Words { search: search(text) }).stages();
+    let (how, native) = match &query.kind {
+        QueryKind::Dense { embedding } | QueryKind::Range { embedding, .. } => {
+            ("exact search by the server, which compares every selected embedding", by_vector(embedding))
+        }
+        QueryKind::Text { text } => ("the server's text index ($text)", by_text(text)),
+        QueryKind::Hybrid { embedding, text, .. } => {
+            let mut both = by_vector(embedding);
+            both.extend(by_text(text));
+            ("exact search by the server and its text index ($text), fused here by rank", both)
+        }
+        QueryKind::Mmr { .. } => (
+            "every selected embedding is read and weighed here",
+            vec![doc! {"$match": both([selected.matches.clone(), has_embedding(config)])}],
+        ),
+        other => return Err(not_offered(other)),
+    };
+    let mut plan = QueryPlan::new(format!("{how}; {why}"));
+    plan.native = Some(score::shown(native));
+    plan.pushed_down = selected.pushed_down;
+    plan.applied_after = selected.rest;
+    Ok(plan)
 }
 
 fn not_offered(kind: &QueryKind) -> Error {
