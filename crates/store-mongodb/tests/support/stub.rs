@@ -1,6 +1,7 @@
 //! A server of one's own making, for what no server here can run: it speaks the wire protocol (`OP_MSG`), notes
 //! every command and gives the answers it is told to.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::sync::{Arc, Mutex};
