@@ -63,6 +63,12 @@ pub(crate) fn requests<D: Borrow<RawDocumentBuf>>(documents: &[D]) -> impl Itera
     })
 }
 
+/// The batch size with which so many documents come in one answer: a server that may send just as many as there are
+/// does not say that these are all, and is asked once more.
+pub(crate) fn one_batch(documents: usize) -> u32 {
+    u32::try_from(documents).map_or(u32::MAX, |documents| documents.saturating_add(1))
+}
+
 /// Inserts the documents of one request, in any order; answers those that were refused. The driver repeats it once
 /// if the connection fails, and the server then writes nothing twice.
 pub(crate) async fn insert(

@@ -310,3 +310,7 @@ fn to_list(items: &RawArray) -> Result<Value> {
 pub(crate) fn damaged(error: bson::error::Error) -> Error {
     Error::corrupt(format!("a stored document is no valid BSON: {error}")).with_source(error)
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -94,8 +94,8 @@ impl MongoDocStore {
         projected: bool,
     ) -> Result<Vec<Found>> {
         let mut find = nodes.aggregate(stages).allow_disk_use(true);
-        if let Some(batch) = u32::try_from(most).ok().and_then(|most| most.checked_add(1)) {
-            find = find.batch_size(batch);
+        if most < MAX_SORTED {
+            find = find.batch_size(bulk::one_batch(most + 1));
         }
         let mut cursor = self.space.call(find).await?;
         let (mut found, nothing) = (Vec::new(), JsonObject::new());
@@ -237,7 +237,7 @@ impl MongoDocStore {
         let (mut moved, mut entries) = (HashSet::new(), 0);
         for ids in ids.chunks(READ_IDS) {
             let fields = doc! {"ref_doc_id": 1};
-            let size = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let size = bulk::one_batch(ids.len());
             let find = metadata.find(doc! {"_id": {"$in": ids}}).projection(fields).batch_size(size);
             let mut cursor = self.space.call(find).await?;
             while self.space.call(cursor.advance()).await? {

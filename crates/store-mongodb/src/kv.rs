@@ -126,7 +126,7 @@ impl MongoKvStore {
             places.entry(key).or_default().push(place);
         }
         for keys in key_batches(keys) {
-            let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+            let size = bulk::one_batch(keys.len());
             let mut cursor = self.space.call(collection.find(one_of(keys)).batch_size(size)).await?;
             while self.space.call(cursor.advance()).await? {
                 let document = cursor.current();

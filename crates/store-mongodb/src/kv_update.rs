@@ -315,7 +315,7 @@ impl MongoKvStore {
         let olds = changes.iter().filter_map(|change| change.old.as_ref());
         let keys = olds.map(|old| bulk::id(old)).collect::<Result<Vec<_>>>()?;
         let by_key: std::collections::HashMap<&str, &Change> = keys.iter().copied().zip(changes).collect();
-        let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let size = bulk::one_batch(keys.len());
         let find = collection.find(one_of(&keys)).batch_size(size).session(&mut *session);
         // As it is, its two lifetimes are more than the compiler can follow.
         let mut cursor = self.space.call(find.into_future()).await?;
