@@ -15,6 +15,7 @@ mod select;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::raw::RawDocumentBuf;
@@ -51,6 +52,8 @@ pub(crate) const TEXT: &str = "text";
 const DELETE_INDEX: &str = "metadata_delete_index";
 /// Queries of one call that the server works on at once.
 const QUERIES: usize = 4;
+/// Documents that one call of `clear` removes.
+const CLEARED: u64 = 50_000;
 /// Declared fields that get an index; a collection has at most 64 indexes.
 const MAX_INDEXED: usize = 50;
 
@@ -135,8 +138,10 @@ impl MongoVectorStore {
 
     async fn aggregate(&self, stages: Vec<Document>) -> Result<mongodb::Cursor<RawDocumentBuf>> {
         let collection = self.collection()?;
-        let aggregate = collection.aggregate(stages).allow_disk_use(true).with_type::<RawDocumentBuf>();
-        self.space.call(aggregate).await
+        // A search that nobody waits for any more must not keep the server busy.
+        let most = self.space.config.operation_timeout.min(Duration::from_secs(86_400));
+        let aggregate = collection.aggregate(stages).allow_disk_use(true).max_time(most);
+        self.space.call(aggregate.with_type::<RawDocumentBuf>()).await
     }
 
     async fn stored_config(&self) -> Result<Option<VectorConfig>> {
@@ -216,6 +221,20 @@ impl MongoVectorStore {
         paths.truncate(MAX_INDEXED);
         indexes.extend(paths.into_iter().map(|path| IndexModel::builder().keys(doc! {path: 1}).build()));
         self.space.call(self.collection()?.create_indexes(indexes)).await.map(|_| ())
+    }
+
+    /// Removes all documents, so many at a time that no call takes long. Not a drop: that would take the indexes
+    /// along.
+    async fn remove_all(&self) -> Result<()> {
+        let collection = self.collection()?;
+        loop {
+            let next = collection.find_one(doc! {}).sort(doc! {"_id": 1}).skip(CLEARED);
+            let next = self.space.call(next.projection(doc! {"_id": 1})).await?;
+            let Some(bound) = next.as_ref().and_then(|next| rows::id(next)) else {
+                return self.space.call(collection.delete_many(doc! {})).await.map(|_| ());
+            };
+            self.space.call(collection.delete_many(doc! {"_id": {"$lt": bound}})).await?;
+        }
     }
 
     async fn page(&self, selector: &Selector, options: &GetOptions) -> Result<Page<Node>> {
@@ -354,8 +373,7 @@ impl VectorStore for MongoVectorStore {
     async fn clear(&self) -> Result<()> {
         let clear = async {
             self.configured().await?;
-            // Not a drop: that would take the indexes along.
-            self.space.call(self.collection()?.delete_many(doc! {})).await.map(|_| ())
+            self.remove_all().await
         };
         clear.await.map_err(at("vectors.clear"))
     }
