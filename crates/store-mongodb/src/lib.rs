@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod aggregation;
 mod backend;
 mod bulk;
 mod chat;
 mod codec;
 mod config;
+mod date_range;
 mod diagnose;
 mod docs;
 mod docs_query;
@@ -26,21 +28,25 @@ mod schema;
 mod sharding;
 mod space;
 mod target;
+mod time_series;
 mod transaction;
 mod vector;
 mod watch;
 
+pub use aggregation::{MongoAggregation, stage};
 pub use backend::MongoBackend;
 pub use bson;
 pub use config::{
     AuthMechanism, Compressor, LargeValues, MongoConfig, MongoConnection, ReadConcern, ReadPreference,
     WriteConcern,
 };
+pub use date_range::DateRange;
 pub use indexes::{Index, IndexDifference, IndexReport};
 pub use mongodb;
 pub use reader::{MissingField, MongoReader};
 pub use retriever::MongoTextRetriever;
 pub use sharding::ShardKey;
+pub use time_series::{Bucket, Granularity, Measure, MongoTimeSeries, TimeSeriesConfig};
 pub use transaction::Transaction;
 pub use vector::SearchConfig;
 pub use watch::{Change, ChangeKind, MongoChanges, MongoWatch, WatchToken};
