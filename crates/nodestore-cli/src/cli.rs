@@ -30,6 +30,7 @@ Examples:
 
 Stores (--store or NODESTORE_URL):
   a folder, ./kb or embedded:///data/kb      on disk, no server; made when it is not there
+  mongodb://host/?store.namespace=kb         a MongoDB server; mongodb+srv:// for Atlas
   memory:                                    gone when the command ends
   Without either, the folder {default}.
 

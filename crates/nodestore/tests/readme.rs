@@ -6,7 +6,7 @@ use nodestore::{Backend, QueryKindName};
 
 const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"));
 
-fn row(backend: &dyn Backend, url: &str) -> String {
+fn row(backend: &dyn Backend, url: &str, dense: &str, text: &str) -> String {
     let capabilities = backend.capabilities();
     let yes = |offered: bool| if offered { "yes" } else { "no" };
     let kv = capabilities.kv.map_or("no", |kv| if kv.ttl { "yes, with expiry" } else { "yes" });
@@ -18,8 +18,8 @@ fn row(backend: &dyn Backend, url: &str) -> String {
         yes(capabilities.docs),
         yes(capabilities.index),
         yes(capabilities.chat),
-        if kinds.contains(&QueryKindName::Dense) { "exact" } else { "no" },
-        if kinds.contains(&QueryKindName::Text) { "BM25" } else { "no" },
+        if kinds.contains(&QueryKindName::Dense) { dense } else { "no" },
+        if kinds.contains(&QueryKindName::Text) { text } else { "no" },
         yes(capabilities.shared),
     ];
     format!("| {} |", cells.join(" | "))
@@ -30,7 +30,16 @@ async fn the_table_of_backends_is_true() {
     let folder = tempfile::tempdir().unwrap();
     let embedded = nodestore::open(&nodestore::embedded_url(folder.path())).await.unwrap();
     let memory = nodestore::open("memory:").await.unwrap();
-    for row in [row(&embedded, "`embedded:///path`"), row(&memory, "`memory:`")] {
+    for row in
+        [row(&embedded, "`embedded:///path`", "exact", "BM25"), row(&memory, "`memory:`", "exact", "BM25")]
+    {
+        assert!(README.contains(&row), "README.md lacks this row:\n{row}");
+    }
+    #[cfg(feature = "mongodb")]
+    {
+        // What it can do is asked of no server.
+        let mongodb = nodestore::open("mongodb://localhost").await.unwrap();
+        let row = row(&mongodb, "`mongodb://host`", "exact; Atlas's index", "`$text`; Atlas's BM25");
         assert!(README.contains(&row), "README.md lacks this row:\n{row}");
     }
 }

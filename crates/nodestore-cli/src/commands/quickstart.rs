@@ -75,7 +75,8 @@ pub(crate) async fn run(global: &Global) -> Result<Outcome, Failure> {
     let answer = ask(&first).await?;
     remember(&first, &answer).await?;
     first.backend.close().await?;
-    let keeps = first.folder.is_some();
+    // A folder, or a server: what other processes see outlives this one.
+    let keeps = first.folder.is_some() || first.backend.capabilities().shared;
     drop(first);
 
     if keeps {
@@ -208,12 +209,13 @@ async fn still_there(store: &Store, start: Instant) -> Result<(), Failure> {
         documents += 1;
     }
     let nodes = store.vectors().await?.count(&Selector::all()).await?;
-    let folder = store.folder.as_deref().map(size).map(megabytes).unwrap_or_default();
+    let folder = store.folder.as_deref().map(|folder| format!(", {} on disk", megabytes(size(folder))));
     print(format_args!(
-        "Still there, after {:.2} s: {} as {}, {folder} on disk.",
+        "Still there, after {:.2} s: {} as {}{}.",
         start.elapsed().as_secs_f64(),
         count(documents, "document"),
-        count(nodes, "chunk")
+        count(nodes, "chunk"),
+        folder.unwrap_or_default()
     ))?;
     for message in store.backend.chat()?.messages(CHAT, None).await? {
         let text = crate::output::one_line(&message.text().unwrap_or_default(), 90);

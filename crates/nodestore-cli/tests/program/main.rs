@@ -23,6 +23,8 @@ mod quickstart;
 mod reading;
 #[cfg(feature = "openai")]
 mod reembedding;
+#[cfg(feature = "mongodb")]
+mod servers;
 mod shells;
 mod tour;
 
