@@ -72,18 +72,22 @@ fn every_command_works_on_a_server() {
 fn what_is_on_a_server_outlives_the_quickstart() {
     let Some(server) = Namespace::new("quick") else { return };
     let home = Home::new();
-    server
-        .run(&home, &["quickstart"])
-        .ok()
-        .shows(&["5. Close the store, open it again", "Still there", "5 documents as ", "list --chats"]);
+    server.run(&home, &["quickstart"]).ok().shows(&[
+        "5. Close the store, open it again",
+        "Still there",
+        "5 documents as ",
+        "list --chats",
+    ]);
 }
 
 #[test]
 fn bench_measures_the_bare_driver_beside_and_leaves_nothing() {
     let Some(server) = Namespace::new("unused") else { return };
     let home = Home::new();
-    let url = server.0.split_once("store.namespace").map(|(url, _)| url.trim_end_matches(['?', '&'])).unwrap();
-    let mut bench = home.command(&["bench", "--size", "small", "--workload", "D1,D2,C1,K1", "--reference", "driver"]);
+    let url =
+        server.0.split_once("store.namespace").map(|(url, _)| url.trim_end_matches(['?', '&'])).unwrap();
+    let mut bench =
+        home.command(&["bench", "--size", "small", "--workload", "D1,D2,C1,K1", "--reference", "driver"]);
     let run = Run::of(bench.env("NODESTORE_URL", url).stdin(Stdio::null())).ok();
     run.shows(&["D1", "K1", "mongodb driver, bare", "store / driver"]).says(&["in the namespace bench"]);
 }
