@@ -5,8 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::raw::RawDocumentBuf;
 use bson::{Bson, DateTime, Document, doc};
+use futures::TryStreamExt as _;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, Tls};
+use mongodb::{Database, IndexModel};
 use store_core::{Diagnosis, Finding, Result};
 
 use crate::config::{CHAT_DATABASE, KV_DATABASE, VECTOR_DATABASE};
@@ -22,6 +25,9 @@ const MUCH_SKEW: Duration = Duration::from_secs(5);
 const SHORT_LOG: Duration = Duration::from_hours(1);
 /// A store has no use for so many connections, and each takes about 1 MB of the server's memory.
 const MANY_CONNECTIONS: u32 = 500;
+
+/// The field of a vector's source document.
+const REF_DOC: &str = "metadata.ref_doc_id";
 
 /// What `connect` was told that the client does not tell any more.
 #[derive(Debug, Default)]
@@ -97,6 +103,10 @@ pub(crate) async fn look(space: &Arc<Space>) -> Result<Diagnosis> {
     }
     findings.extend(setting_findings(space)?);
 
+    findings
+        .extend(no_index(space, space.chat_database()?, &space.config.chat_collection, "session_id").await);
+    let vectors = &space.config.vector_collection;
+    findings.extend(no_index(space, space.vector_database()?, vectors, REF_DOC).await);
     if let Ok(now) = hello.get_datetime("localTime") {
         findings.extend(skewed(skew(before, *now, after)));
     }
@@ -209,7 +219,7 @@ impl std::fmt::Display for Topology {
             Some(set) if self.members == 1 => write!(f, "replica set {set}, one member"),
             Some(set) => {
                 write!(f, "replica set {set}, {} members", self.members)?;
-                if self.arbiters > 0 { write!(f, " and {} arbiters", self.arbiters) } else { Ok(()) }
+                if self.arbiters > 0 { write!(f, ", arbiters: {}", self.arbiters) } else { Ok(()) }
             }
             None => f.write_str("single server"),
         }
@@ -242,7 +252,7 @@ fn settings(space: &Space) -> Result<Vec<(&'static str, String)>> {
     let client = space.client()?;
     let write = match client.write_concern().and_then(|concern| concern.w.as_ref()) {
         Some(Acknowledgment::Majority) => "majority".to_owned(),
-        Some(Acknowledgment::Nodes(nodes)) => format!("{nodes} members"),
+        Some(Acknowledgment::Nodes(nodes)) => format!("w={nodes}"),
         Some(Acknowledgment::Custom(name)) => name.clone(),
         _ => "the server's default".to_owned(),
     };
@@ -267,7 +277,7 @@ fn setting_findings(space: &Space) -> Result<Vec<Finding>> {
     match client.write_concern().and_then(|concern| concern.w.as_ref()) {
         Some(Acknowledgment::Nodes(nodes)) => findings.push(Finding::warning(
             "write concern",
-            format!("{nodes} members acknowledge a write: it may be lost when the primary fails"),
+            format!("a write is acknowledged by w={nodes}: it may be lost when the primary fails"),
             "leave w out of the URL, or write w=majority",
         )),
         None if !space.own => findings.push(Finding::note(
@@ -339,6 +349,24 @@ fn opened_findings(opened: &Opened) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// A collection without an index that begins with this field, as LlamaIndex's packages leave it behind.
+async fn no_index(space: &Space, database: Database, collection: &str, field: &str) -> Option<Finding> {
+    let target = database.collection::<RawDocumentBuf>(collection);
+    // A collection that is not there has no indexes, and none is missing.
+    let listed = space.call(target.list_indexes()).await.ok()?;
+    let indexes: Vec<IndexModel> = space.call(listed.try_collect()).await.ok()?;
+    let begins = |index: &IndexModel| index.keys.keys().next().is_some_and(|first| first == field);
+    (!indexes.is_empty() && !indexes.iter().any(begins)).then(|| {
+        Finding::warning(
+            "missing index",
+            format!(
+                "the collection {collection} has no index on {field}: calls that look for one read all of it"
+            ),
+            "the first write makes it, unless the store was opened with store.create=false",
+        )
+    })
 }
 
 /// How far the server's clock is from ours; zero when it lies within the time the question took.

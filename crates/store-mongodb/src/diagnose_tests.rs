@@ -27,7 +27,7 @@ fn topologies_are_told_apart() {
     let set =
         doc! {"setName": "rs0", "hosts": ["a:1", "b:1"], "arbiters": ["c:1"], "isWritablePrimary": true};
     let set = Topology::new(&set);
-    assert_eq!(set.to_string(), "replica set rs0, 2 members and 1 arbiters");
+    assert_eq!(set.to_string(), "replica set rs0, 2 members, arbiters: 1");
     assert_eq!(subjects(set.findings()), ["arbiter"]);
     let single = Topology::new(&doc! {"isWritablePrimary": true});
     assert_eq!(single.to_string(), "single server");
