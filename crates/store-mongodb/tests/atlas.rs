@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     common::run(vec![
         test("a_plain_server_is_asked_once_and_answers_itself", plain),
         test("retrievers_work_on_a_plain_server", retrievers),
+        test("multiples_of_one_vector_are_ordered_by_id", multiples),
         test("a_server_with_search_is_used", |_| with_search()),
     ])
 }
@@ -91,6 +92,23 @@ async fn retrievers(db: Db) {
     let text = db.store.text_retriever("default_collection").retrieve("stocks").await.unwrap();
     assert_eq!(text[0].node.id.as_str(), "c");
     assert!(text[0].node.embedding.is_none());
+}
+
+async fn multiples(db: Db) {
+    let vectors = db.store.vectors().unwrap();
+    vectors.configure(VectorConfig::new(3, Metric::Cosine)).await.unwrap();
+    let factors = [1.0_f32, 3.0, 7.0, 0.1, 11.0, 1e-3];
+    let node = |(at, factor): (usize, &f32)| {
+        Node::text("t").with_id(format!("n{at}")).with_embedding([*factor, *factor, 0.5 * factor])
+    };
+    vectors.upsert(factors.iter().enumerate().map(node).collect(), AddMode::Overwrite).await.unwrap();
+    for query in [vec![3.0, 3.0, 1.5], vec![0.3, -0.7, 0.2], vec![-1.0, 0.3, 0.1]] {
+        let found = vectors.query(&VectorQuery::dense(query.clone(), 4)).await.unwrap();
+        let ids: Vec<_> = found.iter().map(|answer| answer.node.id.as_str()).collect();
+        assert_eq!(ids, ["n0", "n1", "n2", "n3"], "{query:?}");
+        let exact = Metric::Cosine.score(&query, &[1.0, 1.0, 0.5]);
+        assert!(found.iter().all(|answer| (answer.score - exact).abs() < 1e-6), "{query:?}");
+    }
 }
 
 /// A node as it is stored, with a score.

@@ -16,7 +16,9 @@ pub(super) fn expression(metric: Metric, query: &[f32], path: &str) -> Document 
         Metric::Cosine => {
             let norm = wide().map(|value| value * value).sum::<f64>().sqrt();
             let cosine = doc! {"$divide": [dot(wide().map(|value| value / norm)), {"$sqrt": "$$squares"}]};
-            let clamped = doc! {"$max": [-1.0, {"$min": [1.0, cosine]}]};
+            // Rounded so that multiples of one vector tie: their cosines differ in the last digit, and single
+            // precision carries seven.
+            let clamped = doc! {"$round": [{"$max": [-1.0, {"$min": [1.0, cosine]}]}, 12]};
             let of_zeros = doc! {"$cond": [{"$gt": ["$$squares", 0]}, clamped, 0.0]};
             doc! {"$let": {"vars": {"squares": squares("$$vector", query.len())}, "in": of_zeros}}
         }
