@@ -147,8 +147,9 @@ impl Steps {
         }
         let (head, last) = join!(self.space.call(head), self.space.call(last));
         let tail = head?.and_then(|head| head.get_i64("tail").ok());
-        let last = last?.as_deref().map(Place::of).transpose()?;
-        // Ours wrote the end and no one else came after: the same seen from both sides.
+        // Ours wrote the end and no one else came after: the same seen from both sides. A read that failed decides
+        // nothing; the transaction looks for itself.
+        let last = last.ok().flatten().and_then(|last| Place::of(&last).ok());
         if let (Some(last), Some(tail)) = (last, tail)
             && last.index == tail
         {
