@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::Cursor as DriverCursor;
 use mongodb::options::FindOptions;
 use serde_json::Value;
-use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Reader, Result};
+use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Node, Reader, Result};
 
 use crate::MongoBackend;
 use crate::codec::{damaged, to_json};
@@ -90,6 +90,8 @@ pub struct MongoReader {
     natural_order: bool,
     after: Option<Bson>,
     pub(crate) read_preference: Option<ReadPreference>,
+    /// What every document is made from.
+    blank: Node,
 }
 
 #[derive(Clone)]
@@ -116,6 +118,7 @@ impl MongoBackend {
             natural_order: false,
             after: None,
             read_preference: None,
+            blank: Node::document(""),
         }
     }
 }
@@ -357,7 +360,13 @@ impl MongoReader {
         let id = python_str(raw_id)?;
         let document = self.text(stored, &id).and_then(|text| {
             let Some(text) = text else { return Ok(None) };
-            let mut document = Document::new(text).with_id(id.as_str());
+            // A copy of an empty document: a new one would ask the system for a random id.
+            let mut document = self.blank.clone();
+            document.id = id.as_str().into();
+            if !text.is_empty() {
+                document.set_text(text);
+            }
+            let mut document = Document::try_from(document)?;
             if let Some(metadata) = &self.metadata {
                 for (path, name) in metadata {
                     let found = field_path::lookup(stored, path)?;

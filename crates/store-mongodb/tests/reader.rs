@@ -60,6 +60,10 @@ async fn reads_as_python(db: Db) {
         ],
     )
     .await;
+    // The documents that core makes.
+    let empty = all(&reader.clone().with_fields([""; 0])).await;
+    assert_eq!(empty[0], Document::new("").with_id("1"));
+    assert_eq!(all(&reader).await[0], Document::new("a").with_id("1"));
     // One field, no metadata.
     let plain = all(&reader).await;
     assert_eq!(plain.len(), 2);
