@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use store_conformance::Harness;
 use store_core::Backend;
@@ -19,8 +20,10 @@ fn main() -> ExitCode {
 
 fn harness(name: &'static str, variable: &str) -> Option<Harness> {
     let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
-    Some(Harness::new(name, move |namespace| {
+    let open = move |namespace: String| {
         let config = MongoConfig::new(url.clone()).with_namespace(namespace);
         async move { Ok(Arc::new(MongoBackend::connect(config).await?) as Arc<dyn Backend>) }
-    }))
+    };
+    // Server and tests share a machine that may be busy.
+    Some(Harness::new(name, open).with_deadline(Duration::from_mins(10)))
 }
