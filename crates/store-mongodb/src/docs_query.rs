@@ -28,12 +28,12 @@ pub(crate) fn is_todays(json: &JsonObject) -> bool {
 pub(crate) fn projection(query: &DocQuery, with_metadata: bool) -> Option<Document> {
     // What tells today's form from older ones is fetched, too.
     let fixed = ["id_", "class_name", "metadata_separator", "metadata_seperator"].map(str::to_owned);
-    let sort = query.sort.iter().map(|(key, _)| format!("metadata.{key}"));
+    let sort = query.sort.iter().map(|(key, _)| fetched(&format!("metadata.{key}")));
     let all = with_metadata.then(|| "metadata".to_owned());
-    let mut paths: Vec<String> =
-        query.projection.as_ref()?.iter().cloned().chain(fixed).chain(sort).chain(all).collect();
+    let asked = query.projection.as_ref()?.iter().map(|path| fetched(path));
+    let mut paths: Vec<String> = asked.chain(fixed).chain(sort).chain(all).collect();
     // The server takes no such names in a projection.
-    if paths.iter().any(|path| path.contains('\0') || path.split('.').any(|step| step.starts_with('$'))) {
+    if paths.iter().any(|path| path.contains('\0') || path.starts_with('$')) {
         return None;
     }
     paths.sort_unstable();
@@ -46,6 +46,16 @@ pub(crate) fn projection(query: &DocQuery, with_metadata: bool) -> Option<Docume
     let mut fields = doc! {"__type__": 1};
     fields.extend(paths.into_iter().map(|path| (format!("__data__.{path}"), Bson::from(1))));
     Some(fields)
+}
+
+/// What is fetched for a path: a member, or a member of the metadata. A path that goes deeper may also mean a member
+/// whose own name holds a dot, which the server's projections do not see.
+fn fetched(path: &str) -> String {
+    let mut steps = path.split('.');
+    match (steps.next(), steps.next(), steps.next()) {
+        (Some("metadata"), Some(name), None) if !name.starts_with('$') => format!("metadata.{name}"),
+        (first, ..) => first.unwrap_or_default().to_owned(),
+    }
 }
 
 /// The stages that sort, and begin after `place`.
