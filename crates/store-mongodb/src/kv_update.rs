@@ -1,7 +1,9 @@
 //! Reading, deciding and writing key-values in one step.
 //!
-//! Python's layout has no versions: a change is made if the document is still what was read. One of a few keys is a
-//! write each, with the whole old document as its condition. Many go in a transaction, where the server has them.
+//! Python's layout has no versions: a change is made if the document is still what was read, by a write with the whole
+//! old document as its condition. Where both documents are too great for one command, a transaction compares them.
+//! Transactions are for nothing else: other writes of the same documents wait for one, and if they hold all of the
+//! pool's connections meanwhile, it can not go on.
 
 use std::time::Duration;
 
@@ -25,8 +27,6 @@ const KEYS: usize = 1_000;
 const WRITES: usize = 16;
 /// How often an update that meets other writers on its keys looks again before it answers `Conflict`.
 const ROUNDS: u64 = 200;
-/// From so many changes on a transaction is worth its requests.
-const MANY: usize = 8;
 /// Most bytes of old and new document in a command of their own, which takes 16 MB.
 const MAX_CONDITION_BYTES: usize = 15 << 20;
 /// Bytes of old and new documents in one transaction.
@@ -218,12 +218,16 @@ impl MongoKvStore {
     ) -> Result<Vec<usize>> {
         let (large, small): (Vec<&Change>, Vec<&Change>) =
             changes.iter().partition(|change| change.bytes() > MAX_CONDITION_BYTES);
-        if large.is_empty() && small.len() < MANY {
+        if large.is_empty() {
             return self.change_each(collection, small).await;
         }
-        match self.change_together(collection, changes).await? {
-            Together::Made(open) => return Ok(open),
-            Together::Unsupported if !large.is_empty() => {
+        match self.change_together(collection, &large).await? {
+            Together::Made(open) => {
+                let mut all = self.change_each(collection, small).await?;
+                all.extend(open);
+                return Ok(all);
+            }
+            Together::Unsupported => {
                 let old = large.first().and_then(|change| change.old.as_ref());
                 let key = old.map(|old| bulk::id(old)).transpose()?.unwrap_or_default();
                 let message = format!(
@@ -232,7 +236,7 @@ impl MongoKvStore {
                 );
                 return Err(Error::new(ErrorKind::LimitExceeded, message).with_key(key).with_failed([key]));
             }
-            Together::Conflict | Together::Unsupported => {}
+            Together::Conflict => {}
         }
         // Those of others stay; who meets whom is found one by one.
         let mut open = self.change_each(collection, small).await?;
@@ -280,7 +284,7 @@ impl MongoKvStore {
     async fn change_together(
         &self,
         collection: &Collection<RawDocumentBuf>,
-        changes: &[Change],
+        changes: &[&Change],
     ) -> Result<Together> {
         if self.space.known.has(NO_TRANSACTIONS) {
             return Ok(Together::Unsupported);
@@ -309,12 +313,13 @@ impl MongoKvStore {
     async fn write_together(
         &self,
         collection: &Collection<RawDocumentBuf>,
-        changes: &[Change],
+        changes: &[&Change],
         session: &mut ClientSession,
     ) -> Result<Vec<usize>> {
         let olds = changes.iter().filter_map(|change| change.old.as_ref());
         let keys = olds.map(|old| bulk::id(old)).collect::<Result<Vec<_>>>()?;
-        let by_key: std::collections::HashMap<&str, &Change> = keys.iter().copied().zip(changes).collect();
+        let by_key: std::collections::HashMap<&str, &Change> =
+            keys.iter().copied().zip(changes.iter().copied()).collect();
         let size = bulk::one_batch(keys.len());
         let find = collection.find(one_of(&keys)).batch_size(size).session(&mut *session);
         // As it is, its two lifetimes are more than the compiler can follow.
