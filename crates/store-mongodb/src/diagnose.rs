@@ -264,7 +264,9 @@ fn settings(space: &Space) -> Result<Vec<(&'static str, String)>> {
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     let mut facts = vec![("write concern", write), ("read concern", read)];
     if space.own {
-        facts.push(("connections", format!("at most {} a server", opened.max_pool_size.unwrap_or(10))));
+        if let Some(most) = opened.max_pool_size {
+            facts.push(("connections", format!("at most {most} a server")));
+        }
         facts.push(("TLS", yes(opened.tls)));
     }
     facts.push(("time for a call", format!("{} ms", space.config.operation_timeout.as_millis())));
@@ -337,7 +339,7 @@ fn opened_findings(opened: &Opened) -> Vec<Finding> {
         findings.push(Finding::note(
             "maxPoolSize",
             "one connection serves one call at a time, so parallel calls wait for each other",
-            "leave maxPoolSize out of the URL; the default is 10",
+            "leave maxPoolSize out of the URL; the default is 100",
         ));
     }
     let most = opened.max_pool_size.max(opened.min_pool_size);

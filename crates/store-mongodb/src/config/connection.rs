@@ -52,7 +52,7 @@ pub struct MongoConnection {
     pub direct: Option<bool>,
     /// Connections held open to each server; the driver's default is 0.
     pub min_pool_size: Option<u32>,
-    /// Most connections to each server; calls beyond wait. The driver's default is 10.
+    /// Most connections to each server; calls beyond wait. Default 100.
     pub max_pool_size: Option<u32>,
     /// How long making a connection may take; the driver's default is 10 s.
     #[serde(rename = "connect_timeout_ms", deserialize_with = "optional_millis")]

@@ -67,6 +67,9 @@ const SECRET: [&str; 2] = ["tlsCertificateKeyFilePassword", "authMechanismProper
 const CALL_LIMITS: [&str; 2] = ["socketTimeoutMS", "timeoutMS"];
 /// What the server's log calls us when nobody says otherwise.
 const APP_NAME: &str = "nodestore";
+/// Most connections to a server, as in MongoDB's other drivers. The Rust driver's 10 are too few: calls that wait for
+/// the documents of a transaction hold theirs, and with none left the transaction can not be committed.
+const POOL_SIZE: u32 = 100;
 
 /// The error of a setting that nobody knows.
 pub(super) fn unknown(key: &str) -> Error {
@@ -350,6 +353,8 @@ pub(super) async fn options(config: &mut MongoConfig) -> Result<ClientOptions> {
     check_options(&options)?;
     let write_concern = options.write_concern.get_or_insert_default();
     write_concern.w.get_or_insert(Acknowledgment::Majority);
+    let least = options.min_pool_size.unwrap_or(0);
+    options.max_pool_size.get_or_insert(POOL_SIZE.max(least));
     options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
     let version = env!("CARGO_PKG_VERSION").to_owned();
     options.driver_info.get_or_insert_with(|| DriverInfo::builder().name(APP_NAME).version(version).build());

@@ -139,7 +139,7 @@ impl MongoVectorStore {
     async fn aggregate(&self, stages: Vec<Document>) -> Result<mongodb::Cursor<RawDocumentBuf>> {
         let collection = self.collection()?;
         // A search that nobody waits for any more must not keep the server busy.
-        let most = self.space.config.operation_timeout.min(Duration::from_secs(86_400));
+        let most = self.space.config.operation_timeout.min(Duration::from_hours(24));
         let aggregate = collection.aggregate(stages).allow_disk_use(true).max_time(most);
         self.space.call(aggregate.with_type::<RawDocumentBuf>()).await
     }
