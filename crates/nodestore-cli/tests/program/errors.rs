@@ -53,17 +53,22 @@ fn schemes_are_told_apart() {
     let home = Home::new();
     let run = |store: &str| Run::of(&mut home.command(&["--store", store, "list"])).exits(1);
     run("sqlite:///x").says(&["error: unknown scheme sqlite:", "embedded:, memory:"]);
-    run("mongodb://h/db")
-        .says(&["error: mongodb: is for the MongoDB backend, which is planned but not in this version"]);
+    run("redis://h")
+        .says(&["error: redis: is for the Redis backend, which is planned but not in this version"]);
     run("embedded:///x?cache=1").says(&["unknown option", "store.cache_bytes"]);
 }
 
 #[test]
 fn no_password_is_shown() {
     let home = Home::new();
-    for store in
-        ["redis://me:s3cret@h", "s3:me:s3cret@h", "me:s3cret@h/db", "memory://me:s3cret@h?token=s3cret"]
-    {
+    for store in [
+        "redis://me:s3cret@h",
+        "s3:me:s3cret@h",
+        "me:s3cret@h/db",
+        "memory://me:s3cret@h?token=s3cret",
+        "mongodb://me:s3cret@127.0.0.1:1/db?serverSelectionTimeoutMS=100",
+        "mongodb://me:s3cret@127.0.0.1:1/db?sslKeyPassword=s3cret",
+    ] {
         let run = Run::of(&mut home.command(&["--store", store, "-vv", "list"])).exits(1);
         assert!(!run.err.contains("s3cret"), "{run:?}");
     }
