@@ -15,6 +15,8 @@ use crate::vector::Searches;
 
 /// How long a server may take to hear that we are leaving.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long dropped streams may take to be ended on the server.
+const LOOSE_ENDS: Duration = Duration::from_secs(1);
 
 /// One namespace of a server.
 #[derive(Debug)]
@@ -102,10 +104,13 @@ impl Space {
     /// `Unavailable` at their next item.
     pub(crate) async fn close(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) && self.own {
-            // Without `immediate` it would wait for streams that someone may hold for ever. A server that does not
-            // answer is not waited for either; the driver lets go of the rest by itself.
-            let shutdown = self.client.clone().shutdown().immediate(true);
-            let _ = tokio::time::timeout(GOODBYE, shutdown.into_future()).await;
+            // The driver ends dropped streams on the server behind our back, and panics in that thread when the
+            // process ends first. Streams that somebody holds, and a server that does not answer, are not waited for.
+            let shutdown = self.client.clone().shutdown();
+            if tokio::time::timeout(LOOSE_ENDS, shutdown.into_future()).await.is_err() {
+                let shutdown = self.client.clone().shutdown().immediate(true);
+                let _ = tokio::time::timeout(GOODBYE, shutdown.into_future()).await;
+            }
         }
     }
 }

@@ -117,11 +117,14 @@ struct Run {
 impl Run {
     fn of(command: &mut Command) -> Self {
         let Output { status, stdout, stderr } = command.output().unwrap();
-        Self {
+        let run = Self {
             code: status.code().unwrap(),
             out: String::from_utf8(stdout).unwrap(),
             err: String::from_utf8(stderr).unwrap(),
-        }
+        };
+        // Also not behind a program that goes on.
+        assert!(!run.err.contains("panicked"), "{run:?}");
+        run
     }
 
     #[track_caller]

@@ -68,6 +68,18 @@ fn every_command_works_on_a_server() {
     copy.run(&home, &["list"]).ok().shows(&["cats.md", "dogs.md"]);
 }
 
+/// A list that ends early leaves a stream on the server, which is ended before the program ends.
+#[test]
+fn a_list_may_end_before_its_stream() {
+    let Some(server) = Namespace::new("early") else { return };
+    let home = Home::new();
+    std::fs::write(home.path().join("rows.jsonl"), "{\"text\": \"A row.\"}\n".repeat(500)).unwrap();
+    server.run(&home, &["ingest", "rows.jsonl"]).ok();
+    for _ in 0..5 {
+        server.run(&home, &["list", "--nodes", "--limit", "1"]).ok();
+    }
+}
+
 #[test]
 fn what_is_on_a_server_outlives_the_quickstart() {
     let Some(server) = Namespace::new("quick") else { return };
