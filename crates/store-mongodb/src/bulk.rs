@@ -14,15 +14,13 @@ use mongodb::{ClientSession, Collection};
 use store_core::{Error, ErrorKind, Result};
 
 use crate::codec::{DocumentWriter, Index};
-use crate::error::{by_code, from_driver};
+use crate::error::{DUPLICATE, by_code, from_driver};
 use crate::space::Space;
 
 /// Documents in one request; the server takes 100,000.
 const MAX_COUNT: usize = 1_000;
 /// Bytes of documents in one request. A command takes 16 MB, with what stands around the documents.
 const MAX_BYTES: usize = 12 << 20;
-/// The code of a duplicate key.
-const DUPLICATE: i32 = 11_000;
 /// How often an upsert that raced with another for the same new key is sent again.
 const UPSERT_ROUNDS: usize = 8;
 
@@ -47,20 +45,30 @@ impl Refused {
     }
 }
 
-/// Cuts documents into requests that the server takes, in order.
-pub(crate) fn requests<D: Borrow<RawDocumentBuf>>(documents: &[D]) -> impl Iterator<Item = &[D]> {
-    let mut rest = documents;
+/// Cuts items into runs of at most so many and, but for a single one, so many bytes; in order.
+pub(crate) fn cut<T>(
+    items: &[T],
+    most: usize,
+    most_bytes: usize,
+    bytes_of: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = &[T]> {
+    let mut rest = items;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let mut fits = |document: &D| {
-            bytes += document.borrow().as_bytes().len();
-            bytes <= MAX_BYTES
+        let fits = |item: &&T| {
+            bytes += bytes_of(item);
+            bytes <= most_bytes
         };
-        let count = rest.iter().take(MAX_COUNT).take_while(|document| fits(document)).count().max(1);
-        let (request, left) = rest.split_at(count.min(rest.len()));
+        let count = rest.iter().take(most).take_while(fits).count().max(1);
+        let (run, left) = rest.split_at(count.min(rest.len()));
         rest = left;
-        (!request.is_empty()).then_some(request)
+        (!run.is_empty()).then_some(run)
     })
+}
+
+/// Cuts documents into requests that the server takes, in order.
+pub(crate) fn requests<D: Borrow<RawDocumentBuf>>(documents: &[D]) -> impl Iterator<Item = &[D]> {
+    cut(documents, MAX_COUNT, MAX_BYTES, |document| document.borrow().as_bytes().len())
 }
 
 /// The batch size with which so many documents come in one answer: a server that may send just as many as there are

@@ -11,8 +11,10 @@ use store_core::{Error, ErrorKind};
 
 /// The backend's name in errors and in `Backend::name`.
 pub(crate) const NAME: &str = "mongodb";
-/// Codes of a unique key that is there already; the later ones are of old servers and of bulk writes.
-pub(crate) const DUPLICATE_KEY: [i32; 3] = [11000, 11001, 12582];
+/// The code of a unique key that is there already.
+pub(crate) const DUPLICATE: i32 = 11_000;
+/// The same, and those of old servers and of bulk writes.
+pub(crate) const DUPLICATE_KEY: [i32; 3] = [DUPLICATE, 11_001, 12_582];
 
 /// Our error for one of the driver, which stays as the source.
 pub(crate) fn from_driver(error: DriverError) -> Error {

@@ -142,18 +142,7 @@ impl MongoKvStore {
 
 /// Cuts keys into reads that the server takes, in order.
 pub(crate) fn key_batches<'a, 'k>(keys: &'a [&'k str]) -> impl Iterator<Item = &'a [&'k str]> {
-    let mut rest = keys;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |key: &&&str| {
-            bytes += key.len() + 16;
-            bytes <= READ_BYTES
-        };
-        let count = rest.iter().take(READ_KEYS).take_while(fits).count().max(1);
-        let (batch, left) = rest.split_at(count.min(rest.len()));
-        rest = left;
-        (!batch.is_empty()).then_some(batch)
-    })
+    bulk::cut(keys, READ_KEYS, READ_BYTES, |key| key.len() + 16)
 }
 
 /// Matches the documents of these keys.

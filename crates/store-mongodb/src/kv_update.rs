@@ -172,17 +172,10 @@ impl MongoKvStore {
         let mut files = Files::default();
         files.note(new.iter().chain(&conditional));
         let mut open = self.insert_new(collection, new).await?;
-        let mut rest = conditional.as_slice();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let within = |change: &&Change| {
-                bytes += change.bytes();
-                bytes <= TRANSACTION_BYTES
-            };
-            let count = rest.iter().take_while(within).count().max(1);
-            let (group, left) = rest.split_at(count.min(rest.len()));
+        let groups: Vec<&[Change]> =
+            bulk::cut(&conditional, usize::MAX, TRANSACTION_BYTES, Change::bytes).collect();
+        for group in groups {
             open.extend(self.change_group(collection, group).await?);
-            rest = left;
         }
         open.sort_unstable();
         grid_fs::remove(&self.space, files.unused(&open)).await?;

@@ -13,7 +13,7 @@ use store_core::{ChatMessage, Result, check};
 use super::message::{self, Encoded};
 use super::place::{Place, between};
 use super::{FURTHEST, MongoChatStore};
-use crate::error::code;
+use crate::error::{DUPLICATE, code};
 use crate::space::Space;
 use crate::transaction::{Attempts, to_its_end};
 
@@ -23,9 +23,6 @@ pub(super) static BACKWARDS: LazyLock<Document> = LazyLock::new(|| doc! {"index"
 
 /// What a change depends on is read where it is written.
 pub(super) const PRIMARY: SelectionCriteria = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-
-/// The server's code for an `_id` that is there.
-const DUPLICATE: i32 = 11_000;
 
 /// How the message at an index is found: in which order, and how many stand before it.
 pub(super) fn at(index: i64) -> (Document, u64) {
