@@ -11,14 +11,12 @@ use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
-use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use mongodb::{ClientSession, Collection};
 use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
 
-use crate::error::from_driver;
 use crate::kv::{MongoKvStore, one_of};
 use crate::kv_layout::{decode, encode, file_of, fits, pointer};
+use crate::transaction::{Attempts, supported};
 use crate::{bulk, codec, grid_fs};
 
 /// Keys that one round reads, decides and writes.
@@ -31,10 +29,6 @@ const ROUNDS: u64 = 200;
 const MAX_CONDITION_BYTES: usize = 15 << 20;
 /// Bytes of old and new documents in one transaction.
 const TRANSACTION_BYTES: usize = 32 << 20;
-/// How often a commit is sent whose answer did not come.
-const COMMITS: usize = 4;
-/// What is remembered of a server without transactions, a single one.
-const NO_TRANSACTIONS: &str = "no transactions";
 
 /// What becomes of a document: the one that must still be there, and the new one.
 #[derive(Debug)]
@@ -279,27 +273,16 @@ impl MongoKvStore {
         collection: &Collection<RawDocumentBuf>,
         changes: &[&Change],
     ) -> Result<Together> {
-        if self.space.known.has(NO_TRANSACTIONS) {
+        if !supported(&self.space).await? {
             return Ok(Together::Unsupported);
         }
-        let mut session = self.space.call(self.space.client()?.start_session()).await?;
-        let concern = collection.write_concern().cloned();
-        let concern = concern.unwrap_or_else(|| WriteConcern::builder().w(Acknowledgment::Majority).build());
-        let start = session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(concern);
-        self.space.call(start).await?;
-        match self.write_together(collection, changes, &mut session).await {
-            Ok(open) if self.commit(&mut session).await? => Ok(Together::Made(open)),
-            Ok(_) => Ok(Together::Conflict),
-            Err(error) => {
-                // One that is not ended is ended by the server.
-                let _ = self.space.try_call(session.abort_transaction()).await;
-                // "Transaction numbers are only allowed on a replica set member or mongos"
-                if code(&error) == Some(20) {
-                    self.space.known.set(NO_TRANSACTIONS, true);
-                    return Ok(Together::Unsupported);
-                }
-                if is_transient(&error) { Ok(Together::Conflict) } else { Err(error) }
-            }
+        let mut attempts = Attempts::new(&self.space, self.space.config.operation_timeout);
+        let mut session = attempts.begin().await?;
+        let made = self.write_together(collection, changes, &mut session).await;
+        // Another attempt begins with reading anew what others wrote.
+        match attempts.end(session, made).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Together::Conflict),
+            answer => Ok(answer?.map_or(Together::Conflict, Together::Made)),
         }
     }
 
@@ -338,39 +321,6 @@ impl MongoKvStore {
             self.space.call(delete).await?;
         }
         Ok(open.into_iter().collect())
-    }
-
-    /// Answers whether the transaction was made.
-    async fn commit(&self, session: &mut ClientSession) -> Result<bool> {
-        for round in 1.. {
-            let Err(error) = self.space.try_call(session.commit_transaction()).await? else {
-                return Ok(true);
-            };
-            if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
-                return Ok(false);
-            }
-            // A commit may be sent any number of times; the server makes it once.
-            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || round == COMMITS {
-                return Err(from_driver(error));
-            }
-        }
-        Ok(false)
-    }
-}
-
-fn driver(error: &Error) -> Option<&mongodb::error::Error> {
-    error.downcast_ref()
-}
-
-fn is_transient(error: &Error) -> bool {
-    error.kind() == ErrorKind::Conflict
-        || driver(error).is_some_and(|error| error.contains_label(TRANSIENT_TRANSACTION_ERROR))
-}
-
-fn code(error: &Error) -> Option<i32> {
-    match driver(error)?.kind.as_ref() {
-        mongodb::error::ErrorKind::Command(command) => Some(command.code),
-        _ => None,
     }
 }
 
