@@ -15,11 +15,13 @@ mod limits;
 mod model;
 mod nodes;
 mod run;
+mod table;
 mod vectors;
 
 pub use case::Case;
 pub use harness::Harness;
 pub use run::{Outcome, Verdict, cases, outcomes, run, run_all};
+pub use table::capability_rows;
 
 /// Every suite's files, each with its list of cases.
 const SUITES: &[&[&[Case]]] = &[

@@ -96,31 +96,11 @@ async fn what_a_dead_process_left_while_making_the_store_goes() {
 async fn the_readme_says_what_the_store_can_do() {
     let folder = tempfile::tempdir().unwrap();
     let can = open(folder.path(), "a").await.capabilities();
-    let kv = can.kv.as_ref().unwrap();
-    let yes = |offered: bool| if offered { "yes" } else { "no" }.to_owned();
-    let bytes = |limit: Option<usize>| format!("{} bytes", limit.unwrap());
-    let vectors = can.vectors.as_ref().unwrap();
-    let kind = |kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned();
-    let kinds: Vec<String> = vectors.query_kinds.iter().map(kind).collect();
-    let rows = [
-        ("seen by other processes", yes(can.shared)),
-        ("key-values", yes(can.kv.is_some())),
-        ("time to live", yes(kv.ttl)),
-        ("longest key", bytes(kv.max_key_bytes)),
-        ("largest value", bytes(kv.max_value_bytes)),
-        ("documents", yes(can.docs)),
-        ("index structs", yes(can.index)),
-        ("chats", yes(can.chat)),
-        ("vectors", yes(can.vectors.is_some())),
-        ("kinds of query", kinds.join(", ")),
-        ("field operations", yes(vectors.fields)),
-    ];
     let readme = include_str!("../README.md");
-    for (what, says) in rows {
-        assert!(
-            readme.contains(&format!("\n| {what} | {says} |\n")),
-            "{what} is {says}, the README says otherwise"
-        );
+    let rows = store_conformance::capability_rows(&can);
+    assert_eq!(rows.len(), 11, "{rows:?}");
+    for row in rows {
+        assert!(readme.contains(&format!("\n{row}\n")), "the README lacks this row: {row}");
     }
 }
 

@@ -253,29 +253,11 @@ async fn the_readme_says_what_the_store_can_do() {
     use store_core::Backend as _;
     let store = crate::MongoBackend::connect(MongoConfig::new("mongodb://localhost")).await.unwrap();
     let can = store.capabilities();
-    let kv = can.kv.as_ref().unwrap();
-    let yes = |offered: bool| if offered { "yes" } else { "no" }.to_owned();
-    let vectors = can.vectors.as_ref().unwrap();
-    let kind = |kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned();
-    let kinds: Vec<String> = vectors.query_kinds.iter().map(kind).collect();
-    let rows = [
-        ("seen by other processes", yes(can.shared)),
-        ("key-values", yes(can.kv.is_some())),
-        ("time to live", yes(kv.ttl)),
-        ("largest value", format!("{} bytes", kv.max_value_bytes.unwrap())),
-        ("documents", yes(can.docs)),
-        ("index structs", yes(can.index)),
-        ("chats", yes(can.chat)),
-        ("vectors", yes(can.vectors.is_some())),
-        ("kinds of query", kinds.join(", ")),
-        ("field operations", yes(vectors.fields)),
-    ];
     let readme = include_str!("../README.md");
-    for (what, says) in rows {
-        assert!(
-            readme.contains(&format!("\n| {what} | {says} |\n")),
-            "{what} is {says}, the README says otherwise"
-        );
+    let rows = store_conformance::capability_rows(&can);
+    assert_eq!(rows.len(), 10, "{rows:?}");
+    for row in rows {
+        assert!(readme.contains(&format!("\n{row}\n")), "the README lacks this row: {row}");
     }
     let error = "mongodb://h/?store.x=1".parse::<MongoConfig>().unwrap_err();
     let known = error.message().split_once("known are ").unwrap().1.to_owned();
