@@ -1,0 +1,172 @@
+//! The backend: one namespace of one server, every role.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fred::clients::Pool;
+use store_core::{
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
+    VectorStore, check,
+};
+
+use crate::config::RedisConfig;
+use crate::diagnose::look;
+use crate::driver::{Cmd, Driver, bytes, items};
+use crate::error::{NAME, at};
+use crate::schema::begins_with;
+use crate::space::Space;
+
+/// How many keys a step of SCAN looks at.
+const SCAN_COUNT: i64 = 1_000;
+/// The cursor at which SCAN begins, and has ended.
+const END: &[u8] = b"0";
+
+/// A Redis store: every role on a server, a cluster, or a service of Sentinel.
+///
+/// Clones share the connections, and are closed together.
+#[derive(Clone, Debug)]
+pub struct RedisBackend {
+    pub(crate) space: Arc<Space>,
+}
+
+impl RedisBackend {
+    /// A store on the configured server, with connections of its own, which are made now: a server that can not be
+    /// reached or does not let us in is an error here. Lost connections are made again, for ever.
+    pub async fn connect(config: RedisConfig) -> Result<Self> {
+        let connect = async {
+            let pool = config.pool()?;
+            let limit = config.connect_timeout();
+            let driver = Driver::connect(pool, limit, config.operation_timeout, false).await?;
+            Space::new(driver, config).await
+        };
+        Ok(Self { space: Arc::new(connect.await.map_err(at("connect"))?) })
+    }
+
+    /// A store on a pool of your own, connected already, which [`close`](Backend::close) leaves open. The configured
+    /// URL and connection are not looked at.
+    ///
+    /// Give the pool a reconnect policy without end and timeouts: without them it stays dead after an outage, and a
+    /// server that goes silent is waited for.
+    pub async fn from_client(client: Pool, config: RedisConfig) -> Result<Self> {
+        let connect = async {
+            config.validate()?;
+            Space::new(Driver::of_caller(client, config.operation_timeout, false), config).await
+        };
+        Ok(Self { space: Arc::new(connect.await.map_err(at("connect"))?) })
+    }
+
+    /// What the store was opened with, after all defaults.
+    #[must_use]
+    pub fn config(&self) -> &RedisConfig {
+        &self.space.config
+    }
+
+    /// The driver's pool; `Unavailable` once closed.
+    pub fn client(&self) -> Result<&Pool> {
+        Ok(self.space.driver()?.pool())
+    }
+
+    /// What all roles share.
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+}
+
+fn set_name(name: &str) -> Result<()> {
+    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
+}
+
+#[async_trait]
+impl Backend for RedisBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(true)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.space.call(Cmd::keyless("PING")).await.map(|_| ()).map_err(at("ping"))
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        look(&self.space).await.map_err(at("diagnose"))
+    }
+
+    async fn drop_namespace(&self) -> Result<()> {
+        let drop = async {
+            if self.space.config.namespace.is_none() {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "the store was opened without a namespace, and others may share its server; open it with \
+                     store.namespace, or remove the keys yourself",
+                ));
+            }
+            remove_all(&self.space).await
+        };
+        drop.await.map_err(at("drop_namespace"))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.space.close().await;
+        Ok(())
+    }
+
+    fn kv(&self) -> Result<Arc<dyn KvStore>> {
+        Err(Error::unsupported(NAME, "kv"))
+    }
+
+    fn docs(&self) -> Result<Arc<dyn DocStore>> {
+        Err(Error::unsupported(NAME, "docs"))
+    }
+
+    fn index(&self) -> Result<Arc<dyn IndexStore>> {
+        Err(Error::unsupported(NAME, "index"))
+    }
+
+    fn chat(&self) -> Result<Arc<dyn ChatStore>> {
+        Err(Error::unsupported(NAME, "chat"))
+    }
+
+    fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        set_name(name).map_err(at("vector_set"))?;
+        Err(Error::unsupported(NAME, "vector_set"))
+    }
+
+    async fn vector_sets(&self) -> Result<Vec<String>> {
+        Err(Error::unsupported(NAME, "vector_sets"))
+    }
+
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        name.map_or(Ok(()), set_name).map_err(at("drop_vector_set"))?;
+        Err(Error::unsupported(NAME, "drop_vector_set"))
+    }
+}
+
+/// Removes every key of the space: those that are there when it begins, and whatever else SCAN meets.
+async fn remove_all(space: &Space) -> Result<()> {
+    let pattern = begins_with(&space.prefix);
+    for node in space.primaries()? {
+        let mut cursor = Bytes::from_static(END);
+        loop {
+            let step = Cmd::keyless("SCAN").on(node.clone()).arg(cursor);
+            let step = step.arg("MATCH").arg(pattern.clone()).arg("COUNT").arg(SCAN_COUNT);
+            let mut answer = items(space.call(step).await?).into_iter();
+            cursor = answer.next().and_then(bytes).unwrap_or_else(|| Bytes::from_static(END));
+            let keys = answer.next().map(items).unwrap_or_default();
+            let removed =
+                space.pipeline(keys.into_iter().map(|key| Cmd::write("UNLINK", key)).collect()).await?;
+            removed.into_iter().try_for_each(|one| one.map(|_| ()))?;
+            if cursor.as_ref() == END {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

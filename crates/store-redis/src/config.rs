@@ -1,0 +1,241 @@
+//! What a Redis store is opened with.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use fred::clients::Pool;
+use fred::types::config::{
+    Config as DriverConfig, ConnectionConfig, PerformanceConfig, ReconnectPolicy, UnresponsiveConfig,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer};
+use store_core::{Error, Result, check, url_text};
+
+use crate::error::{NAME, from_driver};
+
+/// The variable that [`RedisConfig::from_env`] reads.
+const URL_VARIABLE: &str = "REDIS_URL";
+/// How long a call may take when nothing else is said.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connecting may take when nothing else is said.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections to each server. Calls share them without waiting for each other's answers.
+const POOL_SIZE: usize = 4;
+/// The shortest and the longest wait before a lost connection is tried again, in milliseconds.
+const RECONNECT_MS: (u32, u32) = (50, 2_000);
+
+/// What a Redis store is opened with: where the server is, and how the store uses it.
+///
+/// ```
+/// use store_redis::RedisConfig;
+///
+/// let config: RedisConfig = "redis://app:s3cret@localhost:6379/?store.namespace=news".parse()?;
+/// assert_eq!(config.namespace.as_deref(), Some("news"));
+/// assert!(!format!("{config:?}").contains("s3cret"));
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// The server's URL without settings of ours (`store.…`): parse a URL that has some. `redis://`, `rediss://`
+    /// (TLS), `redis-cluster://`, `redis-sentinel://`, the same with `valkey`, and with TLS `rediss-cluster://` and so
+    /// on. Default `redis://127.0.0.1:6379`, as in LlamaIndex.
+    #[serde(deserialize_with = "secret")]
+    pub url: SecretString,
+    /// Keeps stores on one server apart: every key begins with it and a colon, and
+    /// [`drop_namespace`](store_core::Backend::drop_namespace) may remove them all. `a-z` and `0-9`, a letter first,
+    /// at most 32. Default `None`: LlamaIndex's names.
+    pub namespace: Option<String>,
+    /// What every key begins with, as it stands, in place of a namespace; other things may begin so too, and nothing
+    /// is dropped. Default `None`.
+    pub prefix: Option<String>,
+    /// Whether what a role needs (search indexes) is made at its first use; default `true`.
+    pub create: bool,
+    /// How long a chat is kept after the last write to it; default `None`, for ever.
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    pub chat_ttl: Option<Duration>,
+    /// How long one call may take, with all the driver's reconnects; default 10 s.
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    pub operation_timeout: Duration,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            url: SecretString::from("redis://127.0.0.1:6379"),
+            namespace: None,
+            prefix: None,
+            create: true,
+            chat_ttl: None,
+            operation_timeout: OPERATION_TIMEOUT,
+        }
+    }
+}
+
+impl RedisConfig {
+    /// The store at this URL, with every default. Settings of ours in it are refused when connecting: parse such a
+    /// URL.
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+
+    /// Reads the URL in the variable `REDIS_URL`; settings of ours may stand in it. `Config` when it is not set.
+    pub fn from_env() -> Result<Self> {
+        let url = std::env::var(URL_VARIABLE).map_err(|_| {
+            refused(format!("the variable {URL_VARIABLE} is not set; set it to the server's URL, redis://…"))
+        })?;
+        url.parse()
+    }
+
+    /// Sets the namespace.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Sets what every key begins with.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Says whether what a role needs is made at its first use.
+    #[must_use]
+    pub fn with_create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Sets how long a chat is kept after the last write to it.
+    #[must_use]
+    pub fn with_chat_ttl(mut self, ttl: Duration) -> Self {
+        self.chat_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how long one call may take.
+    #[must_use]
+    pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
+        self.operation_timeout = timeout;
+        self
+    }
+
+    /// What every key of this store begins with.
+    pub(crate) fn key_prefix(&self) -> String {
+        match (&self.namespace, &self.prefix) {
+            (Some(namespace), _) => format!("{namespace}:"),
+            (None, Some(prefix)) => prefix.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// How long connecting may take.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        CONNECT_TIMEOUT.min(self.operation_timeout)
+    }
+
+    /// A pool of the driver's clients, not yet connected.
+    pub(crate) fn pool(&self) -> Result<Pool> {
+        self.validate()?;
+        let config = DriverConfig::from_url(self.url.expose_secret())
+            .map_err(|_| refused("the URL can not be read; it is like redis://user:password@host:6379/0"))?;
+        let performance = PerformanceConfig {
+            default_command_timeout: self.operation_timeout,
+            ..PerformanceConfig::default()
+        };
+        let connection = ConnectionConfig {
+            connection_timeout: self.connect_timeout(),
+            internal_command_timeout: self.connect_timeout(),
+            unresponsive: UnresponsiveConfig {
+                max_timeout: Some(self.operation_timeout),
+                ..UnresponsiveConfig::default()
+            },
+            ..ConnectionConfig::default()
+        };
+        // 0: it never gives up.
+        let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
+        Pool::new(config, Some(performance), Some(connection), Some(policy), POOL_SIZE).map_err(from_driver)
+    }
+
+    /// Refuses settings that can not be, or contradict each other.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if let Some(namespace) = &self.namespace {
+            check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
+            if self.prefix.is_some() {
+                return Err(refused(
+                    "both a namespace and a prefix are given, and each says what keys begin with; keep one of them",
+                ));
+            }
+        }
+        if self.operation_timeout.is_zero() {
+            return Err(refused("the operation timeout is zero, so no call could succeed"));
+        }
+        if self.chat_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
+            return Err(refused(
+                "the time to live of chats is less than a second; leave it out to keep them for ever",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Sets one of our own settings of a URL.
+    fn set(&mut self, key: &str, value: String) -> Result<()> {
+        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        match key {
+            "store.namespace" => self.namespace = Some(value),
+            "store.prefix" => self.prefix = Some(value),
+            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
+            "store.chat_ttl_secs" => {
+                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
+                self.chat_ttl = Some(Duration::from_secs(ttl));
+            }
+            "store.operation_timeout_ms" => {
+                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
+                self.operation_timeout = Duration::from_millis(limit);
+            }
+            _ => return Err(refused(format!("unknown option {key:?} in the URL"))),
+        }
+        Ok(())
+    }
+}
+
+/// Reads a URL with our own settings in its query; what is the driver's stays in [`RedisConfig::url`], untouched.
+impl FromStr for RedisConfig {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let (base, query) = text.split_once('?').unwrap_or((text, ""));
+        let (own, theirs): (Vec<&str>, Vec<&str>) =
+            query.split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("store."));
+        let joint = if theirs.is_empty() { "" } else { "?" };
+        let mut config = Self::new(format!("{base}{joint}{}", theirs.join("&")));
+        for pair in own {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value =
+                url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
+            config.set(key, value)?;
+        }
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::config(message).with_backend(NAME)
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    Ok(SecretString::from(String::deserialize(deserializer)?))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+}
+
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}

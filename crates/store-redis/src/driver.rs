@@ -1,0 +1,324 @@
+//! The driver, behind commands of our own: nothing else in this crate knows how it sends them.
+//!
+//! Every command goes as its plain words, so that RESP2 and RESP3 servers, modules and new commands are all the same
+//! to it. fred's typed calls are not used: those of the search module count `PARAMS` wrongly in its newest release.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::{Client, Pipeline, Pool};
+use fred::error::ErrorKind;
+use fred::interfaces::{ClientLike, ClusterInterface as _};
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
+use fred::util::redis_keyslot;
+use futures::future::try_join_all;
+use store_core::{Error, Result};
+
+use crate::error::{from_driver, is_redirected, not_connected, timed_out};
+
+/// How often a read may be sent: once more each time that the connection fails before the answer.
+const READ_ATTEMPTS: u32 = 3;
+/// How often a cluster may send a command on to another node.
+const MOST_REDIRECTIONS: u32 = 5;
+/// How much longer than the driver we wait for it, in case that it forgets.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long the server may take to hear that we are leaving.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A command: its name, its arguments, and where it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Cmd {
+    name: &'static str,
+    args: Vec<Value>,
+    place: Place,
+    repeatable: bool,
+    /// How long the server itself may wait before it answers.
+    waits: Duration,
+}
+
+/// Where a command goes in a cluster.
+#[derive(Clone, Debug)]
+enum Place {
+    /// To the node of the key that is this argument.
+    Key(usize),
+    /// To this node.
+    Node(Node),
+    /// To any node.
+    Any,
+}
+
+impl Cmd {
+    /// A command that only reads, so that it may be sent again when a connection fails. Its first argument is a key.
+    pub(crate) fn read(name: &'static str, key: impl Into<Value>) -> Self {
+        Self { name, args: vec![key.into()], place: Place::Key(0), repeatable: true, waits: Duration::ZERO }
+    }
+
+    /// A command that changes something, and is therefore sent once. Its first argument is a key.
+    pub(crate) fn write(name: &'static str, key: impl Into<Value>) -> Self {
+        Self { repeatable: false, ..Self::read(name, key) }
+    }
+
+    /// A command without a key, that changes nothing, to any node.
+    pub(crate) fn keyless(name: &'static str) -> Self {
+        Self { name, args: Vec::new(), place: Place::Any, repeatable: true, waits: Duration::ZERO }
+    }
+
+    /// One argument more.
+    pub(crate) fn arg(mut self, arg: impl Into<Value>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// More arguments.
+    pub(crate) fn args<T: Into<Value>>(mut self, args: impl IntoIterator<Item = T>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Says which argument is the key, if not the first.
+    pub(crate) fn keyed_at(mut self, position: usize) -> Self {
+        self.place = Place::Key(position);
+        self
+    }
+
+    /// Sends it to one node, which [`Driver::primaries`] named.
+    pub(crate) fn on(mut self, node: Node) -> Self {
+        self.place = Place::Node(node);
+        self
+    }
+
+    /// Says that the command changes something, and is sent once.
+    pub(crate) fn once(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
+
+    /// Says how long the server may wait before it answers.
+    pub(crate) fn waiting(mut self, waits: Duration) -> Self {
+        self.waits = waits;
+        self
+    }
+
+    /// Bytes of the arguments.
+    pub(crate) fn size(&self) -> usize {
+        self.args.iter().map(|arg| arg.as_bytes().map_or(8, <[u8]>::len)).sum()
+    }
+
+    fn split(self) -> (CustomCommand, Vec<Value>) {
+        // The slot itself: the driver does not look at an offset in commands that it does not know.
+        let key = match self.place {
+            Place::Key(position) => self.args.get(position).and_then(Value::as_bytes),
+            Place::Node(_) | Place::Any => None,
+        };
+        let hash = key.map_or(ClusterHash::Random, |key| ClusterHash::Custom(redis_keyslot(key)));
+        (CustomCommand::new_static(self.name, hash, !self.waits.is_zero()), self.args)
+    }
+}
+
+/// One of the nodes that hold the keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Node(Option<Server>);
+
+/// A pool of connections, ours or the caller's.
+pub(crate) struct Driver {
+    pool: Pool,
+    /// The tasks behind our own connections; empty when the pool is the caller's.
+    tasks: Vec<ConnectHandle>,
+    limit: Duration,
+    from_replicas: bool,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A client's own Debug may show what it was made with.
+        f.debug_struct("Driver").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Connects every client of a pool of ours; the first failure ends it.
+    pub(crate) async fn connect(
+        pool: Pool,
+        connect_limit: Duration,
+        limit: Duration,
+        from_replicas: bool,
+    ) -> Result<Self> {
+        let mut driver = Self { pool, tasks: Vec::new(), limit, from_replicas };
+        driver.tasks = driver.pool.clients().iter().map(ClientLike::connect).collect();
+        let ready = driver.pool.clients().iter().zip(&mut driver.tasks).map(|(client, task)| async {
+            tokio::select! {
+                ready = client.wait_for_connect() => ready,
+                // It ends when the first attempt fails.
+                ended = task => match ended {
+                    Ok(Err(error)) => Err(error),
+                    Ok(Ok(())) | Err(_) => client.wait_for_connect().await,
+                },
+            }
+        });
+        match tokio::time::timeout(connect_limit, try_join_all(ready)).await {
+            Ok(Ok(_)) => Ok(driver),
+            Ok(Err(error)) if *error.kind() == ErrorKind::Timeout => Err(not_connected(connect_limit)),
+            Ok(Err(error)) => Err(from_driver(error)),
+            Err(_) => Err(not_connected(connect_limit)),
+        }
+    }
+
+    /// Uses a pool of the caller's, which is connected already.
+    pub(crate) fn of_caller(pool: Pool, limit: Duration, from_replicas: bool) -> Self {
+        Self { pool, tasks: Vec::new(), limit, from_replicas }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Sends one command.
+    pub(crate) async fn call(&self, command: Cmd) -> Result<Value> {
+        if command.repeatable || !self.is_cluster() {
+            return self.send(command, 1).await;
+        }
+        self.follow(command, 1).await
+    }
+
+    /// Sends a command that may go out only once to a cluster. The driver counts a redirection as an attempt, and so
+    /// gives up at the first, when nothing was done yet.
+    async fn follow(&self, command: Cmd, mut turn: u32) -> Result<Value> {
+        loop {
+            // Where a slot is being moved (ASK) the driver needs the next attempt at once.
+            let attempts = if turn < 3 { 1 } else { READ_ATTEMPTS };
+            match self.send(command.clone(), attempts).await {
+                Err(error) if is_redirected(&error) && turn < MOST_REDIRECTIONS => turn += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn send(&self, command: Cmd, attempts: u32) -> Result<Value> {
+        let client = self.pool.next();
+        let options = self.options(&command.place, command.repeatable, attempts, command.waits);
+        let limit = self.limit + command.waits + GRACE;
+        let replica = self.from_replicas && command.repeatable && matches!(command.place, Place::Key(_));
+        let (name, args) = command.split();
+        let call = async {
+            if replica {
+                client.with_options(&options).replicas().custom::<Value, Value>(name, args).await
+            } else {
+                client.with_options(&options).custom::<Value, Value>(name, args).await
+            }
+        };
+        let answer = tokio::time::timeout(limit, call).await.map_err(|_| timed_out(self.limit))?;
+        answer.map_err(from_driver)
+    }
+
+    /// Sends commands without waiting for the answers between them; in a cluster to all their nodes at once. Each
+    /// has an answer of its own, in the order of the commands. They are not a transaction: others' commands may come
+    /// between them. They are sent again as a whole only when all of them may be.
+    pub(crate) async fn pipeline(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Value>>> {
+        let count = commands.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let repeatable = commands.iter().all(|command| command.repeatable);
+        let again = if repeatable || !self.is_cluster() { Vec::new() } else { commands.clone() };
+        let pipeline: Pipeline<Client> = self.pool.next().pipeline();
+        for command in commands {
+            let options = self.options(&command.place, repeatable, 1, Duration::ZERO);
+            let (name, args) = command.split();
+            // It is only put in line here.
+            let queued: Result<Value, _> = pipeline.with_options(&options).custom(name, args).await;
+            queued.map_err(from_driver)?;
+        }
+        let answers = tokio::time::timeout(self.limit + GRACE, pipeline.try_all::<Value>())
+            .await
+            .map_err(|_| timed_out(self.limit))?;
+        if answers.len() != count {
+            // The driver has one error for all of them then.
+            let error = answers.into_iter().find_map(std::result::Result::err);
+            return Err(error.map_or_else(|| unexpected("a pipeline", &Value::Null), from_driver));
+        }
+        let mut answers: Vec<Result<Value>> =
+            answers.into_iter().map(|answer| answer.map_err(from_driver)).collect();
+        for (answer, command) in answers.iter_mut().zip(again) {
+            if answer.as_ref().is_err_and(is_redirected) {
+                *answer = self.follow(command, 2).await;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The nodes that hold the keys: each has its own part of them. One, if the server is no cluster.
+    pub(crate) fn primaries(&self) -> Vec<Node> {
+        match self.pool.next().cached_cluster_state() {
+            Some(routing) => {
+                routing.unique_primary_nodes().into_iter().map(|node| Node(Some(node))).collect()
+            }
+            None => vec![Node(None)],
+        }
+    }
+
+    /// Whether the server is a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.pool.next().is_clustered()
+    }
+
+    fn options(&self, place: &Place, repeatable: bool, attempts: u32, waits: Duration) -> Options {
+        Options {
+            max_attempts: Some(if repeatable { READ_ATTEMPTS } else { attempts }),
+            timeout: Some(self.limit + waits),
+            cluster_node: match place {
+                Place::Node(Node(node)) => node.clone(),
+                Place::Key(_) | Place::Any => None,
+            },
+            ..Options::default()
+        }
+    }
+
+    /// Ends our own connections; those of the caller are left alone.
+    pub(crate) async fn close(&self) {
+        if !self.tasks.is_empty() {
+            let _ = tokio::time::timeout(GOODBYE, self.pool.quit()).await;
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The tasks would keep their connections for ever.
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// The items of an answer that is a list; nothing of any other.
+pub(crate) fn items(answer: Value) -> Vec<Value> {
+    if let Value::Array(items) = answer { items } else { Vec::new() }
+}
+
+/// The text of an answer; `None` if it has none or is not UTF-8.
+pub(crate) fn text(answer: &Value) -> Option<&str> {
+    answer.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
+}
+
+/// The bytes of an answer, without a copy where the driver has them so; `None` of null and of what has none.
+pub(crate) fn bytes(answer: Value) -> Option<Bytes> {
+    match answer {
+        Value::Bytes(bytes) => Some(bytes),
+        Value::String(text) => Some(text.into_inner()),
+        _ => None,
+    }
+}
+
+/// The number of an answer, also where the protocol has it as text.
+pub(crate) fn integer(answer: &Value) -> Option<i64> {
+    match answer {
+        Value::Integer(number) => Some(*number),
+        other => text(other)?.parse().ok(),
+    }
+}
+
+/// What an answer should have been and is not.
+pub(crate) fn unexpected(command: &str, answer: &Value) -> Error {
+    Error::corrupt(format!("the server answers {command} with {:?}, which nobody expects", answer.kind()))
+}

@@ -1,0 +1,1 @@
+//! Key-values: a hash for each collection, as Python writes it.

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod config;
+mod diagnose;
+mod driver;
+mod error;
+mod kv;
+mod schema;
+mod script;
+mod server;
+mod space;
+
+pub use backend::RedisBackend;
+pub use config::RedisConfig;
+pub use fred;

@@ -1,0 +1,74 @@
+//! What a server is and can do, asked once when the store is opened.
+
+use fred::types::Value;
+use store_core::Result;
+
+use crate::driver::{Cmd, Driver, items, text};
+
+/// What a server is and can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is there or not, independently")]
+pub(crate) struct Abilities {
+    /// `redis` or `valkey`.
+    pub(crate) product: String,
+    /// The product's version; empty when the user may not ask.
+    pub(crate) version: String,
+    /// `standalone`, `sentinel` or `cluster`.
+    pub(crate) mode: String,
+    /// Single fields of a hash can expire (Redis 7.4, Valkey 9).
+    pub(crate) field_expiry: bool,
+    /// The search module is there.
+    pub(crate) search: bool,
+    /// The JSON module is there.
+    pub(crate) json: bool,
+    /// Vector sets are there (Redis 8).
+    pub(crate) vector_sets: bool,
+}
+
+impl Abilities {
+    /// Asks the server. What the user may not ask counts as not there.
+    pub(crate) async fn ask(driver: &Driver) -> Result<Self> {
+        let commands = ["HPEXPIRE", "FT.SEARCH", "JSON.SET", "VADD"];
+        let asked =
+            vec![Cmd::keyless("INFO").arg("server"), Cmd::keyless("COMMAND").arg("INFO").args(commands)];
+        let mut answers = driver.pipeline(asked).await?.into_iter();
+        let info = match answers.next() {
+            Some(Ok(info)) => text(&info).unwrap_or_default().to_owned(),
+            Some(Err(error)) if !is_refusal(&error) => return Err(error),
+            _ => String::new(),
+        };
+        let known: Vec<bool> = match answers.next() {
+            Some(Ok(answer)) => items(answer).iter().map(is_command).collect(),
+            Some(Err(error)) if !is_refusal(&error) => return Err(error),
+            _ => Vec::new(),
+        };
+        let has = |position: usize| known.get(position).copied().unwrap_or(false);
+        let line = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .unwrap_or_default()
+                .trim()
+        };
+        let valkey = line("valkey_version");
+        let (product, version) =
+            if valkey.is_empty() { ("redis", line("redis_version")) } else { ("valkey", valkey) };
+        Ok(Self {
+            product: product.to_owned(),
+            version: version.to_owned(),
+            mode: line("redis_mode").to_owned(),
+            field_expiry: has(0),
+            search: has(1),
+            json: has(2),
+            vector_sets: has(3),
+        })
+    }
+}
+
+fn is_refusal(error: &store_core::Error) -> bool {
+    matches!(error.kind(), store_core::ErrorKind::Unauthorized | store_core::ErrorKind::Unsupported)
+}
+
+/// The description of a command that is there; of one that is not it is null.
+fn is_command(description: &Value) -> bool {
+    matches!(description, Value::Array(parts) if !parts.is_empty())
+}

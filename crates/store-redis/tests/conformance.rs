@@ -1,0 +1,37 @@
+//! The Redis store keeps every rule, on the servers that `scripts/test-all` starts or the variables name.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_conformance::Harness;
+use store_core::Backend;
+use store_redis::{RedisBackend, RedisConfig};
+
+/// Each server that the suite runs on, and the variable that names it.
+const SERVERS: [(&str, &str); 5] = [
+    ("redis", "STORE_TEST_REDIS_URL"),
+    ("redis_stack", "STORE_TEST_REDIS_STACK_URL"),
+    ("redis8", "STORE_TEST_REDIS8_URL"),
+    ("redis_cluster", "STORE_TEST_REDIS_CLUSTER_URL"),
+    ("redis_tls", "STORE_TEST_REDIS_TLS_URL"),
+];
+
+fn main() -> ExitCode {
+    store_conformance::run_all(SERVERS.map(|(name, variable)| {
+        harness(name, variable).unwrap_or_else(|| {
+            let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
+            Harness::unavailable(name, reason)
+        })
+    }))
+}
+
+fn harness(name: &'static str, variable: &str) -> Option<Harness> {
+    let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
+    let open = move |namespace: String| {
+        let config = url.parse::<RedisConfig>().map(|config| config.with_namespace(namespace));
+        async move { Ok(Arc::new(RedisBackend::connect(config?).await?) as Arc<dyn Backend>) }
+    };
+    // Server and tests share a machine that may be busy.
+    Some(Harness::new(name, open).with_deadline(Duration::from_mins(10)))
+}
