@@ -1,11 +1,13 @@
-"""The workloads of `nodestore bench` on LlamaIndex's stores in memory, one group in one process.
+"""The workloads of `nodestore bench` on LlamaIndex's stores, one group in one process.
 
-    llamaindex.py CORPUS documents|chat|vectors [--batch N] [--persist]
+    llamaindex.py CORPUS documents|chat|vectors|reader [--backend NAME --store URL] [--batch N] [--persist]
 
 CORPUS is a folder written by `nodestore bench --write-corpus`. Prints the figures as JSON, with the names that
-`nodestore bench --json` gives them. These stores keep everything in memory; `persist` writes all of it to a file.
-Without --persist the writes are timed in memory, and one `persist` after them has a figure of its own. With --persist
-only the writes are done, each call followed by a `persist`: what it takes to lose nothing.
+`nodestore bench --json` gives them. What is made on a server has a name of its own, and is removed at the end.
+
+Without a backend it is the stores in memory. They keep everything there; `persist` writes all of it to a file. Without
+--persist the writes are timed in memory, and one `persist` after them has a figure of its own. With --persist only the
+writes are done, each call followed by a `persist`: what it takes to lose nothing.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import gc
 import itertools
 import json
 import os
+import secrets
 import statistics
 import sys
 import tempfile
@@ -24,14 +27,13 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 from llama_index.core.llms import ChatMessage  # noqa: E402
-from llama_index.core.storage.chat_store import SimpleChatStore  # noqa: E402
-from llama_index.core.storage.docstore import SimpleDocumentStore  # noqa: E402
 from llama_index.core.storage.docstore.utils import json_to_doc  # noqa: E402
-from llama_index.core.vector_stores import (  # noqa: E402
-    ExactMatchFilter, MetadataFilters, SimpleVectorStore, VectorStoreQuery)
+from llama_index.core.vector_stores import ExactMatchFilter, MetadataFilters, VectorStoreQuery  # noqa: E402
+
+import stores  # noqa: E402
 
 # As in the program.
-IDS, LISTINGS, DELETED = 100, 5, 10
+IDS, LISTINGS, DELETED, NODES_IN_DOCUMENT = 100, 5, 10, 20
 MESSAGES, READS, APPENDS = 500, 20, 50
 HISTORIES = [(10, "append at 10"), (2000, "append at 2,000"), (20_000, "append at 20,000")]
 TOP, WIDTH = 10, 8
@@ -122,68 +124,88 @@ def batches(items, size):
     return iter(lambda: list(itertools.islice(items, size)), [])
 
 
-def write(workload, part, unit, given, size, call, persist, always):
-    """A bulk write: in memory with one persist after it, or with a persist after every call."""
-    meter = Meter(workload, part, unit)
-    given = batches(given, size)
-    while batch := meter.prepare(lambda: next(given, [])):
-        if always:
-            meter.call(len(batch), lambda: (call(batch), persist()))
-        else:
-            meter.call(len(batch), call, batch)
-    meter.finish()
-    if not always:
-        meter = Meter(workload, "persist", unit)
-        meter.call(1, persist)
+class Run:
+    """One group on one kind of stores."""
+
+    def __init__(self, options, made, folder):
+        self.made, self.folder, self.corpus, self.batch = made, folder, options.corpus, options.batch
+        self.always = options.persist
+        self.in_memory = isinstance(made, stores.Memory)
+        self.wanted = () if self.always else made.WORKLOADS[options.group].split(",")
+
+    def write(self, workload, part, unit, given, call, persist):
+        """A bulk write. In memory: with one persist after it, or with a persist after every call."""
+        meter = Meter(workload, part, unit)
+        given = batches(given, self.batch)
+        while batch := meter.prepare(lambda: next(given, [])):
+            if self.always:
+                meter.call(len(batch), lambda: (call(batch), persist()))
+            else:
+                meter.call(len(batch), call, batch)
         meter.finish()
+        if not self.always:
+            self.write_out(workload, unit, persist)
+
+    def write_out(self, workload, unit, persist):
+        if self.in_memory:
+            meter = Meter(workload, "persist", unit)
+            meter.call(1, persist)
+            meter.finish()
 
 
-def documents(corpus, folder, batch, always):
-    store = SimpleDocumentStore()
+def documents(run):
+    store = run.made.documents()
 
     def persist():
-        store.persist(str(folder / "docstore.json"))
+        store.persist(str(run.folder / "docstore.json"))
 
     ids, sources = [], {}
 
     def given():
-        for node in nodes(corpus, embedded=False):
+        for node in nodes(run.corpus, embedded=False):
             ids.append(node.node_id)
             sources.setdefault(node.ref_doc_id)
             yield node
 
-    write("D1", "add", "nodes", given(), batch, store.add_documents, persist, always)
-    if always:
-        return
-    meter = Meter("D2", "read by id", "nodes")
-    for some in batches(iter(ids), IDS):
-        assert len(meter.call(len(some), store.get_nodes, some)) == len(some)
-    meter.finish()
-    meter = Meter("D3", "list hashes", "hashes")
-    for _ in range(LISTINGS):
-        assert len(meter.call(len(ids), store.get_all_document_hashes)) == len(ids)
-    meter.finish()
-    meter = Meter("D3", "list sources", "documents")
-    for _ in range(LISTINGS):
-        assert len(meter.call(len(sources), store.get_all_ref_doc_info)) == len(sources)
-    meter.finish()
-    meter = Meter("D4", "delete", "documents")
-    for source in list(sources)[::DELETED]:
-        meter.call(1, store.delete_ref_doc, source)
-    meter.finish()
-    meter = Meter("D4", "persist", "documents")
-    meter.call(1, persist)
-    meter.finish()
+    run.write("D1", "add", "nodes", given(), store.add_documents, persist)
+    if "D2" in run.wanted:
+        meter = Meter("D2", "read by id", "nodes")
+        for some in batches(iter(ids), IDS):
+            found = meter.call(len(some), store.get_nodes, some)
+            assert meter.prepare(lambda: [node.node_id for node in found]) == some  # noqa: B023
+        meter.finish()
+    if "D3" in run.wanted:
+        meter = Meter("D3", "list hashes", "hashes")
+        for _ in range(LISTINGS):
+            assert len(meter.call(len(ids), store.get_all_document_hashes)) == len(ids)
+        meter.finish()
+        meter = Meter("D3", "list sources", "documents")
+        for _ in range(LISTINGS):
+            assert len(meter.call(len(sources), store.get_all_ref_doc_info)) == len(sources)
+        meter.finish()
+    if "D4" in run.wanted:
+        meter = Meter("D4", "delete", "documents")
+        deleted = list(sources)[::DELETED]
+        for source in deleted:
+            meter.call(1, store.delete_ref_doc, source)
+        meter.finish()
+        assert len(store.get_all_document_hashes()) == len(ids) - NODES_IN_DOCUMENT * len(deleted)
+        run.write_out("D4", "documents", persist)
 
 
-def chat(corpus, _folder, _batch, always):
-    if always:
+def chat(run):
+    if run.always:
         # In 0.14.25 the serializer of SimpleChatStore raises with the pydantic that comes with it.
         sys.exit("SimpleChatStore.persist is not measured")
-    store = SimpleChatStore()
-    messages = [ChatMessage(**line) for line in lines(corpus / "messages.jsonl")]
+    store = run.made.chat()
+
+    def messages(start, end):
+        # Read anew: what waits to be written is not the store's memory.
+        given = itertools.islice(lines(run.corpus / "messages.jsonl"), start, end)
+        return [ChatMessage(**line) for line in given]
+
     meter = Meter("C1", "append", "messages")
-    for message in messages[:MESSAGES]:
+    for message in meter.prepare(lambda: messages(0, MESSAGES)):
         meter.call(1, store.add_message, "session", message)
     meter.finish()
     meter = Meter("C2", "read back", "messages")
@@ -192,24 +214,25 @@ def chat(corpus, _folder, _batch, always):
     meter.finish()
     for length, part in HISTORIES:
         session = f"session-{length}"
-        store.set_messages(session, messages[:length])
+        store.set_messages(session, messages(0, length))
         meter = Meter("C3", part, "messages")
-        for message in messages[length:length + APPENDS]:
+        for message in meter.prepare(lambda: messages(length, length + APPENDS)):  # noqa: B023
             meter.call(1, store.add_message, session, message)
         meter.finish()
-        store.delete_messages(session)
+        assert len(store.get_messages(session)) == length + APPENDS
 
 
-def vectors(corpus, folder, batch, always):
-    store = SimpleVectorStore()
+def vectors(run):
+    store = run.made.vectors()
+
+    def add(batch):
+        assert len(store.add(batch)) == len(batch)
 
     def persist():
-        store.persist(str(folder / "default__vector_store.json"))
+        store.persist(str(run.folder / "default__vector_store.json"))
 
-    write("V1", "add", "nodes", nodes(corpus, embedded=True), batch, store.add, persist, always)
-    if always:
-        return
-    queries = list(lines(corpus / "queries.jsonl"))
+    run.write("V1", "add", "nodes", nodes(run.corpus, embedded=True), add, persist)
+    queries = list(lines(run.corpus / "queries.jsonl"))
 
     def filtered(line):
         return MetadataFilters(filters=[ExactMatchFilter(key="group", value=line["group"])])
@@ -218,6 +241,8 @@ def vectors(corpus, folder, batch, always):
         ("V2", "query", "query, 8 at once", lambda _: None),
         ("V3", "filter", "filter, 8 at once", filtered),
     ]:
+        if workload not in run.wanted:
+            continue
         made = [VectorStoreQuery(query_embedding=line["embedding"], similarity_top_k=TOP, filters=filters(line))
                 for line in queries]
         meter = Meter(workload, single, "queries")
@@ -232,17 +257,30 @@ def vectors(corpus, folder, batch, always):
         meter.finish()
 
 
+def reader(run):
+    count, load = run.made.reader(batches(nodes(run.corpus, embedded=False), run.batch))
+    meter = Meter("R1", "read", "documents")
+    assert len(meter.call(count, load)) == count
+    meter.finish()
+
+
 def main():
+    groups = {"documents": documents, "chat": chat, "vectors": vectors, "reader": reader}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("group", choices=["documents", "chat", "vectors"])
+    parser.add_argument("group", choices=groups)
+    parser.add_argument("--backend", choices=stores.KINDS, default="memory")
+    parser.add_argument("--store", metavar="URL")
     parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--persist", action="store_true")
     options = parser.parse_args()
     started = peak_memory()
+    made = stores.KINDS[options.backend](options.store, f"bench{secrets.token_hex(6)}", options.batch)
     with tempfile.TemporaryDirectory(dir=options.corpus) as folder:
-        groups = {"documents": documents, "chat": chat, "vectors": vectors}
-        groups[options.group](options.corpus, Path(folder), options.batch, options.persist)
+        try:
+            groups[options.group](Run(options, made, Path(folder)))
+        finally:
+            made.clear()
     print(json.dumps({"started_memory_bytes": started, "figures": figures}))
 
 
