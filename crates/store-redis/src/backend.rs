@@ -33,11 +33,15 @@ pub struct RedisBackend {
 impl RedisBackend {
     /// A store on the configured server, with connections of its own, which are made now: a server that can not be
     /// reached or does not let us in is an error here. Lost connections are made again, for ever.
-    pub async fn connect(config: RedisConfig) -> Result<Self> {
+    ///
+    /// Settings that can not be are refused with `Config`, and before anything is sent: a URL that can not be read, a
+    /// certificate's file that is not there, two settings that contradict each other.
+    pub async fn connect(mut config: RedisConfig) -> Result<Self> {
         let connect = async {
             let pool = config.pool()?;
             let limit = config.connect_timeout();
-            let driver = Driver::connect(pool, limit, config.operation_timeout, false).await?;
+            let replicas = config.connection.read_from_replicas == Some(true);
+            let driver = Driver::connect(pool, limit, config.operation_timeout, replicas).await?;
             Space::new(driver, config).await
         };
         Ok(Self { space: Arc::new(connect.await.map_err(at("connect"))?) })
@@ -56,7 +60,7 @@ impl RedisBackend {
         Ok(Self { space: Arc::new(connect.await.map_err(at("connect"))?) })
     }
 
-    /// What the store was opened with, after all defaults.
+    /// What the store was opened with; what its URL said is in the fields of the connection.
     #[must_use]
     pub fn config(&self) -> &RedisConfig {
         &self.space.config

@@ -1,30 +1,30 @@
 //! What a Redis store is opened with.
 
+mod client;
+mod connection;
+mod url;
+
 use std::str::FromStr;
 use std::time::Duration;
 
 use fred::clients::Pool;
-use fred::types::config::{
-    Config as DriverConfig, ConnectionConfig, PerformanceConfig, ReconnectPolicy, UnresponsiveConfig,
-};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
-use store_core::{Error, Result, check, url_text};
+use store_core::{Error, Result, check};
 
-use crate::error::{NAME, from_driver};
+use crate::error::NAME;
+
+pub use connection::{Protocol, RedisConnection, Topology};
 
 /// The variable that [`RedisConfig::from_env`] reads.
 const URL_VARIABLE: &str = "REDIS_URL";
 /// How long a call may take when nothing else is said.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long connecting may take when nothing else is said.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections to each server. Calls share them without waiting for each other's answers.
-const POOL_SIZE: usize = 4;
-/// The shortest and the longest wait before a lost connection is tried again, in milliseconds.
-const RECONNECT_MS: (u32, u32) = (50, 2_000);
 
 /// What a Redis store is opened with: where the server is, and how the store uses it.
+///
+/// The server is named by [`url`](Self::url), or by the fields of [`connection`](Self::connection), or by both as
+/// long as they do not contradict each other.
 ///
 /// ```
 /// use store_redis::RedisConfig;
@@ -39,10 +39,13 @@ const RECONNECT_MS: (u32, u32) = (50, 2_000);
 #[non_exhaustive]
 pub struct RedisConfig {
     /// The server's URL without settings of ours (`store.…`): parse a URL that has some. `redis://`, `rediss://`
-    /// (TLS), `redis-cluster://`, `redis-sentinel://`, the same with `valkey`, and with TLS `rediss-cluster://` and so
-    /// on. Default `redis://127.0.0.1:6379`, as in LlamaIndex.
-    #[serde(deserialize_with = "secret")]
+    /// (TLS), `redis-cluster://`, `redis-sentinel://`, the same with TLS (`rediss-cluster://`, `rediss-sentinel://`),
+    /// and all of them with `valkey` and `valkeys`. Default empty: the server is named in
+    /// [`connection`](Self::connection), and without hosts there it is `127.0.0.1:6379`, as in LlamaIndex.
+    #[serde(deserialize_with = "connection::secret")]
     pub url: SecretString,
+    /// The server and how to reach it, in place of the URL or beside it.
+    pub connection: RedisConnection,
     /// Keeps stores on one server apart: every key begins with it and a colon, and
     /// [`drop_namespace`](store_core::Backend::drop_namespace) may remove them all. `a-z` and `0-9`, a letter first,
     /// at most 32. Default `None`: LlamaIndex's names.
@@ -63,7 +66,8 @@ pub struct RedisConfig {
 impl Default for RedisConfig {
     fn default() -> Self {
         Self {
-            url: SecretString::from("redis://127.0.0.1:6379"),
+            url: SecretString::from(String::new()),
+            connection: RedisConnection::default(),
             namespace: None,
             prefix: None,
             create: true,
@@ -86,6 +90,13 @@ impl RedisConfig {
             refused(format!("the variable {URL_VARIABLE} is not set; set it to the server's URL, redis://…"))
         })?;
         url.parse()
+    }
+
+    /// Sets the server and how to reach it.
+    #[must_use]
+    pub fn with_connection(mut self, connection: RedisConnection) -> Self {
+        self.connection = connection;
+        self
     }
 
     /// Sets the namespace.
@@ -132,32 +143,23 @@ impl RedisConfig {
         }
     }
 
-    /// How long connecting may take.
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        CONNECT_TIMEOUT.min(self.operation_timeout)
+    /// A pool of the driver's clients, not yet connected. The fields of the connection say all after it, also what
+    /// the URL does.
+    pub(crate) fn pool(&mut self) -> Result<Pool> {
+        self.validate()?;
+        self.settle()?;
+        self.build()
     }
 
-    /// A pool of the driver's clients, not yet connected.
-    pub(crate) fn pool(&self) -> Result<Pool> {
-        self.validate()?;
-        let config = DriverConfig::from_url(self.url.expose_secret())
-            .map_err(|_| refused("the URL can not be read; it is like redis://user:password@host:6379/0"))?;
-        let performance = PerformanceConfig {
-            default_command_timeout: self.operation_timeout,
-            ..PerformanceConfig::default()
-        };
-        let connection = ConnectionConfig {
-            connection_timeout: self.connect_timeout(),
-            internal_command_timeout: self.connect_timeout(),
-            unresponsive: UnresponsiveConfig {
-                max_timeout: Some(self.operation_timeout),
-                ..UnresponsiveConfig::default()
-            },
-            ..ConnectionConfig::default()
-        };
-        // 0: it never gives up.
-        let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
-        Pool::new(config, Some(performance), Some(connection), Some(policy), POOL_SIZE).map_err(from_driver)
+    /// Puts what the URL says into the fields, where nothing contradicts it.
+    fn settle(&mut self) -> Result<()> {
+        let url = self.url.expose_secret();
+        if !url.is_empty() {
+            self.connection = url::read(url)?.joined(&self.connection)?;
+            // It is said, and could only contradict itself from now on.
+            self.url = SecretString::from(String::new());
+        }
+        self.connection.check()
     }
 
     /// Refuses settings that can not be, or contradict each other.
@@ -196,40 +198,31 @@ impl RedisConfig {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
                 self.operation_timeout = Duration::from_millis(limit);
             }
-            _ => return Err(refused(format!("unknown option {key:?} in the URL"))),
+            _ => return Err(url::unknown(key)),
         }
         Ok(())
     }
 }
 
-/// Reads a URL with our own settings in its query; what is the driver's stays in [`RedisConfig::url`], untouched.
+/// Reads a URL with our own settings in its query; the rest stays in [`RedisConfig::url`], untouched.
 impl FromStr for RedisConfig {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let text = text.trim();
-        let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        let (own, theirs): (Vec<&str>, Vec<&str>) =
-            query.split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("store."));
-        let joint = if theirs.is_empty() { "" } else { "?" };
-        let mut config = Self::new(format!("{base}{joint}{}", theirs.join("&")));
-        for pair in own {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value =
-                url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
-            config.set(key, value)?;
+        let (url, own) = url::take_own(text.trim())?;
+        url::read(&url)?;
+        let mut config = Self::new(url);
+        for (key, value) in own {
+            config.set(&key, value)?;
         }
         config.validate()?;
         Ok(config)
     }
 }
 
+/// The error of settings that can not be.
 fn refused(message: impl Into<String>) -> Error {
     Error::config(message).with_backend(NAME)
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    Ok(SecretString::from(String::deserialize(deserializer)?))
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -239,3 +232,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

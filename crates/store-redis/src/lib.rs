@@ -12,5 +12,5 @@ mod server;
 mod space;
 
 pub use backend::RedisBackend;
-pub use config::RedisConfig;
+pub use config::{Protocol, RedisConfig, RedisConnection, Topology};
 pub use fred;
