@@ -15,7 +15,7 @@ use fred::util::redis_keyslot;
 use futures::future::try_join_all;
 use store_core::{Error, Result};
 
-use crate::error::{from_driver, is_redirected, not_connected, timed_out};
+use crate::error::{from_connecting, from_driver, is_redirected, not_connected, timed_out};
 
 /// How often a read may be sent: once more each time that the connection fails before the answer.
 const READ_ATTEMPTS: u32 = 3;
@@ -159,7 +159,7 @@ impl Driver {
         match tokio::time::timeout(connect_limit, try_join_all(ready)).await {
             Ok(Ok(_)) => Ok(driver),
             Ok(Err(error)) if *error.kind() == ErrorKind::Timeout => Err(not_connected(connect_limit)),
-            Ok(Err(error)) => Err(from_driver(error)),
+            Ok(Err(error)) => Err(from_connecting(error)),
             Err(_) => Err(not_connected(connect_limit)),
         }
     }

@@ -11,9 +11,28 @@ pub(crate) const NAME: &str = "redis";
 /// What is not known after a call that was cut off.
 const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 
+/// Where a URL for one server leads to a part of a cluster.
+const ONE_OF_MANY: &str = "the server is one node of a cluster, and others hold its other keys; open it with redis-cluster://, or \
+     rediss-cluster:// for TLS";
+
 /// Our error for one of the driver's, which stays reachable as its source.
 pub(crate) fn from_driver(error: DriverError) -> Error {
     let (kind, message) = kind_and_message(&error);
+    Error::new(kind, message).with_backend(NAME).with_source(error)
+}
+
+/// Our error for one of the driver's while connecting, before anything could be written.
+pub(crate) fn from_connecting(error: DriverError) -> Error {
+    let (kind, message) = kind_and_message(&error);
+    let message = if message.ends_with(UNKNOWN_WRITE) {
+        format!(
+            "the connection ends before the server lets us in ({}); check host and port, and whether it wants TLS \
+             (rediss://)",
+            error.details()
+        )
+    } else {
+        message
+    };
     Error::new(kind, message).with_backend(NAME).with_source(error)
 }
 
@@ -85,6 +104,7 @@ fn by_code(details: &str) -> Option<(ErrorKind, String)> {
         "LOADING" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS" | "UNBLOCKED"
         | "NOMASTERLINK" => says(ErrorKind::Unavailable, "repeat the call"),
         "BUSY" => says(ErrorKind::Unavailable, "a script runs there that does not end"),
+        "MOVED" | "ASK" => Some((ErrorKind::Config, ONE_OF_MANY.to_owned())),
         "CROSSSLOT" => {
             says(ErrorKind::InvalidInput, "in a cluster the keys of one call need the same hash tag")
         }
@@ -104,7 +124,11 @@ fn by_code(details: &str) -> Option<(ErrorKind, String)> {
 fn by_text(details: &str) -> (ErrorKind, String) {
     let lower = details.to_ascii_lowercase();
     let has = |text: &str| lower.contains(text);
-    let kind = if has("unknown command") || has("unknown subcommand") || has("cluster support disabled") {
+    if has("cluster support disabled") {
+        let message = "the server is no cluster; open it with redis://, or rediss:// for TLS";
+        return (ErrorKind::Config, message.to_owned());
+    }
+    let kind = if has("unknown command") || has("unknown subcommand") {
         ErrorKind::Unsupported
     } else if has("max number of clients") {
         ErrorKind::Throttled
@@ -147,6 +171,11 @@ pub(crate) fn not_connected(limit: Duration) -> Error {
         limit.as_millis()
     );
     Error::new(ErrorKind::Unavailable, message).with_backend(NAME)
+}
+
+/// The error of a store that was opened on one node of a cluster.
+pub(crate) fn one_of_many() -> Error {
+    Error::config(ONE_OF_MANY).with_backend(NAME)
 }
 
 /// The error of a call that took longer than the configured timeout.

@@ -4,6 +4,7 @@ use fred::types::Value;
 use store_core::Result;
 
 use crate::driver::{Cmd, Driver, items, text};
+use crate::error::one_of_many;
 
 /// What a server is and can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,9 @@ impl Abilities {
         let valkey = line("valkey_version");
         let (product, version) =
             if valkey.is_empty() { ("redis", line("redis_version")) } else { ("valkey", valkey) };
+        if line("redis_mode") == "cluster" && !driver.is_cluster() && !is_alone(driver).await? {
+            return Err(one_of_many());
+        }
         Ok(Self {
             product: product.to_owned(),
             version: version.to_owned(),
@@ -61,6 +65,15 @@ impl Abilities {
             json: has(2),
             vector_sets: has(3),
         })
+    }
+}
+
+/// Whether a node of a cluster holds all keys by itself, or the user may not ask.
+async fn is_alone(driver: &Driver) -> Result<bool> {
+    match driver.call(Cmd::keyless("CLUSTER").arg("INFO")).await {
+        Ok(info) => Ok(text(&info).unwrap_or_default().lines().any(|line| line.trim() == "cluster_size:1")),
+        Err(error) if is_refusal(&error) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

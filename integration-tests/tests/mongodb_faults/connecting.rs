@@ -8,7 +8,8 @@ use nodestore_integration_tests::mongodb::{Cluster, Options};
 use store_core::{Backend as _, Error, ErrorKind, KvStoreExt as _};
 use store_mongodb::{AuthMechanism, MongoBackend, MongoConfig, MongoConnection};
 
-use crate::{Done, Test, block_on, expect, open, value};
+use crate::common::{Done, Test, block_on, expect, value};
+use crate::open;
 
 pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("fault_nothing_listens", nothing_listens),

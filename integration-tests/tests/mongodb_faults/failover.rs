@@ -1,9 +1,8 @@
 //! The primary is killed again and again while many write. What was acknowledged is there, once.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use libtest_mimic::Failed;
@@ -14,8 +13,10 @@ use store_core::{
 use store_mongodb::MongoBackend;
 use store_mongodb::mongodb::bson::{Document, doc};
 
+use crate::common::{Done, Test, block_on, soak, value};
+use crate::open;
 use crate::outages::primary;
-use crate::{Done, Test, block_on, open, value};
+use crate::written::{Expected, Progress, Written, in_order, key, write};
 
 pub(crate) const TRIALS: &[(&str, Test)] =
     &[("fault_killed_primary_loses_and_doubles_nothing", killed_primary)];
@@ -27,7 +28,7 @@ const COUNTER: &str = "all";
 
 /// Writes, and kills of the primary among them.
 fn size() -> (u64, u64) {
-    if std::env::var_os("STORE_TEST_SOAK").is_some() { (20_000, 5) } else { (2_000, 2) }
+    if soak() { (20_000, 5) } else { (2_000, 2) }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,56 +52,19 @@ const WRITERS: [Writer; 8] = [
     Writer::Chat("shared", 3),
 ];
 
-/// What the writers have done together.
-#[derive(Debug)]
-struct Progress {
-    acknowledged: AtomicU64,
-    /// When the last write was acknowledged, and the longest time between two.
-    pause: Mutex<(Instant, Duration)>,
-    stop: AtomicBool,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let pause = Mutex::new((Instant::now(), Duration::ZERO));
-        Self { acknowledged: AtomicU64::new(0), pause, stop: AtomicBool::new(false) }
-    }
-
-    fn acknowledge(&self) {
-        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
-        pause.1 = pause.1.max(pause.0.elapsed());
-        pause.0 = Instant::now();
-        self.acknowledged.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Until this many writes are acknowledged, or the writers have given up.
-    async fn reach(&self, count: u64) {
-        while self.acknowledged.load(Ordering::Relaxed) < count && !self.stop.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-/// What one writer knows of its writes, by number.
-#[derive(Debug, Default)]
-struct Written {
-    acknowledged: BTreeSet<u64>,
-    /// The error said that it is not known whether they were made.
-    unknown: BTreeSet<u64>,
-}
-
 fn killed_primary() -> Done {
     let (writes, kills) = size();
     let cluster = Cluster::start(Options { members: 3, ..Options::default() })?;
     block_on(async {
         let store = open(cluster.url()?, TIMEOUT).await?;
-        let progress = Arc::new(Progress::new());
-        let tasks: Vec<_> = WRITERS
-            .map(|writer| tokio::spawn(write(store.clone(), writer, Arc::clone(&progress))))
-            .into_iter()
-            .collect();
+        let progress = Progress::new();
+        let tasks = WRITERS.map(|writer| {
+            let store = store.clone();
+            let one = move |number| write_one(store.clone(), writer, number);
+            tokio::spawn(write(Arc::clone(&progress), one))
+        });
         let hurt = hurt(&cluster, &store, &progress, writes, kills).await;
-        progress.stop.store(true, Ordering::Relaxed);
+        progress.stop();
         let mut written = Vec::new();
         for task in tasks {
             written.push(task.await??);
@@ -109,14 +73,7 @@ fn killed_primary() -> Done {
         check_keys(&store, &written).await?;
         check_counter(&store, &written).await?;
         check_chats(&store, &written).await?;
-        let unknown: usize = written.iter().map(|one| one.unknown.len()).sum();
-        let pause = progress.pause.lock().unwrap_or_else(PoisonError::into_inner).1;
-        println!(
-            "{} writes acknowledged and {unknown} of unknown outcome while the primary was killed {kills} times; the \
-             longest pause between two acknowledged ones was {} ms",
-            progress.acknowledged.load(Ordering::Relaxed),
-            pause.as_millis()
-        );
+        progress.tell(&written, &format!("the primary was killed {kills} times"));
         Ok(())
     })
 }
@@ -128,8 +85,7 @@ async fn hurt(cluster: &Cluster, store: &MongoBackend, progress: &Progress, writ
         let port = primary(store).await?;
         cluster.kill(port)?;
         // A new one serves before the old one is back.
-        let so_far = progress.acknowledged.load(Ordering::Relaxed);
-        progress.reach(so_far + 50).await;
+        progress.go_on(50).await;
         tokio::task::block_in_place(|| cluster.restart(port))?;
         while !all_well(store, cluster.ports().len()).await {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -150,32 +106,7 @@ async fn all_well(store: &MongoBackend, members: usize) -> bool {
     names.filter(|name| ["PRIMARY", "SECONDARY"].contains(name)).count() == members
 }
 
-/// Writes one after the other until it is told to stop, and none twice.
-async fn write(store: MongoBackend, writer: Writer, progress: Arc<Progress>) -> Result<Written, Error> {
-    let mut written = Written::default();
-    for number in 0.. {
-        if progress.stop.load(Ordering::Relaxed) {
-            break;
-        }
-        match write_one(&store, writer, number).await {
-            Ok(()) => {
-                progress.acknowledge();
-                written.acknowledged.insert(number);
-            }
-            Err(error) if error.is_retryable() => {
-                eprintln!("{writer:?} {number}: {error}");
-                written.unknown.insert(number);
-            }
-            Err(error) => {
-                progress.stop.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
-        }
-    }
-    Ok(written)
-}
-
-async fn write_one(store: &MongoBackend, writer: Writer, number: u64) -> Result<(), Error> {
+async fn write_one(store: MongoBackend, writer: Writer, number: u64) -> Result<(), Error> {
     match writer {
         Writer::Keys(own) => {
             let entry = (key(own, number), value(number));
@@ -193,41 +124,15 @@ async fn write_one(store: &MongoBackend, writer: Writer, number: u64) -> Result<
     }
 }
 
-fn key(writer: usize, number: u64) -> String {
-    format!("{writer} {number}")
-}
-
 fn counted(value: Option<&store_core::JsonObject>) -> u64 {
     value.and_then(|value| value.get("n")?.as_u64()).unwrap_or_default()
 }
 
-/// What must be there, and what may be, of the writers that `named` gives a name.
-fn expected(
-    written: &[Written],
-    named: impl Fn(Writer) -> Option<usize>,
-) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
-    for (writer, written) in WRITERS.into_iter().zip(written) {
-        if let Some(name) = named(writer) {
-            must.extend(written.acknowledged.iter().map(|number| key(name, *number)));
-            may.extend(written.unknown.iter().map(|number| key(name, *number)));
-        }
-    }
-    (must, may)
-}
-
-/// Whether what is there is all that must be and nothing that may not.
-fn compare(what: &str, found: &BTreeSet<String>, (must, may): &(BTreeSet<String>, BTreeSet<String>)) -> Done {
-    if must.is_empty() {
-        return Err(format!("{what}: nothing was acknowledged at all").into());
-    }
-    if let Some(lost) = must.difference(found).next() {
-        return Err(format!("{what}: {lost:?} was acknowledged and is lost").into());
-    }
-    match found.iter().find(|one| !must.contains(*one) && !may.contains(*one)) {
-        Some(strange) => Err(format!("{what}: nobody wrote {strange:?}").into()),
-        None => Ok(()),
-    }
+/// What the writers have done that `named` gives a name.
+fn expected(written: &[Written], named: impl Fn(Writer) -> Option<usize>) -> Expected {
+    let named =
+        WRITERS.into_iter().zip(written).filter_map(|(writer, written)| Some((named(writer)?, written)));
+    Expected::of(named)
 }
 
 async fn check_keys(store: &MongoBackend, written: &[Written]) -> Done {
@@ -237,7 +142,7 @@ async fn check_keys(store: &MongoBackend, written: &[Written]) -> Done {
         return Err("the scan has a key twice".into());
     }
     let named = |writer| if let Writer::Keys(own) = writer { Some(own) } else { None };
-    compare("keys", &found, &expected(written, named))
+    expected(written, named).compare("keys", &found)
 }
 
 async fn check_counter(store: &MongoBackend, written: &[Written]) -> Done {
@@ -267,22 +172,9 @@ async fn check_chats(store: &MongoBackend, written: &[Written]) -> Done {
             Writer::Chat(of, own) if of == session => Some(own),
             _ => None,
         };
-        compare(session, &found, &expected(written, named))?;
+        expected(written, named).compare(session, &found)?;
         in_order(&texts)?;
         positions(store, session, texts.len()).await?;
-    }
-    Ok(())
-}
-
-/// Each writer's messages are in its own order.
-fn in_order(texts: &[String]) -> Done {
-    let mut last = BTreeMap::new();
-    for text in texts {
-        let (writer, number) = text.split_once(' ').ok_or("a message of nobody's")?;
-        let number: u64 = number.parse()?;
-        if last.insert(writer, number).is_some_and(|before| before >= number) {
-            return Err(format!("{text:?} comes after a later one of the same writer").into());
-        }
     }
     Ok(())
 }

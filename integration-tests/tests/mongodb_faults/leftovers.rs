@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::{Done, Test};
+use crate::common::{Done, Test};
 
 pub(crate) const TRIALS: &[(&str, Test)] = &[("fault_killed_tests_leave_no_server", killed_tests)];
 

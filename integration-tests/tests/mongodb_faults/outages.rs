@@ -8,7 +8,8 @@ use store_core::{Backend as _, ErrorKind, KvStoreExt as _};
 use store_mongodb::MongoBackend;
 use store_mongodb::mongodb::bson::doc;
 
-use crate::{Done, Test, block_on, expect, open, value};
+use crate::common::{Done, Test, block_on, expect, value};
+use crate::open;
 
 pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("fault_frozen_server_times_out_and_heals", frozen_server),
