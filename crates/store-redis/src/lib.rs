@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod command;
 mod config;
 mod diagnose;
 mod driver;
@@ -10,7 +11,12 @@ mod schema;
 mod script;
 mod server;
 mod space;
+mod value;
 
 pub use backend::RedisBackend;
 pub use config::{Protocol, RedisConfig, RedisConnection, Topology};
+pub use command::{RedisArg, RedisCommand, RedisPipeline};
+pub use config::RedisConfig;
 pub use fred;
+pub use script::{RedisScript, RedisScriptCall};
+pub use value::RedisValue;
