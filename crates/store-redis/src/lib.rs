@@ -14,9 +14,8 @@ mod space;
 mod value;
 
 pub use backend::RedisBackend;
-pub use config::{Protocol, RedisConfig, RedisConnection, Topology};
 pub use command::{RedisArg, RedisCommand, RedisPipeline};
-pub use config::RedisConfig;
+pub use config::{Protocol, RedisConfig, RedisConnection, Topology};
 pub use fred;
 pub use script::{RedisScript, RedisScriptCall};
 pub use value::RedisValue;
