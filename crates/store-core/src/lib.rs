@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+pub mod batches;
 pub mod bm25;
 mod bounds;
 mod chat;

@@ -11,6 +11,7 @@ use bson::{Document, doc};
 use mongodb::error::{ErrorKind as Driver, IndexedWriteError};
 use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{ClientSession, Collection};
+use store_core::batches::cut;
 use store_core::{Error, ErrorKind, Result};
 
 use crate::codec::{DocumentWriter, Index};
@@ -43,27 +44,6 @@ impl Refused {
         let (kind, message) = by_code(self.code, &self.message);
         Error::new(kind, message)
     }
-}
-
-/// Cuts items into runs of at most so many and, but for a single one, so many bytes; in order.
-pub(crate) fn cut<T>(
-    items: &[T],
-    most: usize,
-    most_bytes: usize,
-    bytes_of: impl Fn(&T) -> usize,
-) -> impl Iterator<Item = &[T]> {
-    let mut rest = items;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |item: &&T| {
-            bytes += bytes_of(item);
-            bytes <= most_bytes
-        };
-        let count = rest.iter().take(most).take_while(fits).count().max(1);
-        let (run, left) = rest.split_at(count.min(rest.len()));
-        rest = left;
-        (!run.is_empty()).then_some(run)
-    })
 }
 
 /// Cuts documents into requests that the server takes, in order.

@@ -11,6 +11,7 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::{Collection, Cursor};
+use store_core::batches::cut;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions,
     UpdateFn, check,
@@ -142,7 +143,7 @@ impl MongoKvStore {
 
 /// Cuts keys into reads that the server takes, in order.
 pub(crate) fn key_batches<'a, 'k>(keys: &'a [&'k str]) -> impl Iterator<Item = &'a [&'k str]> {
-    bulk::cut(keys, READ_KEYS, READ_BYTES, |key| key.len() + 16)
+    cut(keys, READ_KEYS, READ_BYTES, |key| key.len() + 16)
 }
 
 /// Matches the documents of these keys.

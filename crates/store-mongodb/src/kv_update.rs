@@ -12,6 +12,7 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::{ClientSession, Collection};
+use store_core::batches::cut;
 use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
 
 use crate::kv::{MongoKvStore, one_of};
@@ -167,7 +168,7 @@ impl MongoKvStore {
         files.note(new.iter().chain(&conditional));
         let mut open = self.insert_new(collection, new).await?;
         let groups: Vec<&[Change]> =
-            bulk::cut(&conditional, usize::MAX, TRANSACTION_BYTES, Change::bytes).collect();
+            cut(&conditional, usize::MAX, TRANSACTION_BYTES, Change::bytes).collect();
         for group in groups {
             open.extend(self.change_group(collection, group).await?);
         }

@@ -6,15 +6,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fred::clients::Pool;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
-    VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
+    KvIndexStore, KvStore, Result, VectorStore, check,
 };
 
 use crate::config::RedisConfig;
 use crate::diagnose::look;
 use crate::driver::{Cmd, Driver, bytes, items};
 use crate::error::{NAME, at};
-use crate::schema::begins_with;
+use crate::kv::{self, RedisKvStore};
+use crate::schema::{self, begins_with};
 use crate::space::Space;
 
 /// How many keys a step of SCAN looks at.
@@ -88,7 +89,11 @@ impl Backend for RedisBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(true)
+        let mut capabilities = Capabilities::new(true);
+        capabilities.kv = Some(kv::capabilities(&self.space));
+        capabilities.docs = true;
+        capabilities.index = true;
+        capabilities
     }
 
     async fn ping(&self) -> Result<()> {
@@ -119,15 +124,17 @@ impl Backend for RedisBackend {
     }
 
     fn kv(&self) -> Result<Arc<dyn KvStore>> {
-        Err(Error::unsupported(NAME, "kv"))
+        Ok(Arc::new(RedisKvStore::new(Arc::clone(&self.space))))
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        Err(Error::unsupported(NAME, "docs"))
+        let kv = RedisKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvDocStore::with_collections(kv, schema::doc_collections()).with_backend(NAME)))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {
-        Err(Error::unsupported(NAME, "index"))
+        let kv = RedisKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvIndexStore::with_collection(kv, schema::INDEX_STRUCTS).with_backend(NAME)))
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {

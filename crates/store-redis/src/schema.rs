@@ -1,8 +1,31 @@
 //! The names of keys.
 
+use store_core::{DocCollections, Error, Result};
+
+/// What the keys of our own begin with, after the prefix, where Python has no counterpart.
+pub(crate) const OWN: &str = "nodestore:";
+
+/// The collection of index structs, as Python names it on Redis.
+pub(crate) const INDEX_STRUCTS: &str = "index_store/index";
+
+/// The collections of documents, as Python names them on Redis.
+pub(crate) fn doc_collections() -> DocCollections {
+    DocCollections { nodes: "docstore/doc".to_owned(), ..DocCollections::default() }
+}
+
 /// The key of a key-value collection: a hash, named as in Python.
 pub(crate) fn collection(prefix: &str, name: &str) -> String {
     format!("{prefix}{name}")
+}
+
+/// Refuses a name that could be the key of something of our own; `what` says what it names.
+pub(crate) fn not_ours(what: &str, name: &str) -> Result<()> {
+    if name.starts_with(OWN) {
+        return Err(Error::invalid_input(format!(
+            "the {what} {name:?} begins with {OWN:?}, as the store's own keys do; choose another name"
+        )));
+    }
+    Ok(())
 }
 
 /// The key of something of ours that belongs to another key, and stands in the same slot of a cluster: a script may

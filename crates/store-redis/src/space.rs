@@ -65,6 +65,31 @@ impl Space {
         }
     }
 
+    /// Runs a script that changes something many times, each with its keys and arguments, as a
+    /// [`pipeline`](Self::pipeline): each has its own answer. In one round trip, unless a server has forgotten it.
+    pub(crate) async fn scripts<T: Into<Value>>(
+        &self,
+        script: &Script,
+        runs: Vec<(Vec<T>, Vec<T>)>,
+    ) -> Result<Vec<Result<Value>>> {
+        let values = |values: Vec<T>| values.into_iter().map(Into::into).collect::<Vec<Value>>();
+        let runs: Vec<_> = runs.into_iter().map(|(keys, args)| (values(keys), values(args))).collect();
+        let commands = runs.iter().map(|(keys, args)| script.by_hash(keys, args)).collect();
+        let mut answers = self.pipeline(commands).await?;
+        let unknown = |answer: &Result<Value>| answer.as_ref().is_err_and(is_no_script);
+        let again = answers.iter().zip(&runs).filter(|(answer, _)| unknown(answer));
+        let again: Vec<_> = again.map(|(_, (keys, args))| script.by_source(keys, args)).collect();
+        if !again.is_empty() {
+            let mut later = self.pipeline(again).await?.into_iter();
+            for answer in answers.iter_mut().filter(|answer| unknown(answer)) {
+                if let Some(later) = later.next() {
+                    *answer = later;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     /// Lets go of the driver; one of the caller's is left alone. Calls in flight may yet finish, streams end with
     /// `Unavailable` at their next item.
     pub(crate) async fn close(&self) {

@@ -1,0 +1,192 @@
+//! Putting and deleting key-values.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use store_core::batches::cut;
+use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
+
+use crate::driver::{Cmd, integer, items, unexpected};
+use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, TRIP_KEYS, encode};
+use crate::script::Script;
+
+/// The longest time to live, a thousand years in milliseconds: the server takes no more than some eight thousand.
+const LONGEST_MS: u128 = 1_000 * 365 * 24 * 3_600 * 1_000;
+
+/// Puts fields, and answers the places of those that an insert met. `KEYS`: the hash. `ARGV`: `insert` or `upsert`,
+/// the time to live in milliseconds or 0, then each field with its value. HPEXPIRE (Redis 7.4) comes in the same
+/// step, so that nobody sees a value that was to end without its end.
+static PUT: Script = Script::new(
+    "local there, written = {}, {}
+local insert = ARGV[1] == 'insert'
+for i = 3, #ARGV, 2 do
+  local fresh = 1
+  if insert then
+    fresh = redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
+  else
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+  if fresh == 1 then
+    written[#written + 1] = ARGV[i]
+  else
+    there[#there + 1] = (i - 3) / 2
+  end
+end
+if ARGV[2] ~= '0' and #written > 0 then
+  redis.call('HPEXPIRE', KEYS[1], ARGV[2], 'FIELDS', #written, unpack(written))
+end
+return there",
+);
+
+/// A field and its value, as they are sent.
+#[derive(Debug)]
+struct Entry {
+    key: Bytes,
+    value: Bytes,
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.key).into_owned()
+    }
+}
+
+impl RedisKvStore {
+    pub(crate) async fn put(
+        &self,
+        collection: &str,
+        entries: Vec<(String, JsonObject)>,
+        options: PutOptions,
+    ) -> Result<()> {
+        let hash = self.hash(collection)?;
+        if options.ttl.is_some() && !self.space.server.field_expiry {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "single key-values expire on Redis 7.4, Valkey 9 and later only; leave the time to live out, or \
+                 update the server",
+            ));
+        }
+        // Values are measured as they are encoded, not once more before.
+        check::put(collection, &entries, &options, &KvCapabilities::new().with_ttl(true))?;
+        let mut encoded = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let value = encode(&key, &value)?;
+            encoded.push(Entry { key: Bytes::from(key), value });
+        }
+        let entries = check::unique_by(encoded, true, |entry| entry.key.clone());
+        let mut existing = Vec::new();
+        let mut sent = 0;
+        for trip in cut(&entries, TRIP_KEYS, TRIP_BYTES, Entry::size) {
+            sent += trip.len();
+            let unsent = entries.get(sent..).unwrap_or_default();
+            existing.extend(self.put_trip(&hash, trip, unsent, &options).await?);
+        }
+        if existing.is_empty() { Ok(()) } else { Err(check::already_exist("key", existing)) }
+    }
+
+    /// Puts what goes in one round trip; answers the keys that an insert met. `unsent` is what would come next.
+    async fn put_trip(
+        &self,
+        hash: &Bytes,
+        entries: &[Entry],
+        unsent: &[Entry],
+        options: &PutOptions,
+    ) -> Result<Vec<String>> {
+        let runs: Vec<&[Entry]> = cut(entries, RUN_KEYS, RUN_BYTES, Entry::size).collect();
+        let failed = |error: Error, lost: &[&[Entry]]| {
+            error.with_failed(lost.iter().copied().flatten().chain(unsent).map(Entry::name))
+        };
+        let pairs =
+            |run: &&[Entry]| run.iter().flat_map(|entry| [entry.key.clone(), entry.value.clone()]).collect();
+        let answers = if options.mode == PutMode::Upsert && options.ttl.is_none() {
+            let commands = runs.iter().map(|run| {
+                let pairs: Vec<Bytes> = pairs(run);
+                Cmd::write("HSET", hash.clone()).args(pairs)
+            });
+            self.space.pipeline(commands.collect()).await
+        } else {
+            let mode = if options.mode == PutMode::Insert { "insert" } else { "upsert" };
+            let ttl = options.ttl.map_or(0, millis);
+            let calls = runs.iter().map(|run| {
+                let mut args = vec![Bytes::from_static(mode.as_bytes()), Bytes::from(ttl.to_string())];
+                let pairs: Vec<Bytes> = pairs(run);
+                args.extend(pairs);
+                (vec![hash.clone()], args)
+            });
+            self.space.scripts(&PUT, calls.collect()).await
+        };
+        let answers = answers.map_err(|error| failed(error, &runs))?;
+        let (mut existing, mut lost, mut first) = (Vec::new(), Vec::new(), None);
+        for (run, answer) in runs.into_iter().zip(answers) {
+            match answer {
+                Ok(there) => {
+                    let places = items(there).into_iter().filter_map(|place| place_of(&place));
+                    existing.extend(places.filter_map(|place| run.get(place)).map(Entry::name));
+                }
+                Err(error) => {
+                    lost.push(run);
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        first.map_or(Ok(existing), |error| Err(failed(error, &lost)))
+    }
+
+    pub(crate) async fn delete(&self, collection: &str, keys: &[&str]) -> Result<usize> {
+        let hash = self.keyed(collection, keys)?;
+        let keys = check::unique_by(keys.to_vec(), false, |key| *key);
+        let (mut deleted, mut sent) = (0, 0);
+        for trip in cut(&keys, TRIP_KEYS, TRIP_BYTES, |key| key.len()) {
+            sent += trip.len();
+            let unsent = keys.get(sent..).unwrap_or_default();
+            let runs: Vec<&[&str]> = cut(trip, RUN_KEYS, RUN_BYTES, |key| key.len()).collect();
+            let commands = runs.iter().map(|run| Cmd::write("HDEL", hash.clone()).args(run.iter().copied()));
+            let answers = self.space.pipeline(commands.collect()).await;
+            let answers = answers.map_err(|error| error.with_failed(trip.iter().chain(unsent).copied()))?;
+            let (mut lost, mut first) = (Vec::new(), None);
+            for (run, answer) in runs.into_iter().zip(answers) {
+                let count = answer.and_then(|answer| {
+                    let count = integer(&answer).and_then(|count| usize::try_from(count).ok());
+                    count.ok_or_else(|| unexpected("HDEL", &answer))
+                });
+                match count {
+                    Ok(count) => deleted += count,
+                    Err(error) => {
+                        lost.extend(run);
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = first {
+                return Err(error.with_failed(lost.into_iter().chain(unsent).copied()));
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+/// A place that a script answers.
+pub(crate) fn place_of(answer: &fred::types::Value) -> Option<usize> {
+    integer(answer).and_then(|place| usize::try_from(place).ok())
+}
+
+/// A time to live in milliseconds, rounded up, as long as the server takes it.
+pub(crate) fn millis(ttl: Duration) -> u128 {
+    ttl.as_nanos().div_ceil(1_000_000).min(LONGEST_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_live_are_never_shorter_than_asked_and_never_too_long() {
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::from_millis(2)), 2);
+        assert_eq!(millis(Duration::MAX), LONGEST_MS);
+    }
+}
