@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::{Client, Pipeline, Pool};
-use fred::error::ErrorKind;
-use fred::interfaces::{ClientLike, ClusterInterface as _};
+use fred::error::{Error as DriverError, ErrorKind};
+use fred::interfaces::{ClientLike, ClusterInterface as _, EventInterface as _};
 use fred::types::config::{Options, Server};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use fred::util::redis_keyslot;
 use futures::future::try_join_all;
 use store_core::{Error, Result};
+use tokio::sync::broadcast::Receiver as BroadcastReceiver;
 
-use crate::error::{from_connecting, from_driver, is_redirected, not_connected, timed_out};
+use crate::error::{from_connecting, from_driver, is_redirected, not_connected, not_sent, timed_out};
 
 /// How often a read may be sent: once more each time that the connection fails before the answer.
 const READ_ATTEMPTS: u32 = 3;
@@ -145,6 +146,7 @@ impl Driver {
         from_replicas: bool,
     ) -> Result<Self> {
         let mut driver = Self { pool, tasks: Vec::new(), limit, from_replicas };
+        let tls = driver.pool.next().client_config().uses_tls();
         driver.tasks = driver.pool.clients().iter().map(ClientLike::connect).collect();
         let ready = driver.pool.clients().iter().zip(&mut driver.tasks).map(|(client, task)| async {
             tokio::select! {
@@ -158,9 +160,9 @@ impl Driver {
         });
         match tokio::time::timeout(connect_limit, try_join_all(ready)).await {
             Ok(Ok(_)) => Ok(driver),
-            Ok(Err(error)) if *error.kind() == ErrorKind::Timeout => Err(not_connected(connect_limit)),
-            Ok(Err(error)) => Err(from_connecting(error)),
-            Err(_) => Err(not_connected(connect_limit)),
+            Ok(Err(error)) if *error.kind() == ErrorKind::Timeout => Err(not_connected(connect_limit, tls)),
+            Ok(Err(error)) => Err(from_connecting(error, tls)),
+            Err(_) => Err(not_connected(connect_limit, tls)),
         }
     }
 
@@ -207,8 +209,9 @@ impl Driver {
                 client.with_options(&options).custom::<Value, Value>(name, args).await
             }
         };
-        let answer = tokio::time::timeout(limit, call).await.map_err(|_| timed_out(self.limit))?;
-        answer.map_err(from_driver)
+        let away = Away::since_now(client);
+        let answer = tokio::time::timeout(limit, call).await.map_err(|_| away.late(self.limit))?;
+        answer.map_err(|error| away.or_late(error, self.limit))
     }
 
     /// Sends commands without waiting for the answers between them; in a cluster to all their nodes at once. Each
@@ -221,7 +224,9 @@ impl Driver {
         }
         let repeatable = commands.iter().all(|command| command.repeatable);
         let again = if repeatable || !self.is_cluster() { Vec::new() } else { commands.clone() };
-        let pipeline: Pipeline<Client> = self.pool.next().pipeline();
+        let client = self.pool.next();
+        let away = Away::since_now(client);
+        let pipeline: Pipeline<Client> = client.pipeline();
         for command in commands {
             let options = self.options(&command.place, repeatable, 1, Duration::ZERO);
             let (name, args) = command.split();
@@ -231,14 +236,17 @@ impl Driver {
         }
         let answers = tokio::time::timeout(self.limit + GRACE, pipeline.try_all::<Value>())
             .await
-            .map_err(|_| timed_out(self.limit))?;
+            .map_err(|_| away.late(self.limit))?;
         if answers.len() != count {
             // The driver has one error for all of them then.
             let error = answers.into_iter().find_map(std::result::Result::err);
-            return Err(error.map_or_else(|| unexpected("a pipeline", &Value::Null), from_driver));
+            let late = |error| away.or_late(error, self.limit);
+            return Err(error.map_or_else(|| unexpected("a pipeline", &Value::Null), late));
         }
-        let mut answers: Vec<Result<Value>> =
-            answers.into_iter().map(|answer| answer.map_err(from_driver)).collect();
+        let mut answers: Vec<Result<Value>> = answers
+            .into_iter()
+            .map(|answer| answer.map_err(|error| away.or_late(error, self.limit)))
+            .collect();
         for (answer, command) in answers.iter_mut().zip(again) {
             if answer.as_ref().is_err_and(is_redirected) {
                 *answer = self.follow(command, 2).await;
@@ -279,6 +287,36 @@ impl Driver {
         if !self.tasks.is_empty() {
             let _ = tokio::time::timeout(GOODBYE, self.pool.quit()).await;
         }
+    }
+}
+
+/// Whether a client has had a connection since a call began: a call that timed out without one was surely not sent.
+struct Away<'a> {
+    client: &'a Client,
+    /// Hears of each connection that is made; `None` if there was one when the call began.
+    connected: Option<BroadcastReceiver<Server>>,
+}
+
+impl<'a> Away<'a> {
+    fn since_now(client: &'a Client) -> Self {
+        // The driver tells of a connection before it sends anything on it.
+        let connected = (!client.is_connected()).then(|| client.reconnect_rx());
+        Self { client, connected }
+    }
+
+    fn still(&self) -> bool {
+        let heard = self.connected.as_ref().is_none_or(|connected| !connected.is_empty());
+        !heard && !self.client.is_connected()
+    }
+
+    /// The error of a call that took longer than it may.
+    fn late(&self, limit: Duration) -> Error {
+        if self.still() { not_sent(limit) } else { timed_out(limit) }
+    }
+
+    /// Our error for the driver's.
+    fn or_late(&self, error: DriverError, limit: Duration) -> Error {
+        if *error.kind() == ErrorKind::Timeout { self.late(limit) } else { from_driver(error) }
     }
 }
 

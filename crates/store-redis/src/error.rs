@@ -15,73 +15,131 @@ const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 const ONE_OF_MANY: &str = "the server is one node of a cluster, and others hold its other keys; open it with redis-cluster://, or \
      rediss-cluster:// for TLS";
 
+/// What the driver says of a command that it may send once, and that a server of a cluster sends on.
+const REDIRECTED: &str = "Too many failed write attempts.";
+
 /// Our error for one of the driver's, which stays reachable as its source.
 pub(crate) fn from_driver(error: DriverError) -> Error {
-    let (kind, message) = kind_and_message(&error);
+    ours(error, Moment::Call)
+}
+
+/// Our error for one of the driver's while it connected: nothing was sent yet.
+pub(crate) fn from_connecting(error: DriverError, tls: bool) -> Error {
+    ours(error, Moment::Connecting { tls })
+}
+
+/// When an error came up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Connecting { tls: bool },
+    Call,
+}
+
+fn ours(error: DriverError, moment: Moment) -> Error {
+    let error = without_arguments(error);
+    let (kind, message) = kind_and_message(&error, moment);
     Error::new(kind, message).with_backend(NAME).with_source(error)
 }
 
-/// Our error for one of the driver's while connecting, before anything could be written.
-pub(crate) fn from_connecting(error: DriverError) -> Error {
-    let (kind, message) = kind_and_message(&error);
-    let message = if message.ends_with(UNKNOWN_WRITE) {
-        format!(
-            "the connection ends before the server lets us in ({}); check host and port, and whether it wants TLS \
-             (rediss://)",
-            error.details()
-        )
-    } else {
-        message
-    };
-    Error::new(kind, message).with_backend(NAME).with_source(error)
+/// A server repeats the arguments of a command that it does not know, and these may be a password or a user's text.
+fn without_arguments(error: DriverError) -> DriverError {
+    match error.details().split_once(", with args beginning with") {
+        Some((before, _)) => DriverError::new(error.kind().clone(), before.to_owned()),
+        None => error,
+    }
 }
 
-fn kind_and_message(error: &DriverError) -> (ErrorKind, String) {
+fn kind_and_message(error: &DriverError, moment: Moment) -> (ErrorKind, String) {
     let details = error.details();
+    let has = |text: &str| details.contains(text);
     if let Some(known) = by_code(details) {
         return known;
     }
-    match error.kind() {
-        Driver::Timeout => {
-            (ErrorKind::Timeout, format!("the server did not answer in time ({details}); {UNKNOWN_WRITE}"))
+    // These come under several kinds: a cluster and sentinels have their own.
+    if has("InvalidCertificate") || has("AlertReceived") || *error.kind() == Driver::Tls {
+        return tls_refused(details);
+    }
+    if has("ConnectionRefused") {
+        let message = "nothing listens there; start the server, or check host and port";
+        return (ErrorKind::Unavailable, message.to_owned());
+    }
+    if has("failed to lookup") || has("Name or service") {
+        let message = "the name can not be resolved; check the host";
+        return (ErrorKind::Unavailable, message.to_owned());
+    }
+    match (error.kind(), moment) {
+        (Driver::Timeout, _) => {
+            (ErrorKind::Timeout, format!("the server did not answer in time; {UNKNOWN_WRITE}"))
         }
-        Driver::Tls => tls(details),
-        Driver::IO if details.contains("InvalidCertificate") || details.contains("AlertReceived") => {
-            tls(details)
-        }
-        Driver::IO if details.contains("ConnectionRefused") => (
-            ErrorKind::Unavailable,
-            "nothing listens there; start the server, or check host and port".to_owned(),
-        ),
-        Driver::IO if details.contains("failed to lookup") || details.contains("Name or service") => {
-            (ErrorKind::Unavailable, "the name can not be resolved; check the host".to_owned())
-        }
-        Driver::IO | Driver::Canceled => (
-            ErrorKind::Unavailable,
-            format!("the connection to the server failed ({details}); {UNKNOWN_WRITE}"),
-        ),
-        Driver::Auth => unauthorized(details),
-        Driver::Config | Driver::Url => {
+        (Driver::Config | Driver::Url, _) => {
             (ErrorKind::Config, format!("the driver refuses the settings: {details}"))
         }
-        Driver::Sentinel => (
-            ErrorKind::Unavailable,
-            format!("Sentinel names no server ({details}); check its address and sentinelServiceName"),
-        ),
-        Driver::Cluster | Driver::Routing => {
-            (ErrorKind::Unavailable, format!("the cluster is changing ({details}); {UNKNOWN_WRITE}"))
-        }
-        Driver::Backpressure => {
+        (Driver::Sentinel, _) => by_sentinels(details),
+        (Driver::Backpressure, _) => {
             (ErrorKind::Throttled, "too many calls wait already; wait a little".to_owned())
         }
-        Driver::Protocol | Driver::Parse => (
-            ErrorKind::Corrupt,
+        (Driver::Routing, _) => (
+            ErrorKind::Unavailable,
+            format!("no server has the key now ({details}); nothing was sent, repeat the call"),
+        ),
+        (Driver::Unknown, Moment::Call) if details == REDIRECTED => (
+            ErrorKind::Unavailable,
+            "the cluster's servers send the call to each other; nothing was done, repeat it".to_owned(),
+        ),
+        (Driver::Protocol | Driver::Parse | Driver::NotFound, Moment::Connecting { .. }) => (
+            ErrorKind::Config,
             format!(
-                "the server's answer can not be read ({details}); is it a Redis server, and does it want TLS?"
+                "what listens there does not answer as a Redis server does ({details}); check host and port"
             ),
         ),
+        (Driver::Protocol | Driver::Parse, Moment::Call) => {
+            (ErrorKind::Corrupt, format!("the server's answer can not be read ({details})"))
+        }
+        (Driver::IO | Driver::Canceled, Moment::Connecting { tls }) => {
+            let next = if tls {
+                "it may speak no TLS on this port (redis:// in place of rediss://)"
+            } else {
+                "it may want TLS (rediss:// in place of redis://)"
+            };
+            (ErrorKind::Unavailable, format!("the server closes the connection ({}); {next}", plain(details)))
+        }
+        (Driver::IO | Driver::Canceled, Moment::Call) => (
+            ErrorKind::Unavailable,
+            format!("the connection to the server failed ({}); {UNKNOWN_WRITE}", plain(details)),
+        ),
+        (Driver::Cluster, _) => {
+            (ErrorKind::Unavailable, format!("the cluster is changing ({details}); {UNKNOWN_WRITE}"))
+        }
         _ => (ErrorKind::Other, format!("the server answers: {details}")),
     }
+}
+
+/// What sentinels say, or what one says that is none.
+fn by_sentinels(details: &str) -> (ErrorKind, String) {
+    if details.starts_with("Missing primary address") {
+        let message = "the sentinels watch no service of this name; check sentinelServiceName";
+        return (ErrorKind::Config, message.to_owned());
+    }
+    if details.starts_with("Failed to connect to all") {
+        let message = "no sentinel can be reached and lets us in; check the hosts (their port is 26379), whether they \
+                       want TLS, sentinelUsername and sentinelPassword";
+        return (ErrorKind::Unavailable, message.to_owned());
+    }
+    (
+        ErrorKind::Unavailable,
+        format!(
+            "the server that the sentinels name can not be used now ({}); repeat the call",
+            plain(details)
+        ),
+    )
+}
+
+/// The message of a system's error, which the driver shows as the program has it.
+fn plain(details: &str) -> &str {
+    if let Some((message, _)) = details.split_once("message: \"").and_then(|(_, rest)| rest.split_once('"')) {
+        return message;
+    }
+    details.split_once("error: ").map_or(details, |(_, rest)| rest.trim_end_matches([' ', '}', '"']))
 }
 
 /// What a server's error says by its first word, and what to do.
@@ -89,22 +147,42 @@ fn by_code(details: &str) -> Option<(ErrorKind, String)> {
     let code = details.split(' ').next().unwrap_or_default();
     let says = |kind, next: &str| Some((kind, format!("the server answers: {details}; {next}")));
     match code {
-        "NOAUTH" | "WRONGPASS" => Some(unauthorized(details)),
+        "NOAUTH" => Some((
+            ErrorKind::Unauthorized,
+            "the server lets in nobody without a password; give the user and the password, redis://user:password@host, \
+             or redis://:password@host for the only password"
+                .to_owned(),
+        )),
+        "WRONGPASS" => Some((
+            ErrorKind::Unauthorized,
+            "the server does not let the user in, or the user is switched off; check the user and the password"
+                .to_owned(),
+        )),
         "NOPERM" => says(ErrorKind::Unauthorized, "give the user the command and the keys (ACL SETUSER)"),
         "WRONGTYPE" => says(ErrorKind::InvalidInput, "the key holds something else, which is left as it is"),
         "OOM" => says(
             ErrorKind::LimitExceeded,
-            "the server may take no more memory: raise maxmemory, or let it evict keys (maxmemory-policy)",
+            "nothing was written: the server may take no more memory. Remove something, or raise maxmemory",
         ),
         "MISCONF" => says(
             ErrorKind::Unavailable,
-            "the server can not save its data and takes no writes: look at its log",
+            "nothing was written: the server can not save its data. Look at its log and its disk",
         ),
-        "READONLY" => says(ErrorKind::Unavailable, "it is a replica now; repeat the call"),
-        "LOADING" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS" | "UNBLOCKED"
-        | "NOMASTERLINK" => says(ErrorKind::Unavailable, "repeat the call"),
-        "BUSY" => says(ErrorKind::Unavailable, "a script runs there that does not end"),
+        "NOREPLICAS" => says(
+            ErrorKind::Unavailable,
+            "nothing was written: too few replicas are there (min-replicas-to-write); repeat the call",
+        ),
+        "READONLY" => says(
+            ErrorKind::Unavailable,
+            "nothing was written: it is a replica. Repeat the call after a failover; else name the primary, or the \
+             sentinels or the cluster that know it",
+        ),
+        "LOADING" => says(ErrorKind::Unavailable, "it reads its data from disk; repeat the call in a while"),
+        "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "UNBLOCKED" | "NOMASTERLINK" => {
+            says(ErrorKind::Unavailable, "nothing was done; repeat the call")
+        }
         "MOVED" | "ASK" => Some((ErrorKind::Config, ONE_OF_MANY.to_owned())),
+        "BUSY" => says(ErrorKind::Unavailable, "a script runs there that does not end"),
         "CROSSSLOT" => {
             says(ErrorKind::InvalidInput, "in a cluster the keys of one call need the same hash tag")
         }
@@ -112,9 +190,12 @@ fn by_code(details: &str) -> Option<(ErrorKind, String)> {
         "NOGROUP" => says(ErrorKind::NotFound, "create the group first"),
         "BUSYGROUP" => says(ErrorKind::AlreadyExists, "the group is there already"),
         "EXECABORT" => says(ErrorKind::InvalidInput, "nothing of the transaction was done"),
-        "DENIED" => {
-            says(ErrorKind::Unauthorized, "the server is in protected mode: give it a password, or bind it")
-        }
+        "DENIED" => Some((
+            ErrorKind::Unauthorized,
+            "the server is in protected mode, and lets in only its own machine: give it a password (requirepass, or \
+             users), or bind it to an address"
+                .to_owned(),
+        )),
         "ERR" => Some(by_text(details)),
         _ => None,
     }
@@ -122,52 +203,75 @@ fn by_code(details: &str) -> Option<(ErrorKind, String)> {
 
 /// What a server's error without a code of its own says.
 fn by_text(details: &str) -> (ErrorKind, String) {
+    // Redis 6 and earlier put the error of a script's command into one of the script.
+    if details.contains("Error running script")
+        && let Some((_, inner)) = details.rsplit_once(": -")
+        && let Some(known) = by_code(inner)
+    {
+        return known;
+    }
     let lower = details.to_ascii_lowercase();
     let has = |text: &str| lower.contains(text);
-    if has("cluster support disabled") {
-        let message = "the server is no cluster; open it with redis://, or rediss:// for TLS";
-        return (ErrorKind::Config, message.to_owned());
-    }
-    let kind = if has("unknown command") || has("unknown subcommand") {
-        ErrorKind::Unsupported
+    let (kind, next) = if has("unknown command 'sentinel'") || has("unknown command `sentinel`") {
+        (ErrorKind::Config, "it is no sentinel; give the sentinels (their port is 26379), or write redis://")
+    } else if has("unknown command 'hello'") || has("unknown command `hello`") {
+        (ErrorKind::Unsupported, "leave out protocol=resp3, which is of Redis 6 and later")
+    } else if has("cluster support disabled") {
+        (ErrorKind::Config, "it is no cluster: open it with redis://, or rediss:// for TLS")
+    } else if has("db index is out of range") {
+        (ErrorKind::Config, "the URL's path names a database that it does not have; most have 0 to 15")
+    } else if has("unknown command") || has("unknown subcommand") {
+        (ErrorKind::Unsupported, "")
     } else if has("max number of clients") {
-        ErrorKind::Throttled
+        (ErrorKind::Throttled, "wait a little, lower poolSize, or raise maxclients")
     } else if has("string exceeds maximum") || has("too big") || has("too large") {
-        ErrorKind::LimitExceeded
+        (ErrorKind::LimitExceeded, "")
     } else if has("syntax error")
         || has("wrong number of arguments")
         || has("not an integer")
         || has("not a valid")
     {
-        ErrorKind::InvalidInput
+        (ErrorKind::InvalidInput, "")
     } else {
-        ErrorKind::Other
+        (ErrorKind::Other, "")
     };
-    (kind, format!("the server answers: {details}"))
+    let joint = if next.is_empty() { "" } else { "; " };
+    (kind, format!("the server answers: {details}{joint}{next}"))
 }
 
-fn unauthorized(details: &str) -> (ErrorKind, String) {
-    (
-        ErrorKind::Unauthorized,
-        format!("the server lets us not in ({details}); check the user and the password in the URL"),
-    )
-}
-
-fn tls(details: &str) -> (ErrorKind, String) {
-    (
-        ErrorKind::Config,
-        format!(
-            "the server and this program do not agree on TLS ({details}); check the scheme (rediss://), tlsCAFile (who \
-             signed the server's certificate), the client's certificate and the host's name"
-        ),
-    )
+fn tls_refused(details: &str) -> (ErrorKind, String) {
+    let has = |text: &str| details.contains(text);
+    let next = if has("NotValidForName") {
+        "its certificate is for another name than the host in the URL; write that name, or have a certificate made for \
+         this one"
+    } else if has("Expired") || has("NotValidYet") {
+        "its certificate is not valid today; look at its dates, and at this machine's clock"
+    } else if has("UnknownIssuer") || has("BadSignature") {
+        "nobody we trust signed its certificate; give tlsCAFile, the certificate of who did"
+    } else if has("AlertReceived") {
+        "it refuses us: it may want a client's certificate (tlsCertificateFile, tlsKeyFile), or another"
+    } else {
+        "check the host's name, tlsCAFile and the client's certificate"
+    };
+    let why = plain(details);
+    (ErrorKind::Config, format!("the server and this program do not agree on TLS ({why}); {next}"))
 }
 
 /// The error of a connection that was not made in time.
-pub(crate) fn not_connected(limit: Duration) -> Error {
+pub(crate) fn not_connected(limit: Duration, tls: bool) -> Error {
+    let next = if tls { "speaks TLS on this port (rediss://)" } else { "wants no TLS (rediss://)" };
     let message = format!(
-        "no connection within {} ms; check that the server runs, that it can be reached from here, and whether it \
-         wants TLS (rediss://)",
+        "no connection within {} ms; check that the server runs, that it can be reached from here, and that it {next}",
+        limit.as_millis()
+    );
+    Error::new(ErrorKind::Unavailable, message).with_backend(NAME)
+}
+
+/// The error of a call that found no connection for as long as it could wait.
+pub(crate) fn not_sent(limit: Duration) -> Error {
+    let message = format!(
+        "the connection to the server is lost, and could not be made again within {} ms; nothing was sent, repeat the \
+         call",
         limit.as_millis()
     );
     Error::new(ErrorKind::Unavailable, message).with_backend(NAME)
@@ -193,9 +297,7 @@ pub(crate) fn closed() -> Error {
 
 /// Whether a command that was to be sent once was sent on by a cluster's node, and not done: the driver gives up then.
 pub(crate) fn is_redirected(error: &Error) -> bool {
-    error
-        .downcast_ref::<DriverError>()
-        .is_some_and(|driver| driver.details() == "Too many failed write attempts.")
+    error.downcast_ref::<DriverError>().is_some_and(|driver| driver.details() == REDIRECTED)
 }
 
 /// Whether the server no longer knows a script by its hash.
@@ -212,3 +314,7 @@ pub(crate) fn server_says(error: &Error, code: &str) -> bool {
 pub(crate) fn at(operation: &'static str) -> impl Fn(Error) -> Error {
     move |error| error.with_backend(NAME).with_operation(operation)
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

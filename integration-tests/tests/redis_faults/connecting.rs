@@ -145,7 +145,7 @@ fn only_one_of_a_cluster() -> Done {
 
 fn wrong_sentinel_name() -> Done {
     let url = SENTINEL.get()?.url()?.replace("=main", "=other");
-    refused(&url, ErrorKind::Unavailable, "sentinelServiceName")
+    refused(&url, ErrorKind::Config, "sentinelServiceName")
 }
 
 fn no_sentinel() -> Done {
