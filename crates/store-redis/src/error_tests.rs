@@ -59,7 +59,7 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
             local(Driver::Config, "ERR This instance has cluster support disabled"),
             Config,
             false,
-            "write redis://",
+            "with redis://",
         ),
         (answer("ERR DB index is out of range"), Config, false, "0 to 15"),
         (answer("ERR max number of clients reached"), Throttled, true, "maxclients"),
