@@ -17,6 +17,7 @@ use crate::error::{NAME, at};
 use crate::kv::{self, RedisKvStore};
 use crate::schema::{self, begins_with};
 use crate::space::Space;
+use crate::vector::{self, RedisVectorStore};
 
 /// How many keys a step of SCAN looks at.
 const SCAN_COUNT: i64 = 1_000;
@@ -93,6 +94,7 @@ impl Backend for RedisBackend {
         capabilities.kv = Some(kv::capabilities(&self.space));
         capabilities.docs = true;
         capabilities.index = true;
+        capabilities.vectors = vector::capabilities(&self.space);
         capabilities
     }
 
@@ -113,6 +115,7 @@ impl Backend for RedisBackend {
                      store.namespace, or remove the keys yourself",
                 ));
             }
+            vector::drop_indexes(&self.space).await?;
             remove_all(&self.space).await
         };
         drop.await.map_err(at("drop_namespace"))
@@ -142,21 +145,26 @@ impl Backend for RedisBackend {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        Err(Error::unsupported(NAME, "vectors"))
+        let store = RedisVectorStore::new(Arc::clone(&self.space), None).map_err(at("vectors"))?;
+        Ok(Arc::new(store))
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
         set_name(name).map_err(at("vector_set"))?;
-        Err(Error::unsupported(NAME, "vector_set"))
+        let store = RedisVectorStore::new(Arc::clone(&self.space), Some(name)).map_err(at("vector_set"))?;
+        Ok(Arc::new(store))
     }
 
     async fn vector_sets(&self) -> Result<Vec<String>> {
-        Err(Error::unsupported(NAME, "vector_sets"))
+        vector::set_names(&self.space).await.map_err(at("vector_sets"))
     }
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
-        name.map_or(Ok(()), set_name).map_err(at("drop_vector_set"))?;
-        Err(Error::unsupported(NAME, "drop_vector_set"))
+        let drop = async {
+            name.map_or(Ok(()), set_name)?;
+            vector::drop_set(&self.space, name).await
+        };
+        drop.await.map_err(at("drop_vector_set"))
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
+use crate::vector::RedisVectorOptions;
 
 pub use connection::{Protocol, RedisConnection, Topology};
 
@@ -58,6 +59,8 @@ pub struct RedisConfig {
     /// How long a chat is kept after the last write to it; default `None`, for ever.
     #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
     pub chat_ttl: Option<Duration>,
+    /// How vectors are kept and found.
+    pub vectors: RedisVectorOptions,
     /// How long one call may take, with all the driver's reconnects; default 10 s.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
@@ -72,6 +75,7 @@ impl Default for RedisConfig {
             prefix: None,
             create: true,
             chat_ttl: None,
+            vectors: RedisVectorOptions::default(),
             operation_timeout: OPERATION_TIMEOUT,
         }
     }
@@ -124,6 +128,13 @@ impl RedisConfig {
     #[must_use]
     pub fn with_chat_ttl(mut self, ttl: Duration) -> Self {
         self.chat_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how vectors are kept and found.
+    #[must_use]
+    pub fn with_vectors(mut self, vectors: RedisVectorOptions) -> Self {
+        self.vectors = vectors;
         self
     }
 
@@ -198,7 +209,10 @@ impl RedisConfig {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
                 self.operation_timeout = Duration::from_millis(limit);
             }
-            _ => return Err(url::unknown(key)),
+            _ => match self.vectors.set(key, &value) {
+                Some(set) => set.map_err(|error| error.with_backend(NAME))?,
+                None => return Err(url::unknown(key)),
+            },
         }
         Ok(())
     }

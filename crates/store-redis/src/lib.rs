@@ -15,6 +15,7 @@ mod script;
 mod server;
 mod space;
 mod value;
+mod vector;
 
 pub use backend::RedisBackend;
 pub use command::{RedisArg, RedisCommand, RedisPipeline};
@@ -22,3 +23,4 @@ pub use config::{Protocol, RedisConfig, RedisConnection, Topology};
 pub use fred;
 pub use script::{RedisScript, RedisScriptCall};
 pub use value::RedisValue;
+pub use vector::{RedisVectorOptions, VectorEngine, VectorIndex};

@@ -12,6 +12,7 @@ mod read;
 mod relationships;
 mod text;
 mod url;
+mod vector_extra;
 mod vector_metadata;
 mod wire;
 

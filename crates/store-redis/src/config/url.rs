@@ -12,8 +12,9 @@ use super::connection::{Protocol, RedisConnection, Topology};
 use super::refused;
 
 /// Settings that are ours.
-const OWN: &str =
-    "store.namespace, store.prefix, store.create, store.chat_ttl_secs, store.operation_timeout_ms";
+const OWN: &str = "store.namespace, store.prefix, store.create, store.chat_ttl_secs, store.operation_timeout_ms, \
+     store.vector_engine, store.vector_index, store.hnsw_m, store.hnsw_ef_construction, store.hnsw_ef_runtime, \
+     store.hnsw_epsilon";
 /// Settings of the connection.
 const KNOWN: [&str; 14] = [
     "connectTimeoutMS",

@@ -1,0 +1,56 @@
+//! What finds nodes: the search module, or whatever stands in for it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{
+    BoxStream, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
+};
+
+use super::set::Set;
+
+/// Ids that may be selected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Candidates {
+    /// Each once.
+    pub(super) ids: Vec<String>,
+    /// Whether all of them are selected for sure; else the caller reads them and asks
+    /// [`selects`](super::set::selects).
+    pub(super) sure: bool,
+}
+
+/// What finds the nodes of a set. The rows themselves are written and read by the store, the same for every engine.
+#[async_trait]
+pub(super) trait Engine: std::fmt::Debug + Send + Sync {
+    fn capabilities(&self) -> VectorCapabilities;
+
+    /// Makes what the searches need, if it is not there, and holds it against the configuration if it is. Called at
+    /// `configure`, and before the first use of a set by a handle.
+    async fn prepare(&self, set: &Set, config: &VectorConfig) -> Result<()>;
+
+    /// Removes what [`prepare`](Self::prepare) made, if it is there; the rows stay.
+    async fn forget(&self, set: &Set) -> Result<()>;
+
+    /// Answers a query that was found right.
+    async fn query(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<Vec<ScoredNode>>;
+
+    /// How [`query`](Self::query) would answer.
+    fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan>;
+
+    /// At least all that a selector without ids selects, in any order, each id once, as a stream of bounded parts.
+    fn candidates(
+        &self,
+        set: &Arc<Set>,
+        config: &Arc<VectorConfig>,
+        selector: &Selector,
+    ) -> BoxStream<Candidates>;
+
+    /// How many candidates are selected for sure, without naming them, and the stream of the others; `None` where
+    /// that is no cheaper than [`candidates`](Self::candidates).
+    async fn sure_count(
+        &self,
+        set: &Arc<Set>,
+        config: &Arc<VectorConfig>,
+        selector: &Selector,
+    ) -> Result<Option<(usize, BoxStream<Candidates>)>>;
+}

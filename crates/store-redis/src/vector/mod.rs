@@ -1,0 +1,217 @@
+//! Nodes with embeddings, in LlamaIndex's layout, searched by the search module or without it.
+//!
+//! The rows ([`rows`]), their writing ([`write`]) and everything that goes by id are the same for all; what finds
+//! nodes is an [`engine`]: the module ([`search`]), or a read of every row ([`exact`]).
+
+mod engine;
+mod exact;
+mod index;
+mod options;
+mod rows;
+mod search;
+mod select;
+mod set;
+mod terms;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::{
+    AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
+    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
+    vector_check,
+};
+use tokio::sync::Mutex;
+
+use self::engine::Engine;
+use self::exact::ExactSearch;
+pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
+use self::search::ModuleSearch;
+use self::set::Set;
+pub(crate) use self::set::set_names;
+use crate::error::at;
+use crate::space::Space;
+
+/// Queries of one call that the server works on at once.
+const QUERIES: usize = 4;
+
+/// What the vector role of this space can do; `None` where there is no engine for it.
+pub(crate) fn capabilities(space: &Space) -> Option<VectorCapabilities> {
+    space.server.search.then(|| engine(space).ok().map(|engine| engine.capabilities())).flatten()
+}
+
+/// The engine of a space.
+fn engine(space: &Space) -> Result<Arc<dyn Engine>> {
+    let server = &space.server;
+    match space.config.vectors.engine {
+        VectorEngine::Search if !server.search => Err(Error::new(
+            ErrorKind::Unsupported,
+            "the server has no search module; open the store with store.vector_engine=exact, or load the module",
+        )),
+        VectorEngine::Search => Ok(Arc::new(ModuleSearch)),
+        // In a cluster an index sees the keys of one node only, unless the module is the coordinator's edition.
+        VectorEngine::Auto if server.search && server.mode != "cluster" => Ok(Arc::new(ModuleSearch)),
+        VectorEngine::Auto | VectorEngine::Exact => Ok(Arc::new(ExactSearch)),
+    }
+}
+
+/// Removes the indexes of every set of the space; they are no keys, and a SCAN does not meet them.
+pub(crate) async fn drop_indexes(space: &Space) -> Result<()> {
+    if space.server.search { index::drop_all(space).await } else { Ok(()) }
+}
+
+/// The vector role: one vector set.
+#[derive(Clone, Debug)]
+pub(crate) struct RedisVectorStore {
+    set: Arc<Set>,
+    engine: Arc<dyn Engine>,
+    /// The configuration that the engine was prepared for, through this handle.
+    ready: Arc<Mutex<Option<Arc<VectorConfig>>>>,
+}
+
+/// Removes a set; answers whether it was configured.
+pub(crate) async fn drop_set(space: &Arc<Space>, set: Option<&str>) -> Result<bool> {
+    let store = RedisVectorStore::new(Arc::clone(space), set)?;
+    let Some(config) = store.set.stored_config().await? else {
+        store.engine.forget(&store.set).await?;
+        return store.set.remove_config().await;
+    };
+    store.remove_all(&config).await?;
+    store.engine.forget(&store.set).await?;
+    store.set.remove_config().await
+}
+
+impl RedisVectorStore {
+    /// A set of the space; `Unsupported` where the server lacks what was asked for.
+    pub(crate) fn new(space: Arc<Space>, set: Option<&str>) -> Result<Self> {
+        let engine = engine(&space)?;
+        Ok(Self { set: Arc::new(Set::new(space, set)), engine, ready: Arc::default() })
+    }
+
+    /// The configuration, once the engine is ready for it; `Config` when there is none.
+    async fn configured(&self) -> Result<Arc<VectorConfig>> {
+        let config = self.set.configured().await?;
+        self.prepare(&config).await?;
+        Ok(config)
+    }
+
+    async fn prepare(&self, config: &Arc<VectorConfig>) -> Result<()> {
+        let mut ready = self.ready.lock().await;
+        if ready.as_ref().is_none_or(|ready| !Arc::ptr_eq(ready, config)) {
+            self.engine.prepare(&self.set, config).await?;
+            *ready = Some(Arc::clone(config));
+        }
+        Ok(())
+    }
+
+    async fn set_config(&self, config: &VectorConfig) -> Result<()> {
+        if let Some(stored) = self.set.stored_config().await? {
+            vector_check::same_config(&stored, config)?;
+        }
+        self.engine.prepare(&self.set, config).await?;
+        self.set.store_config(config).await
+    }
+
+    /// Answers one query, all in one round trip where the engine can.
+    async fn answer(&self, config: &VectorConfig, query: &VectorQuery) -> Result<Vec<ScoredNode>> {
+        self.engine.query(&self.set, config, query).await
+    }
+}
+
+#[async_trait]
+impl VectorStore for RedisVectorStore {
+    async fn configure(&self, config: VectorConfig) -> Result<()> {
+        let configure = async {
+            vector_check::config(&config, self.capabilities().max_dimensions)?;
+            self.set_config(&config).await
+        };
+        configure.await.map_err(at("vectors.configure"))
+    }
+
+    async fn config(&self) -> Result<Option<VectorConfig>> {
+        let config = self.set.stored_config().await.map_err(at("vectors.config"))?;
+        Ok(config.map(|config| VectorConfig::clone(&config)))
+    }
+
+    fn capabilities(&self) -> VectorCapabilities {
+        self.engine.capabilities()
+    }
+
+    async fn upsert(&self, nodes: Vec<Node>, mode: AddMode) -> Result<AddReport> {
+        let upsert = async {
+            let config = self.configured().await?;
+            self.write(&config, nodes, mode).await
+        };
+        upsert.await.map_err(at("vectors.upsert"))
+    }
+
+    async fn query_many(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
+        let search = async {
+            let config = self.configured().await?;
+            queries.iter().try_for_each(|query| vector_check::query(query, &config))?;
+            // Collected first: a stream over borrowed queries is not general enough for the compiler.
+            let searches: Vec<_> = queries.iter().map(|query| self.answer(&config, query)).collect();
+            stream::iter(searches).buffered(QUERIES).try_collect().await
+        };
+        search.await.map_err(at("vectors.query"))
+    }
+
+    async fn explain(&self, query: &VectorQuery) -> Result<QueryPlan> {
+        let explain = async {
+            let config = self.configured().await?;
+            vector_check::query(query, &config)?;
+            self.engine.explain(&self.set, &config, query)
+        };
+        explain.await.map_err(at("vectors.explain"))
+    }
+
+    async fn get(&self, selector: &Selector, options: GetOptions) -> Result<Page<Node>> {
+        let get = async {
+            let config = self.configured().await?;
+            self.page(&config, selector, &options).await
+        };
+        get.await.map_err(at("vectors.get"))
+    }
+
+    async fn update(&self, selector: &Selector, patch: &MetadataPatch) -> Result<usize> {
+        let update = async {
+            let config = self.configured().await?;
+            check::restricted(selector)?;
+            vector_check::patch(patch)?;
+            self.patch(&config, selector, patch).await
+        };
+        update.await.map_err(at("vectors.update"))
+    }
+
+    async fn delete(&self, selector: &Selector) -> Result<usize> {
+        let delete = async {
+            let config = self.configured().await?;
+            check::restricted(selector)?;
+            self.remove(&config, selector).await
+        };
+        delete.await.map_err(at("vectors.delete"))
+    }
+
+    async fn count(&self, selector: &Selector) -> Result<usize> {
+        let count = async {
+            let config = self.configured().await?;
+            check::valid_selector(selector)?;
+            self.count_selected(&config, selector).await
+        };
+        count.await.map_err(at("vectors.count"))
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let clear = async {
+            let config = self.configured().await?;
+            self.remove_all(&config).await
+        };
+        clear.await.map_err(at("vectors.clear"))
+    }
+
+    fn fields(&self) -> Option<&dyn VectorFields> {
+        None
+    }
+}

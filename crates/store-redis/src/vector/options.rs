@@ -1,0 +1,96 @@
+//! How vectors are kept and found.
+
+use serde::Deserialize;
+use store_core::{Error, Result};
+
+/// What finds the nodes of a vector store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum VectorEngine {
+    /// The search module if the server has it and is no cluster, else [`Exact`](Self::Exact).
+    #[default]
+    Auto,
+    /// The search module; opening the role on a server without it is `Unsupported`.
+    Search,
+    /// No module: every row is read and compared here, exactly, in bounded memory.
+    Exact,
+}
+
+/// The sort of index that the search module keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum VectorIndex {
+    /// Every vector is compared: exact. LlamaIndex's default.
+    #[default]
+    Flat,
+    /// A graph (HNSW): faster on many vectors, and may miss some.
+    Hnsw,
+}
+
+/// How a [`RedisConfig`](crate::RedisConfig) keeps and finds vectors. An index that exists must agree with it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct RedisVectorOptions {
+    /// What finds the nodes; in a URL `store.vector_engine=auto|search|exact`.
+    pub engine: VectorEngine,
+    /// The sort of index; in a URL `store.vector_index=flat|hnsw`.
+    pub index: VectorIndex,
+    /// HNSW: most edges of a vector in each layer; default 16, as in LlamaIndex. `store.hnsw_m`.
+    pub hnsw_m: u32,
+    /// HNSW: candidates that are weighed when a vector is added; default 200. `store.hnsw_ef_construction`.
+    pub hnsw_ef_construction: u32,
+    /// HNSW: candidates that are weighed by a search; default 10. `store.hnsw_ef_runtime`.
+    pub hnsw_ef_runtime: u32,
+    /// HNSW: how much farther than its radius a search by radius looks, as a share of it; default 0.01.
+    /// `store.hnsw_epsilon`.
+    pub hnsw_epsilon: f64,
+}
+
+impl Default for RedisVectorOptions {
+    fn default() -> Self {
+        Self {
+            engine: VectorEngine::Auto,
+            index: VectorIndex::Flat,
+            hnsw_m: 16,
+            hnsw_ef_construction: 200,
+            hnsw_ef_runtime: 10,
+            hnsw_epsilon: 0.01,
+        }
+    }
+}
+
+impl RedisVectorOptions {
+    /// Sets one of the settings of a URL; `None` when it is none of these.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<()>> {
+        let bad = |what: &str| Error::config(format!("the option {key} is {value:?}; it must be {what}"));
+        let number = |target: &mut u32| {
+            let number = value.parse().ok().filter(|number| *number > 0);
+            *target = number.ok_or_else(|| bad("a number above 0"))?;
+            Ok(())
+        };
+        Some(match key {
+            "store.vector_engine" => match value {
+                "auto" => Ok(self.engine = VectorEngine::Auto),
+                "search" => Ok(self.engine = VectorEngine::Search),
+                "exact" => Ok(self.engine = VectorEngine::Exact),
+                _ => Err(bad("auto, search or exact")),
+            },
+            "store.vector_index" => match value {
+                "flat" => Ok(self.index = VectorIndex::Flat),
+                "hnsw" => Ok(self.index = VectorIndex::Hnsw),
+                _ => Err(bad("flat or hnsw")),
+            },
+            "store.hnsw_m" => number(&mut self.hnsw_m),
+            "store.hnsw_ef_construction" => number(&mut self.hnsw_ef_construction),
+            "store.hnsw_ef_runtime" => number(&mut self.hnsw_ef_runtime),
+            "store.hnsw_epsilon" => match value.parse::<f64>() {
+                Ok(epsilon) if epsilon > 0.0 && epsilon.is_finite() => Ok(self.hnsw_epsilon = epsilon),
+                _ => Err(bad("a number above 0")),
+            },
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! The search module.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, stream};
+use store_core::{
+    BoxStream, Error, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
+};
+
+use super::engine::{Candidates, Engine};
+use super::set::Set;
+use crate::error::NAME;
+
+/// The engine of the search module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ModuleSearch;
+
+#[async_trait]
+impl Engine for ModuleSearch {
+    fn capabilities(&self) -> VectorCapabilities {
+        VectorCapabilities::new()
+    }
+
+    async fn prepare(&self, _set: &Set, _config: &VectorConfig) -> Result<()> {
+        Err(Error::unsupported(NAME, "vectors with the search module"))
+    }
+
+    async fn forget(&self, _set: &Set) -> Result<()> {
+        Ok(())
+    }
+
+    async fn query(&self, _: &Set, _: &VectorConfig, _: &VectorQuery) -> Result<Vec<ScoredNode>> {
+        Err(Error::unsupported(NAME, "vectors with the search module"))
+    }
+
+    fn explain(&self, _: &Set, _: &VectorConfig, _: &VectorQuery) -> Result<QueryPlan> {
+        Err(Error::unsupported(NAME, "vectors with the search module"))
+    }
+
+    fn candidates(&self, _: &Arc<Set>, _: &Arc<VectorConfig>, _: &Selector) -> BoxStream<Candidates> {
+        let error = Error::unsupported(NAME, "vectors with the search module");
+        stream::once(async { Err(error) }).boxed()
+    }
+
+    async fn sure_count(
+        &self,
+        _: &Arc<Set>,
+        _: &Arc<VectorConfig>,
+        _: &Selector,
+    ) -> Result<Option<(usize, BoxStream<Candidates>)>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,177 @@
+//! One vector set: its names, its configuration, and its rows by id. What every engine stands on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fred::types::Value;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::{Error, Node, Result, Selector, VectorConfig, vector_check};
+
+use super::rows::{self, Keep};
+use crate::driver::{Cmd, bytes, items, text};
+use crate::space::Space;
+
+/// LlamaIndex's name of the index.
+const INDEX: &str = "llama_index";
+/// What parts that name from the name of a set.
+const NAMED: char = '@';
+/// Rows that one round trip reads.
+pub(super) const READ: usize = 100;
+/// Round trips of one read that are under way at once.
+const READS: usize = 2;
+
+/// One vector set.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) space: Arc<Space>,
+    /// The name in the registry: `llama_index`, `llama_index@name`.
+    pub(super) name: String,
+    /// The name of the index.
+    pub(super) index: String,
+    /// What the keys of the rows begin with, up to the id.
+    pub(super) rows: String,
+    /// The configuration as it was last read, with its text.
+    seen: Mutex<Option<(String, Arc<VectorConfig>)>>,
+}
+
+impl Set {
+    pub(super) fn new(space: Arc<Space>, name: Option<&str>) -> Self {
+        let name = name.map_or_else(|| INDEX.to_owned(), |name| format!("{INDEX}{NAMED}{name}"));
+        let index = format!("{}{name}", space.prefix);
+        let rows = format!("{index}/vector_");
+        Self { space, name, index, rows, seen: Mutex::default() }
+    }
+
+    /// The key of a row.
+    pub(super) fn key(&self, id: &str) -> String {
+        format!("{}{}", self.rows, rows::spelled(id))
+    }
+
+    /// The id in the key of a row; `None` for a key that is none.
+    pub(super) fn id(&self, key: &[u8]) -> Option<String> {
+        let key = std::str::from_utf8(key).ok()?;
+        key.strip_prefix(&self.rows).map(rows::spelled_back).filter(|id| !id.is_empty())
+    }
+
+    /// The command that reads the configuration.
+    pub(super) fn config_command(&self) -> Cmd {
+        Cmd::read("HGET", registry(&self.space)).arg(self.name.as_str())
+    }
+
+    /// The configuration in the answer to [`config_command`](Self::config_command).
+    pub(super) fn config_of(&self, answer: &Value) -> Result<Option<Arc<VectorConfig>>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(found) = text(answer) else {
+            *seen = None;
+            return Ok(None);
+        };
+        if let Some((known, config)) = seen.as_ref().filter(|(known, _)| known == found) {
+            let _ = known;
+            return Ok(Some(Arc::clone(config)));
+        }
+        let config: VectorConfig = serde_json::from_str(found).map_err(|error| {
+            Error::corrupt("the configuration of the vector set can not be read")
+                .with_collection(&self.name)
+                .with_source(error)
+        })?;
+        let config = Arc::new(config);
+        *seen = Some((found.to_owned(), Arc::clone(&config)));
+        Ok(Some(config))
+    }
+
+    /// The configuration as it was last read, without asking: whoever acts on it asks along with what it does.
+    pub(super) fn last_config(&self) -> Option<Arc<VectorConfig>> {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(_, config)| Arc::clone(config))
+    }
+
+    pub(super) async fn stored_config(&self) -> Result<Option<Arc<VectorConfig>>> {
+        self.config_of(&self.space.call(self.config_command()).await?)
+    }
+
+    /// The configuration; `Config` when there is none.
+    pub(super) async fn configured(&self) -> Result<Arc<VectorConfig>> {
+        self.stored_config().await?.ok_or_else(vector_check::not_configured)
+    }
+
+    /// Keeps a configuration that agrees with what is there.
+    pub(super) async fn store_config(&self, config: &VectorConfig) -> Result<()> {
+        let value = serde_json::to_string(config)
+            .map_err(|error| Error::config("the configuration can not be encoded").with_source(error))?;
+        let registry = || registry(&self.space);
+        let new = Cmd::write("HSETNX", registry()).arg(self.name.as_str()).arg(value.as_str());
+        if self.space.call(new).await?.as_i64() == Some(1) {
+            return Ok(());
+        }
+        // Another was there, or came a moment earlier.
+        let there = self.configured().await?;
+        vector_check::same_config(&there, config)?;
+        if *there != *config {
+            let set = Cmd::write("HSET", registry()).arg(self.name.as_str()).arg(value);
+            self.space.call(set).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the configuration; answers whether there was one.
+    pub(super) async fn remove_config(&self) -> Result<bool> {
+        let remove = Cmd::write("HDEL", registry(&self.space)).arg(self.name.as_str());
+        Ok(self.space.call(remove).await?.as_i64() == Some(1))
+    }
+
+    /// The commands that read one row each.
+    pub(super) fn read_command(&self, id: &str, keep: Keep) -> Cmd {
+        Cmd::read("HMGET", self.key(id)).args(keep.fields().iter().copied())
+    }
+
+    /// Reads rows, in the order of the ids; `None` where there is none. Bounded round trips, several at once.
+    pub(super) async fn read(&self, ids: &[String], keep: Keep) -> Result<Vec<Option<Node>>> {
+        let chunks: Vec<_> = ids.chunks(READ).map(|ids| self.read_chunk(ids, keep)).collect();
+        let rows: Vec<Vec<Option<Node>>> = stream::iter(chunks).buffered(READS).try_collect().await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    async fn read_chunk(&self, ids: &[String], keep: Keep) -> Result<Vec<Option<Node>>> {
+        let commands = ids.iter().map(|id| self.read_command(id, keep)).collect();
+        let answers = self.space.pipeline(commands).await?;
+        ids.iter().zip(answers).map(|(id, answer)| rows::to_node(id, items(answer?))).collect()
+    }
+
+    /// Reads the embeddings of rows, in the order of the ids; `None` where there is none.
+    pub(super) async fn embeddings(&self, ids: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(READ) {
+            let commands = ids.iter().map(|id| Cmd::read("HGET", self.key(id)).arg(rows::VECTOR));
+            for answer in self.space.pipeline(commands.collect()).await? {
+                found.push(bytes(answer?).and_then(|bytes| rows::from_bytes(&bytes)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The hash that holds the configuration of every set, by name.
+fn registry(space: &Space) -> String {
+    format!("{}nodestore:vectors", space.prefix)
+}
+
+/// The names of the configured sets but the default one, in order.
+pub(crate) async fn set_names(space: &Space) -> Result<Vec<String>> {
+    let answer = space.call(Cmd::read("HKEYS", registry(space))).await?;
+    let name = |value: &Value| text(value)?.strip_prefix(INDEX)?.strip_prefix(NAMED).map(str::to_owned);
+    let mut names: Vec<String> = items(answer).iter().filter_map(name).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether a node is selected: the law that every engine's answer is held against.
+pub(super) fn selects(selector: &Selector, node: &Node) -> bool {
+    selector.ids.as_ref().is_none_or(|ids| ids.contains(&node.id))
+        && selector
+            .ref_docs
+            .as_ref()
+            .is_none_or(|sources| node.ref_doc_id().is_some_and(|source| sources.contains(&source)))
+        && selector.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
+}

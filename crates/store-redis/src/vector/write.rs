@@ -1,0 +1,229 @@
+//! Writing nodes, and changing their metadata.
+
+use std::sync::Arc;
+
+use fred::types::Value;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::{
+    AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, Result, Selector, VectorConfig,
+    check, vector_check,
+};
+
+use super::RedisVectorStore;
+use super::rows::{self, Keep};
+use super::set::{READ, selects};
+use crate::driver::{Cmd, items, text};
+use crate::error::is_no_script;
+use crate::script::Script;
+
+/// Bytes and rows that one round trip writes.
+const BYTES: usize = 2 << 20;
+const ROWS: usize = 500;
+/// Round trips of one write that are under way at once.
+const WRITES: usize = 2;
+/// How often an update that meets other writers on its nodes looks again before it answers `Conflict`.
+const ROUNDS: usize = 200;
+
+/// Writes one row whole: nothing of an older one stays, and no reader sees a part of it.
+///
+/// `ARGV[1]` is `insert` or `replace`, the rest are fields and values. Answers 1, or 0 for an insert of a row that
+/// is there.
+static PUT: Script = Script::new(
+    r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'hash' then
+  if ARGV[1] == 'insert' then return 0 end
+  redis.call('DEL', KEYS[1])
+elseif kind ~= 'none' then
+  return redis.error_reply('WRONGTYPE the key of a node holds a ' .. kind)
+end
+for first = 2, #ARGV, 2000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, first, math.min(first + 1999, #ARGV)))
+end
+return 1",
+);
+
+/// Writes the fields of one row anew, but those of text and embedding, if its content is still what was read.
+///
+/// `ARGV[1]` is the content as read, the rest are fields and values. Answers whether it was.
+static CHANGE: Script = Script::new(
+    r"
+if redis.call('HGET', KEYS[1], '_node_content') ~= ARGV[1] then return 0 end
+local kept = {text = true, vector = true, _nodestore_words = true}
+for at = 2, #ARGV, 2 do kept[ARGV[at]] = true end
+local stale = {}
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if not kept[name] then stale[#stale + 1] = name end
+end
+for first = 1, #stale, 2000 do
+  redis.call('HDEL', KEYS[1], unpack(stale, first, math.min(first + 1999, #stale)))
+end
+for first = 2, #ARGV, 2000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, first, math.min(first + 1999, #ARGV)))
+end
+return 1",
+);
+
+/// A row ready to be written.
+struct Row {
+    id: String,
+    key: Value,
+    args: Vec<Value>,
+    size: usize,
+}
+
+impl RedisVectorStore {
+    pub(super) async fn write(
+        &self,
+        config: &VectorConfig,
+        nodes: Vec<Node>,
+        mode: AddMode,
+    ) -> Result<AddReport> {
+        let embeddings = vector_check::upsert(&nodes, mode, config)?;
+        let pairs: Vec<(Node, Option<Embedding>)> = nodes.into_iter().zip(embeddings).collect();
+        let pairs = check::unique_by(pairs, mode == AddMode::Overwrite, |(node, _)| node.id.clone());
+        let how = if mode == AddMode::Overwrite { "replace" } else { "insert" };
+        let encode = |(node, embedding): &(Node, Option<Embedding>)| {
+            let mut args = vec![Value::from(how)];
+            args.extend(rows::to_fields(node, embedding.as_deref(), config)?);
+            let size = args.iter().map(|arg| arg.as_bytes().map_or(8, <[u8]>::len) + 16).sum();
+            let id = node.id.as_str().to_owned();
+            Ok(Row { key: self.set.key(&id).into(), id, args, size })
+        };
+        let rows = pairs.iter().map(encode).collect::<Result<Vec<Row>>>()?;
+        drop(pairs);
+        let count = rows.len();
+        let mut existing = self.put(rows).await?;
+        if mode == AddMode::Fail && !existing.is_empty() {
+            existing.sort_unstable();
+            return Err(check::already_exist("node", existing));
+        }
+        Ok(AddReport::new(count - existing.len(), existing.len()))
+    }
+
+    /// Writes rows in round trips of bounded size; answers the ids of those that were there already.
+    async fn put(&self, rows: Vec<Row>) -> Result<Vec<String>> {
+        let mut parts: Vec<Vec<Row>> = Vec::new();
+        let mut bytes = BYTES;
+        for row in rows {
+            bytes += row.size;
+            match parts.last_mut() {
+                Some(part) if bytes <= BYTES && part.len() < ROWS => part.push(row),
+                _ => {
+                    bytes = row.size;
+                    parts.push(vec![row]);
+                }
+            }
+        }
+        let writes: Vec<_> = parts.into_iter().map(|part| self.put_part(part)).collect();
+        let mut writes = stream::iter(writes).buffered(WRITES);
+        let (mut existing, mut failed, mut first) = (Vec::new(), Vec::new(), None);
+        while let Some((there, lost, error)) = writes.next().await {
+            existing.extend(there);
+            failed.extend(lost);
+            first = first.or(error);
+        }
+        match first {
+            None => Ok(existing),
+            Some(error) => Err(error.with_failed(failed)),
+        }
+    }
+
+    /// Writes one round trip's rows: who was there already, who could not be written, and why.
+    async fn put_part(&self, rows: Vec<Row>) -> (Vec<String>, Vec<String>, Option<Error>) {
+        let commands = rows.iter().map(|row| PUT.by_hash(std::slice::from_ref(&row.key), &row.args));
+        let answers = match self.set.space.pipeline(commands.collect()).await {
+            Ok(answers) => answers,
+            Err(error) => return (Vec::new(), rows.into_iter().map(|row| row.id).collect(), Some(error)),
+        };
+        let (mut existing, mut failed, mut first) = (Vec::new(), Vec::new(), None);
+        for (row, answer) in rows.into_iter().zip(answers) {
+            let answer = match answer {
+                // The server does not know the script yet: so it knows it from the first row on.
+                Err(error) if is_no_script(&error) => self.set.space.script(&PUT, [row.key], row.args).await,
+                answer => answer,
+            };
+            match answer {
+                Ok(Value::Integer(0)) => existing.push(row.id),
+                Ok(_) => {}
+                Err(error) => {
+                    first = first.or_else(|| Some(error.with_key(&row.id)));
+                    failed.push(row.id);
+                }
+            }
+        }
+        (existing, failed, first)
+    }
+
+    /// Changes the metadata of what is selected; answers how many nodes.
+    ///
+    /// `_node_content` is a text that the server can not change in part, so each node is read, changed here, and
+    /// written if its content is still what was read; otherwise it is looked at again.
+    pub(super) async fn patch(
+        &self,
+        config: &Arc<VectorConfig>,
+        selector: &Selector,
+        patch: &MetadataPatch,
+    ) -> Result<usize> {
+        // Ids first: a search could meet a node again where the change moved it to.
+        let ids: Vec<String> = self.selected(config, selector).try_concat().await?;
+        let mut changed = 0;
+        for ids in ids.chunks(READ) {
+            changed += self.patch_chunk(config, selector, ids, patch).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn patch_chunk(
+        &self,
+        config: &VectorConfig,
+        selector: &Selector,
+        ids: &[String],
+        patch: &MetadataPatch,
+    ) -> Result<usize> {
+        let set = &self.set;
+        let mut open = ids.to_vec();
+        let mut count = 0;
+        for _ in 0..ROUNDS {
+            let commands: Vec<Cmd> = open.iter().map(|id| set.read_command(id, Keep::NODE)).collect();
+            let mut changes = Vec::new();
+            for (id, answer) in open.iter().zip(set.space.pipeline(commands).await?) {
+                let values = items(answer?);
+                let content = values.first().cloned().unwrap_or(Value::Null);
+                let Some(mut node) = rows::to_node(id, values)?.filter(|node| selects(selector, node)) else {
+                    continue;
+                };
+                if text(&content).is_none() {
+                    let message = "the node has no _node_content, so that no change of it can be written; write it \
+                                   whole";
+                    return Err(Error::corrupt(message).with_key(id).with_failed([id]));
+                }
+                patch.apply(&mut node.metadata);
+                let mut args = vec![content];
+                let fields = rows::changed(&node, config);
+                args.extend(fields.map_err(|error| error.with_key(id).with_failed([id]))?);
+                changes.push((id.clone(), Value::from(set.key(id)), args));
+            }
+            let commands =
+                changes.iter().map(|(_, key, args)| CHANGE.by_hash(std::slice::from_ref(key), args));
+            let answers = set.space.pipeline(commands.collect()).await?;
+            let mut missed = Vec::new();
+            for ((id, key, args), answer) in changes.into_iter().zip(answers) {
+                let answer = match answer {
+                    Err(error) if is_no_script(&error) => set.space.script(&CHANGE, [key], args).await,
+                    answer => answer,
+                };
+                match answer.map_err(|error| error.with_key(&id).with_failed([&id]))? {
+                    Value::Integer(0) => missed.push(id),
+                    _ => count += 1,
+                }
+            }
+            if missed.is_empty() {
+                return Ok(count);
+            }
+            open = missed;
+        }
+        let message = format!("other writers changed the nodes {ROUNDS} times in a row; repeat the call");
+        Err(Error::new(ErrorKind::Conflict, message).with_retryable(true).with_failed(open))
+    }
+}
