@@ -10,6 +10,7 @@ use store_core::{
     KvIndexStore, KvStore, Result, VectorStore, check,
 };
 
+use crate::chat::RedisChatStore;
 use crate::config::RedisConfig;
 use crate::diagnose::look;
 use crate::driver::{Cmd, Driver, bytes, items};
@@ -94,6 +95,7 @@ impl Backend for RedisBackend {
         capabilities.kv = Some(kv::capabilities(&self.space));
         capabilities.docs = true;
         capabilities.index = true;
+        capabilities.chat = true;
         capabilities.vectors = vector::capabilities(&self.space);
         capabilities
     }
@@ -141,7 +143,7 @@ impl Backend for RedisBackend {
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Err(Error::unsupported(NAME, "chat"))
+        Ok(Arc::new(RedisChatStore::new(Arc::clone(&self.space))))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {

@@ -1,7 +1,5 @@
 //! Putting and deleting key-values.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use store_core::batches::cut;
 use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
@@ -9,9 +7,7 @@ use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptio
 use crate::driver::{Cmd, integer, items, unexpected};
 use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, TRIP_KEYS, encode};
 use crate::script::Script;
-
-/// The longest time to live, a thousand years in milliseconds: the server takes no more than some eight thousand.
-const LONGEST_MS: u128 = 1_000 * 365 * 24 * 3_600 * 1_000;
+use crate::time_to_live::millis;
 
 /// Puts fields, and answers the places of those that an insert met. `KEYS`: the hash. `ARGV`: `insert` or `upsert`,
 /// the time to live in milliseconds or 0, then each field with its value. HPEXPIRE (Redis 7.4) comes in the same
@@ -172,21 +168,4 @@ impl RedisKvStore {
 /// A place that a script answers.
 pub(crate) fn place_of(answer: &fred::types::Value) -> Option<usize> {
     integer(answer).and_then(|place| usize::try_from(place).ok())
-}
-
-/// A time to live in milliseconds, rounded up, as long as the server takes it.
-pub(crate) fn millis(ttl: Duration) -> u128 {
-    ttl.as_nanos().div_ceil(1_000_000).min(LONGEST_MS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_to_live_are_never_shorter_than_asked_and_never_too_long() {
-        assert_eq!(millis(Duration::from_nanos(1)), 1);
-        assert_eq!(millis(Duration::from_millis(2)), 2);
-        assert_eq!(millis(Duration::MAX), LONGEST_MS);
-    }
 }

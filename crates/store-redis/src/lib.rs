@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod chat;
 mod command;
 mod config;
 mod diagnose;
@@ -14,6 +15,7 @@ mod schema;
 mod script;
 mod server;
 mod space;
+mod time_to_live;
 mod value;
 mod vector;
 
