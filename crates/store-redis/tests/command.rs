@@ -1,6 +1,12 @@
 //! Commands, pipelines and scripts of the caller's own, on real servers.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unchecked_time_subtraction,
+    reason = "a test fails by a panic"
+)]
 
 mod common;
 

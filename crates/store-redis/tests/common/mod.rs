@@ -3,7 +3,7 @@
 //! ignored, and fail with `STORE_TEST_REQUIRE` set.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 pub(crate) mod proxy;
 

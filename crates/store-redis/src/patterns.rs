@@ -1,0 +1,103 @@
+//! Patterns of production: small types over a store, each with keys of its own.
+
+mod lease;
+mod lock;
+mod rate_limit;
+mod semaphore;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store_core::{Error, Result, check};
+
+pub use lock::{LockConfig, RedisLock, RedisLockGuard};
+pub use rate_limit::{OnFailure, RateDecision, RateLimit, RedisRateLimiter};
+pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};
+
+use crate::command::MAX_STRING;
+use crate::space::Space;
+
+/// The longest name of something, in bytes.
+const MAX_NAME: usize = 1_024;
+/// The longest time that a key may be kept: a hundred years.
+const MAX_TIME: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// The first key of something with a name; its other keys begin with it, and are in its slot.
+fn key(space: &Space, kind: &str, name: &str) -> Result<String> {
+    self::name(kind, name)?;
+    Ok(format!("{}{kind}:{{{}}}", space.prefix, escaped(name)))
+}
+
+/// Refuses an empty name and one that is too long; `what` says of what.
+fn name(what: &str, name: &str) -> Result<()> {
+    check::non_empty(what, name)?;
+    if name.len() > MAX_NAME {
+        return Err(Error::invalid_input(format!(
+            "the name of the {what} takes {} bytes, at most {MAX_NAME} are allowed",
+            name.len()
+        )));
+    }
+    Ok(())
+}
+
+/// A name that neither ends a hash tag nor looks like another name with something behind it.
+fn escaped(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '%' => text.push_str("%25"),
+            ':' => text.push_str("%3A"),
+            '{' => text.push_str("%7B"),
+            '}' => text.push_str("%7D"),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// A duration in milliseconds, as the server counts; `what` names it where it can not be.
+fn millis(what: &str, time: Duration) -> Result<i64> {
+    if time < Duration::from_millis(1) || time > MAX_TIME {
+        return Err(Error::invalid_input(format!(
+            "the {what} is {time:?}; it is at least a millisecond and at most a hundred years"
+        )));
+    }
+    Ok(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A value as JSON, small enough for the server.
+fn to_json<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Vec<u8>> {
+    let json = serde_json::to_vec(value).map_err(|error| {
+        Error::invalid_input(format!("the value can not be written as JSON: {error}")).with_source(error)
+    })?;
+    check::within("value", key, json.len(), MAX_STRING)?;
+    Ok(json)
+}
+
+/// A value from its JSON.
+fn from_json<T: DeserializeOwned>(key: &str, json: &[u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|error| {
+        Error::corrupt(format!("what is stored is no value of the type asked for: {error}"))
+            .with_key(key)
+            .with_source(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_are_one() {
+        assert_eq!(escaped("a}b:{c}%7D"), "a%7Db%3A%7Bc%7D%257D");
+        assert_ne!(escaped("a:b"), escaped("a%3Ab"));
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        assert_eq!(millis("lease", Duration::from_secs(2)).unwrap(), 2_000);
+        assert!(millis("lease", Duration::from_micros(999)).is_err());
+        assert!(millis("lease", Duration::MAX).is_err());
+    }
+}
