@@ -55,7 +55,7 @@ class MongoDb:
     WORKLOADS = {"documents": "D1,D2,D3,D4", "chat": "C1,C2,C3", "vectors": "V1", "reader": "R1"}
     GOALS = {("D1", "add"): (12, 20), ("D2", "read by id"): (20, 30), ("D3", "list hashes"): (1.5, None),
              ("D3", "list sources"): (1.5, None), ("D4", "delete"): (15, None), ("C1", "append"): (1.5, None),
-             ("C2", "read back"): (5, None), ("V1", "add"): (1.5, 10), ("R1", "read"): (6, 8)}
+             ("C2", "read back"): (5, None), ("V1", "add"): (1.5, 10), ("R1", "read all"): (6, 8)}
 
     def __init__(self, url, name, batch):
         from pymongo import MongoClient
@@ -84,14 +84,12 @@ class MongoDb:
     def reader(self, batches):
         from llama_index.readers.mongodb import SimpleMongoReader, base
         base.version = version
-        count, metadata = 0, []
+        count = 0
         for nodes in batches:
-            metadata = list(nodes[0].metadata)
-            self.client[self.name]["documents"].insert_many(
-                {"_id": node.node_id, "text": node.text, **node.metadata} for node in nodes)
+            self.client[self.name]["values"].insert_many({"_id": node.node_id, "text": node.text} for node in nodes)
             count += len(nodes)
         reader = SimpleMongoReader(uri=self.url)
-        return count, lambda: reader.load_data(self.name, "documents", ["text"], metadata_names=metadata)
+        return count, lambda: reader.load_data(self.name, "values")
 
     def clear(self):
         self.client.drop_database(self.name)
