@@ -5,7 +5,7 @@ use serde_json::Value;
 use store_core::{Error, Result};
 
 use crate::codec::{damaged, to_value};
-use crate::python_text::python_str;
+use crate::python_text::push_str;
 
 /// Refuses a path that the server would take for something else than names of members.
 pub(crate) fn check(what: &str, path: &str) -> Result<()> {
@@ -57,9 +57,19 @@ impl Found<'_> {
 
     /// As Python's text of it; what was found through a list is written as a list.
     pub(crate) fn to_text(&self) -> Result<String> {
+        let mut text = String::new();
+        self.push_text(&mut text)?;
+        Ok(text)
+    }
+
+    /// Appends Python's text of it, as [`to_text`](Self::to_text) does it.
+    pub(crate) fn push_text(&self, out: &mut String) -> Result<()> {
         match self {
-            Self::Value(value) => python_str(*value),
-            Self::Each(_) => Ok(store_core::python::str(&self.to_json()?)),
+            Self::Value(value) => push_str(out, *value),
+            Self::Each(_) => {
+                out.push_str(&store_core::python::str(&self.to_json()?));
+                Ok(())
+            }
         }
     }
 }

@@ -14,18 +14,24 @@ use crate::codec::damaged;
 /// Python's `str(value)`.
 pub(crate) fn python_str(value: RawBsonRef<'_>) -> Result<String> {
     let mut out = String::new();
+    push_str(&mut out, value)?;
+    Ok(out)
+}
+
+/// Appends Python's `str(value)`.
+pub(crate) fn push_str(out: &mut String, value: RawBsonRef<'_>) -> Result<()> {
     match value {
         RawBsonRef::String(text) | RawBsonRef::JavaScriptCode(text) | RawBsonRef::Symbol(text) => {
             out.push_str(text);
         }
         RawBsonRef::JavaScriptCodeWithScope(code) => out.push_str(code.code),
         RawBsonRef::ObjectId(id) => out.push_str(&id.to_hex()),
-        RawBsonRef::DateTime(date) => push_date(&mut out, date),
+        RawBsonRef::DateTime(date) => push_date(out, date),
         RawBsonRef::Decimal128(decimal) => out.push_str(&decimal.to_string()),
-        RawBsonRef::Binary(binary) => push_bytes(&mut out, binary.bytes),
-        other => push_repr(&mut out, other)?,
+        RawBsonRef::Binary(binary) => push_bytes(out, binary.bytes),
+        other => push_repr(out, other)?,
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Appends Python's `repr(value)`.

@@ -1,5 +1,8 @@
 //! Reading collections of any kind as documents, as LlamaIndex's `SimpleMongoReader` does.
 
+mod batches;
+mod rows;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,22 +11,19 @@ use base64::engine::general_purpose::STANDARD;
 use bson::raw::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document as BsonDocument, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use mongodb::Cursor as DriverCursor;
 use mongodb::options::FindOptions;
 use serde_json::Value;
 use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Node, Reader, Result};
 
 use crate::MongoBackend;
-use crate::codec::{damaged, to_json};
+use crate::codec::damaged;
 use crate::config::ReadPreference;
 use crate::field_path;
-use crate::filter::{Place, Translated, translate};
 use crate::python_text::python_str;
-use crate::target::{Target, backoff, criteria};
+use crate::target::{Target, criteria};
+use rows::Rows;
 
 const READ: &str = "reader.read";
-/// How often a read that lost its server or its cursor goes on without having read anything in between.
-const ATTEMPTS: u32 = 8;
 
 type Extractor = Arc<dyn Fn(&Value) -> Result<String> + Send + Sync>;
 
@@ -300,9 +300,8 @@ impl MongoReader {
     }
 
     fn rows(&self) -> BoxStream<(Document, RawBson)> {
-        let rows =
-            Rows { reader: self.clone(), plan: None, cursor: None, last: None, left: self.limit, attempt: 0 };
-        stream::unfold(Some(rows), |rows| async move { rows?.next().await }).boxed()
+        let rows = Box::new(Rows::new(self.clone()));
+        stream::unfold(rows, |mut rows| async move { Some((rows.next().await?, rows)) }).boxed()
     }
 
     /// Everything that the caller can get wrong.
@@ -320,14 +319,6 @@ impl MongoReader {
             keys(filter).into_iter().try_for_each(|key| field_path::check("field of the filter", key))?;
         }
         Ok(())
-    }
-
-    /// The query and filter for the server, and what of the filter is left to us.
-    fn plan(&self) -> Result<Plan> {
-        self.check()?;
-        let Some(filter) = &self.filter else { return Ok(Plan { query: self.query.clone(), rest: None }) };
-        let Translated { matches, rest, .. } = translate(filter, Place::Root);
-        Ok(Plan { query: both(self.query.clone(), matches), rest })
     }
 
     pub(crate) fn has_query(&self) -> bool {
@@ -358,27 +349,30 @@ impl MongoReader {
     pub(crate) fn document(&self, stored: &RawDocument) -> Result<Option<(Document, RawBson)>> {
         let raw_id = stored.get("_id").map_err(damaged)?.unwrap_or(RawBsonRef::Null);
         let id = python_str(raw_id)?;
-        let document = self.text(stored, &id).and_then(|text| {
-            let Some(text) = text else { return Ok(None) };
-            // A copy of an empty document: a new one would ask the system for a random id.
-            let mut document = self.blank.clone();
-            document.id = id.as_str().into();
-            if !text.is_empty() {
-                document.set_text(text);
+        match self.content(stored, &id) {
+            Ok(None) => Ok(None),
+            Ok(Some(document)) => Ok(Some((document.with_id(id), RawBson::from(raw_id)))),
+            Err(error) => Err(error.with_key(id)),
+        }
+    }
+
+    /// All of it but the id.
+    fn content(&self, stored: &RawDocument, id: &str) -> Result<Option<Document>> {
+        let Some(text) = self.text(stored, id)? else { return Ok(None) };
+        // A copy of an empty document: a new one would ask the system for a random id.
+        let mut document = self.blank.clone();
+        if !text.is_empty() {
+            document.set_text(text);
+        }
+        if let Some(metadata) = &self.metadata {
+            for (path, name) in metadata {
+                let found = field_path::lookup(stored, path)?;
+                let value = found.map_or(Ok(Value::Null), |found| found.to_json())?;
+                document.metadata.insert(name.clone(), value);
             }
-            let mut document = Document::try_from(document)?;
-            if let Some(metadata) = &self.metadata {
-                for (path, name) in metadata {
-                    let found = field_path::lookup(stored, path)?;
-                    let value = found.map_or(Ok(Value::Null), |found| found.to_json())?;
-                    document = document.with_metadata(name.as_str(), value);
-                }
-                document = document.with_metadata("collection", self.target.collection.as_str());
-            }
-            Ok(Some(document))
-        });
-        let document = document.map_err(|error| error.with_key(id))?;
-        Ok(document.map(|document| (document, RawBson::from(raw_id))))
+            document.metadata.insert("collection".to_owned(), self.target.collection.as_str().into());
+        }
+        Document::try_from(document).map(Some)
     }
 
     fn text(&self, stored: &RawDocument, id: &str) -> Result<Option<String>> {
@@ -402,7 +396,7 @@ impl MongoReader {
             }
             match &field.extractor {
                 Some(extractor) => text.push_str(&extractor(&found.to_json()?)?),
-                None => text.push_str(&found.to_text()?),
+                None => found.push_text(&mut text)?,
             }
         }
         Ok(Some(text))
@@ -445,111 +439,5 @@ pub(crate) fn keys(filter: &Filter) -> Vec<&str> {
         Filter::All(filters) | Filter::Any(filters) => filters.iter().flat_map(keys).collect(),
         Filter::Not(filter) => keys(filter),
         Filter::Field { key, .. } => vec![key],
-    }
-}
-
-struct Plan {
-    query: BsonDocument,
-    rest: Option<Filter>,
-}
-
-type Row = Result<(Document, RawBson)>;
-
-/// A reading under way.
-struct Rows {
-    reader: MongoReader,
-    plan: Option<Plan>,
-    cursor: Option<DriverCursor<RawDocumentBuf>>,
-    /// The last id read.
-    last: Option<RawBson>,
-    left: Option<u64>,
-    /// Attempts in vain since something was read.
-    attempt: u32,
-}
-
-impl Rows {
-    /// The next document and the rest of the reading, which is `None` once nothing can be read any more.
-    async fn next(mut self) -> Option<(Row, Option<Self>)> {
-        loop {
-            if self.left == Some(0) {
-                return None;
-            }
-            match self.advance().await {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) if self.heals(&error) => {
-                    self.cursor = None;
-                    tokio::time::sleep(backoff(self.attempt)).await;
-                    self.attempt += 1;
-                    tracing::debug!(
-                        attempt = self.attempt,
-                        "the reading lost its cursor and goes on with a new one"
-                    );
-                    continue;
-                }
-                Err(error) => return Some((Err(self.reader.target.at(READ)(error)), None)),
-            }
-            let stored = self.cursor.as_ref()?.current();
-            let row = self.row(stored);
-            if !self.reader.natural_order {
-                self.last = stored.get("_id").ok().flatten().map(RawBson::from);
-            }
-            self.attempt = 0;
-            let row = match row {
-                Ok(None) => continue,
-                Ok(Some(row)) => Ok(row),
-                Err(error) => Err(self.reader.target.at(READ)(error)),
-            };
-            self.left = self.left.map(|left| left - 1);
-            return Some((row, Some(self)));
-        }
-    }
-
-    /// Goes to the next stored document; `false` when there is none.
-    async fn advance(&mut self) -> Result<bool> {
-        let space = Arc::clone(&self.reader.target.space);
-        if self.cursor.is_none() {
-            let plan = match &mut self.plan {
-                Some(plan) => plan,
-                none => none.insert(self.reader.plan()?),
-            };
-            let collection = self.reader.target.collection::<RawDocumentBuf>()?;
-            let last = self.last.clone().map(Bson::try_from).transpose().map_err(damaged)?;
-            let query = after(plan.query.clone(), last.or_else(|| self.reader.after.clone()));
-            let options = self.reader.find_options(self.left, plan.rest.as_ref());
-            self.cursor = Some(space.call(collection.find(query).with_options(options)).await?);
-        }
-        match &mut self.cursor {
-            Some(cursor) => space.call(cursor.advance()).await,
-            None => Ok(false),
-        }
-    }
-
-    fn row(&self, stored: &RawDocument) -> Result<Option<(Document, RawBson)>> {
-        match self.plan.as_ref().and_then(|plan| plan.rest.as_ref()) {
-            Some(rest) if !rest.matches(&to_json(stored)?) => Ok(None),
-            _ => self.reader.document(stored),
-        }
-    }
-
-    /// Whether a new cursor after the last document may go on where this one failed.
-    fn heals(&self, error: &Error) -> bool {
-        let lost_cursor = crate::error::server_code(error) == Some(43);
-        !self.reader.natural_order && self.attempt < ATTEMPTS && (lost_cursor || error.is_retryable())
-    }
-}
-
-/// The query for what comes after this id. `$expr` compares values of all types as the index does, where `$gt`
-/// alone would find only ids of the same type; `$literal` keeps an id that looks like an expression from being one.
-fn after(query: BsonDocument, id: Option<Bson>) -> BsonDocument {
-    let Some(id) = id else { return query };
-    both(query, doc! {"$expr": {"$gt": ["$_id", {"$literal": id}]}})
-}
-
-fn both(query: BsonDocument, other: BsonDocument) -> BsonDocument {
-    match (query.is_empty(), other.is_empty()) {
-        (true, _) => other,
-        (_, true) => query,
-        _ => doc! {"$and": [query, other]},
     }
 }

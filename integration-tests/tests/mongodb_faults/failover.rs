@@ -96,7 +96,7 @@ async fn hurt(cluster: &Cluster, store: &MongoBackend, progress: &Progress, writ
 }
 
 /// Whether every member is the primary or follows it.
-async fn all_well(store: &MongoBackend, members: usize) -> bool {
+pub(crate) async fn all_well(store: &MongoBackend, members: usize) -> bool {
     let Ok(client) = store.client() else { return false };
     let Ok(status) = client.database("admin").run_command(doc! {"replSetGetStatus": 1}).await else {
         return false;

@@ -8,6 +8,7 @@ mod connecting;
 mod failover;
 mod leftovers;
 mod outages;
+mod reading;
 #[path = "../common/written.rs"]
 mod written;
 
@@ -18,7 +19,13 @@ use store_core::Error;
 use store_mongodb::{MongoBackend, MongoConfig};
 
 fn main() -> ExitCode {
-    common::run_all(&[failover::TRIALS, outages::TRIALS, connecting::TRIALS, leftovers::TRIALS])
+    common::run_all(&[
+        failover::TRIALS,
+        outages::TRIALS,
+        reading::TRIALS,
+        connecting::TRIALS,
+        leftovers::TRIALS,
+    ])
 }
 
 /// A store in a namespace of its own, whose calls may take this long.

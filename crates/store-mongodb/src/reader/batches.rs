@@ -1,0 +1,109 @@
+//! The batches of a query's answer: while one is worked on, the next one is fetched.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bson::Document as BsonDocument;
+use bson::raw::{RawDocument, RawDocumentBuf};
+use futures::StreamExt as _;
+use mongodb::Collection;
+use mongodb::options::FindOptions;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use store_core::{Error, ErrorKind, Result};
+use tokio::task::JoinSet;
+
+use crate::codec::damaged;
+use crate::error::from_driver;
+use crate::space::Space;
+
+/// The cursor of a query, at most one batch ahead of who reads.
+pub(super) struct Batches {
+    space: Arc<Space>,
+    cursor: Option<RawBatchCursor>,
+    /// The one batch on its way, with the cursor; ends when this is dropped.
+    ahead: JoinSet<Fetched>,
+    begun: bool,
+}
+
+/// What came, and the cursor for more.
+type Fetched = (RawBatchCursor, Result<Option<RawBatch>>);
+
+impl Batches {
+    /// Sends the query.
+    pub(super) async fn open(
+        space: &Arc<Space>,
+        collection: Collection<RawDocumentBuf>,
+        query: BsonDocument,
+        options: FindOptions,
+    ) -> Result<Self> {
+        let cursor = space.call(collection.find(query).with_options(options).batch()).await?;
+        Ok(Self { space: Arc::clone(space), cursor: Some(cursor), ahead: JoinSet::new(), begun: false })
+    }
+
+    /// The next batch; `None` after the last one, and after an error.
+    pub(super) async fn next(&mut self) -> Result<Option<Batch>> {
+        let (cursor, batch) = match (self.ahead.join_next().await, self.cursor.take()) {
+            (Some(fetched), _) => fetched.map_err(|error| {
+                let message = "the reading was cut off as its runtime ended";
+                Error::new(ErrorKind::Unavailable, message).with_retryable(false).with_source(error)
+            })?,
+            (None, Some(cursor)) => fetch(cursor, Arc::clone(&self.space)).await,
+            (None, None) => return Ok(None),
+        };
+        let Some(batch) = batch? else { return Ok(None) };
+        // The first batch is a small one: who reads no further costs the server no more than that.
+        if std::mem::replace(&mut self.begun, true) {
+            self.ahead.spawn(fetch(cursor, Arc::clone(&self.space)));
+        } else {
+            self.cursor = Some(cursor);
+        }
+        Batch::new(batch).map(Some)
+    }
+}
+
+async fn fetch(mut cursor: RawBatchCursor, space: Arc<Space>) -> Fetched {
+    let batch = space.call(async { cursor.next().await.transpose() }).await;
+    (cursor, batch)
+}
+
+/// The documents of one answer of the server's, where they lie in it.
+pub(super) struct Batch {
+    answer: RawBatch,
+    /// Where they stand in the bytes of the list that they are in.
+    places: Vec<Range<usize>>,
+    /// How many of them were taken.
+    taken: usize,
+}
+
+impl Batch {
+    fn new(answer: RawBatch) -> Result<Self> {
+        let mut places = Vec::new();
+        // A list begins with its length; a member is a type, a name and a NUL, and then the value.
+        let mut end = 4;
+        for item in answer.doc_slices().map_err(from_driver)?.iter_elements() {
+            let item = item.map_err(damaged)?;
+            let start = end + item.key().as_str().len() + 2;
+            end = start + item.size();
+            places.push(start..end);
+        }
+        Ok(Self { answer, places, taken: 0 })
+    }
+
+    /// Takes the next document; `None` after the last one.
+    pub(super) fn take(&mut self) -> Result<Option<&RawDocument>> {
+        let Some(place) = self.places.get(self.taken) else { return Ok(None) };
+        self.taken += 1;
+        self.at(place).map(Some)
+    }
+
+    /// The document that was taken last, if one was.
+    pub(super) fn last(&self) -> Result<Option<&RawDocument>> {
+        let place = self.taken.checked_sub(1).and_then(|place| self.places.get(place));
+        place.map(|place| self.at(place)).transpose()
+    }
+
+    fn at(&self, place: &Range<usize>) -> Result<&RawDocument> {
+        let bytes = self.answer.doc_slices().map_err(from_driver)?.as_bytes();
+        RawDocument::from_bytes(bytes.get(place.clone()).unwrap_or_default()).map_err(damaged)
+    }
+}
