@@ -51,7 +51,9 @@ pub enum MissingField {
 ///
 /// Documents come in the order of their `_id`, which makes a reading resumable: after a lost connection, or when
 /// the server closed the cursor because the consumer took more than its ten minutes, the reader goes on by itself
-/// after the last document it gave. Nothing is held but the batch that is being read.
+/// after the last document it gave. One that has to give up says in its error which document it gave last. From the
+/// second batch on, the next one is fetched while one is read: no more than these two are held. A stream that is
+/// dropped ends its query on the server.
 ///
 /// ```no_run
 /// # use store_mongodb::{MongoBackend, MongoConfig, MissingField};
@@ -223,8 +225,8 @@ impl MongoReader {
         self
     }
 
-    /// How many documents the server sends at a time, which is what the reader holds. Default: as many as 16 MB
-    /// hold.
+    /// How many documents the server sends at a time; the reader holds two such batches at most. Default: as many as
+    /// 16 MB hold, after a first batch of 101.
     #[must_use]
     pub fn with_batch_size(mut self, documents: u32) -> Self {
         self.batch_size = Some(documents);
