@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    ChatStore, Diagnosis, DocStore, IndexStore, KvCapabilities, KvStore, Result, VectorCapabilities,
-    VectorStore,
+    ChatStore, Diagnosis, DocStore, Error, IndexStore, KvCapabilities, KvStore, Reader, Result,
+    VectorCapabilities, VectorStore,
 };
 
 #[allow(clippy::struct_excessive_bools, reason = "each role is offered or not, independently")]
@@ -26,13 +26,15 @@ pub struct Capabilities {
     pub chat: bool,
     /// The vector role.
     pub vectors: Option<VectorCapabilities>,
+    /// Whether collections are read as documents ([`Backend::collection_reader`]).
+    pub reader: bool,
 }
 
 impl Capabilities {
     /// No role; set those the backend offers.
     #[must_use]
     pub fn new(shared: bool) -> Self {
-        Self { shared, kv: None, docs: false, index: false, chat: false, vectors: None }
+        Self { shared, kv: None, docs: false, index: false, chat: false, vectors: None, reader: false }
     }
 }
 
@@ -91,4 +93,15 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// Removes a vector set whole, with its configuration; `None` is the default one. Answers whether it was
     /// configured. Handles to it stay usable, empty and unconfigured.
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool>;
+
+    /// A reader of a collection, whoever wrote it, by the name that the database has for it: a document for each of
+    /// its records, with the record's id, and as its text the field `text`, which every record must have. A
+    /// key-value collection can be read so.
+    ///
+    /// What else a reader can do (other fields, metadata, filters, going on where it ended) is set on the backend's
+    /// own type. `Unsupported`, unless [`Capabilities::reader`] says otherwise; that is the default.
+    fn collection_reader(&self, collection: &str) -> Result<Arc<dyn Reader>> {
+        let _ = collection;
+        Err(Error::unsupported(self.name(), "collection_reader"))
+    }
 }

@@ -281,6 +281,10 @@ macro_rules! forward {
             async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
                 (**self).drop_vector_set(name).await
             }
+
+            fn collection_reader(&self, collection: &str) -> Result<Arc<dyn Reader>> {
+                (**self).collection_reader(collection)
+            }
         }
     };
 }

@@ -7,7 +7,7 @@ use bson::doc;
 use mongodb::Client;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Result, VectorStore, check,
+    KvStore, Reader, Result, VectorStore, check,
 };
 
 use crate::chat::MongoChatStore;
@@ -88,6 +88,7 @@ impl Backend for MongoBackend {
         capabilities.index = true;
         capabilities.chat = true;
         capabilities.vectors = Some(vector::capabilities());
+        capabilities.reader = true;
         capabilities
     }
 
@@ -161,5 +162,9 @@ impl Backend for MongoBackend {
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))
+    }
+
+    fn collection_reader(&self, collection: &str) -> Result<Arc<dyn Reader>> {
+        Ok(Arc::new(self.reader(collection)))
     }
 }
