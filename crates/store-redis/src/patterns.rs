@@ -1,8 +1,10 @@
 //! Patterns of production: small types over a store, each with keys of its own.
 
+mod cache;
 mod lease;
 mod lock;
 mod rate_limit;
+mod semantic_cache;
 mod semaphore;
 
 use std::time::Duration;
@@ -11,8 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::{Error, Result, check};
 
+pub use cache::{CacheConfig, CacheStats, RedisCache};
 pub use lock::{LockConfig, RedisLock, RedisLockGuard};
 pub use rate_limit::{OnFailure, RateDecision, RateLimit, RedisRateLimiter};
+pub use semantic_cache::{CacheScope, SemanticCache, SemanticHit};
 pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};
 
 use crate::command::MAX_STRING;
