@@ -7,6 +7,7 @@ mod config;
 mod diagnose;
 mod driver;
 mod error;
+mod filter;
 mod kv;
 mod kv_scan;
 mod kv_update;

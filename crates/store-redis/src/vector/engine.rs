@@ -32,7 +32,12 @@ pub(super) trait Engine: std::fmt::Debug + Send + Sync {
     async fn forget(&self, set: &Set) -> Result<()>;
 
     /// Answers a query that was found right.
-    async fn query(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<Vec<ScoredNode>>;
+    async fn query(
+        &self,
+        set: &Arc<Set>,
+        config: &VectorConfig,
+        query: &VectorQuery,
+    ) -> Result<Vec<ScoredNode>>;
 
     /// How [`query`](Self::query) would answer.
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan>;

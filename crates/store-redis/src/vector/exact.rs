@@ -30,7 +30,7 @@ impl Engine for ExactSearch {
         Ok(())
     }
 
-    async fn query(&self, _: &Set, _: &VectorConfig, _: &VectorQuery) -> Result<Vec<ScoredNode>> {
+    async fn query(&self, _: &Arc<Set>, _: &VectorConfig, _: &VectorQuery) -> Result<Vec<ScoredNode>> {
         Err(Error::unsupported(NAME, "vectors without the search module"))
     }
 

@@ -3,15 +3,18 @@
 //! The rows ([`rows`]), their writing ([`write`]) and everything that goes by id are the same for all; what finds
 //! nodes is an [`engine`]: the module ([`search`]), or a read of every row ([`exact`]).
 
+mod answer;
 mod engine;
 mod exact;
 mod index;
 mod options;
+mod plan;
+mod prefilter;
 mod rows;
 mod search;
 mod select;
 mod set;
-mod terms;
+pub(crate) mod terms;
 mod write;
 
 use std::sync::Arc;

@@ -1,20 +1,549 @@
-//! The search module.
+//! Searches by the module.
+//!
+//! Every query is of dialect 2: the first that knows vectors, parameters and attributes of a part of a query, and the
+//! last whose answers are the same in both protocols (3 and 4 answer texts as lists, for JSON).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::fusion::reciprocal_rank_fusion;
+use store_core::top_k::TopK;
 use store_core::{
-    BoxStream, Error, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
+    BoxStream, Error, ErrorKind, Metric, Node, QueryKind, QueryPlan, Result, ScoredNode, Selector,
+    VectorCapabilities, VectorConfig, VectorQuery, mmr, tokens,
 };
 
+use super::answer::{Hit, aggregated, searched};
 use super::engine::{Candidates, Engine};
-use super::set::Set;
-use crate::error::NAME;
+use super::index;
+use super::prefilter::Prefilter;
+use super::rows::{self, Keep, TEXT, VECTOR, WORDS};
+use super::set::{READ, Set, selects};
+use crate::driver::Cmd;
+
+/// The field of an answer that holds the distance.
+const DISTANCE: &str = "_nodestore_distance";
+/// Rows of one part of a long answer.
+const PART: usize = 1_000;
+/// Milliseconds after which the server forgets a long answer that nobody reads on.
+const IDLE: u32 = 60_000;
+/// Most rows that one query takes in one answer; more come in parts. A server's `MAXSEARCHRESULTS` may be as low as
+/// 10,000.
+const AT_ONCE: usize = 1_000;
+/// How many times as many rows are asked for when there were too few.
+const GROWTH: usize = 8;
+/// Most rows that are held against the part of a filter that is ours to finish, for one query.
+const MAX_FINISHED: usize = 100_000;
+/// Bytes of embeddings that are weighed for MMR here.
+const MAX_MMR_BYTES: usize = 512 << 20;
 
 /// The engine of the search module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModuleSearch;
+
+/// What ranks.
+#[derive(Clone, Debug)]
+pub(super) enum By<'a> {
+    /// The nearest.
+    Vector(&'a [f32]),
+    /// Those within this distance, as the module measures it.
+    Range(&'a [f32], f64),
+    /// The best by these words.
+    Words(Vec<String>),
+}
+
+/// A ranking to be made by the server.
+pub(super) struct Ranking<'a> {
+    pub(super) by: By<'a>,
+    pub(super) config: &'a VectorConfig,
+    pub(super) prefilter: &'a Prefilter,
+    pub(super) min_score: Option<f64>,
+}
+
+impl Ranking<'_> {
+    /// The text of the query.
+    pub(super) fn text(&self, wanted: usize) -> String {
+        let filter = self.prefilter.native.clone().text();
+        match &self.by {
+            By::Vector(_) => format!("{filter}=>[KNN {wanted} @{VECTOR} $vector AS {DISTANCE}]"),
+            By::Range(..) => {
+                let range =
+                    format!("@{VECTOR}:[VECTOR_RANGE $radius $vector]=>{{$YIELD_DISTANCE_AS: {DISTANCE}}}");
+                if filter == "*" { range } else { format!("{filter} {range}") }
+            }
+            By::Words(words) => {
+                let mut names = (0..words.len()).map(|n| format!("$w{n}")).collect::<Vec<_>>();
+                names.dedup();
+                let words = format!("@{TEXT}|{WORDS}:({})", names.join("|"));
+                // A tag would count as a word.
+                if filter == "*" { words } else { format!("({words}) ({filter})=>{{$weight: 0}}") }
+            }
+        }
+    }
+
+    fn params(&self, command: Cmd) -> Cmd {
+        let vector = |vector: &[f32]| bytes::Bytes::from(rows::to_bytes(vector));
+        match &self.by {
+            By::Vector(query) => command.args(["PARAMS", "2", "vector"]).arg(vector(query)),
+            By::Range(query, radius) => {
+                command.args(["PARAMS", "4", "radius", &radius.to_string(), "vector"]).arg(vector(query))
+            }
+            By::Words(words) => {
+                let mut command = command.arg("PARAMS").arg((words.len() * 2).to_string());
+                for (n, word) in words.iter().enumerate() {
+                    command = command.arg(format!("w{n}")).arg(word.as_str());
+                }
+                command
+            }
+        }
+    }
+
+    /// The best rows in one answer, in order.
+    fn search(&self, set: &Set, wanted: usize, keep: Keep) -> Cmd {
+        let command = Cmd::read("FT.SEARCH", set.index.as_str()).arg(self.text(wanted));
+        let by_words = matches!(self.by, By::Words(_));
+        let fields = keep.fields();
+        let returned = fields.len() + usize::from(!by_words);
+        let mut command = command.arg("RETURN").arg(returned.to_string()).args(fields.iter().copied());
+        if by_words {
+            command = command.args(["WITHSCORES", "SCORER", "BM25STD", "VERBATIM"]);
+        } else {
+            command = command.args([DISTANCE, "SORTBY", DISTANCE, "ASC"]);
+        }
+        if let Some(keys) = &self.prefilter.keys {
+            command = command.arg("INKEYS").arg(keys.len().to_string()).args(keys.iter().map(String::as_str));
+        }
+        let command = command.args(["LIMIT", "0", &wanted.to_string()]);
+        finish(set, self.params(command))
+    }
+
+    /// The best rows in parts, without order.
+    fn aggregate(&self, set: &Set, wanted: usize) -> Cmd {
+        let command = Cmd::read("FT.AGGREGATE", set.index.as_str()).arg(self.text(wanted));
+        let command = match self.by {
+            By::Words(_) => {
+                command.args(["VERBATIM", "ADDSCORES", "SCORER", "BM25STD", "LOAD", "1", "@__key"])
+            }
+            By::Vector(_) | By::Range(..) => command.args(["LOAD", "2", "@__key", &format!("@{DISTANCE}")]),
+        };
+        finish(set, self.params(in_parts(command)))
+    }
+
+    /// The score of a row; `None` for one that is none.
+    fn score(&self, hit: &Hit) -> Option<f64> {
+        let score = match self.by {
+            By::Words(_) => hit.score?,
+            By::Vector(_) | By::Range(..) => score(self.config.metric, hit.number(DISTANCE)?),
+        };
+        score.is_finite().then_some(score)
+    }
+
+    fn enough(&self, score: f64) -> bool {
+        self.min_score.is_none_or(|least| score >= least)
+    }
+}
+
+/// Asks for a long answer in parts.
+fn in_parts(command: Cmd) -> Cmd {
+    command.args(["WITHCURSOR", "COUNT", &PART.to_string(), "MAXIDLE", &IDLE.to_string()])
+}
+
+/// The end of every query. The server would give what it has after half a second, as if it were all: we wait no
+/// longer than it does.
+fn finish(set: &Set, command: Cmd) -> Cmd {
+    let limit = set.space.config.operation_timeout.as_millis().saturating_mul(2).min(86_400_000);
+    command.args(["TIMEOUT", &limit.to_string(), "DIALECT", "2"])
+}
+
+/// The score of a distance, as the module measures it: 1 − cosine, 1 − the dot product, the square of the Euclidean
+/// distance, all in single precision.
+#[expect(clippy::cast_possible_truncation, reason = "distances carry single precision")]
+fn score(metric: Metric, distance: f64) -> f64 {
+    let score = match metric {
+        Metric::Cosine => (1.0 - distance).clamp(-1.0, 1.0),
+        Metric::Dot => 1.0 - distance,
+        Metric::Euclidean => 1.0 / (1.0 + distance.max(0.0).sqrt()),
+    };
+    f64::from(score as f32) + 0.0
+}
+
+/// The distance within which everything of at least this score lies, and little else; `None` where the module
+/// has no such distance.
+fn radius(metric: Metric, score: f64) -> Option<f64> {
+    let distance = match metric {
+        Metric::Cosine | Metric::Dot => 1.0 - score,
+        Metric::Euclidean => (1.0 / score - 1.0).powi(2),
+    };
+    // Wider by what single precision may lose; we look at the scores themselves.
+    let wider = distance + 1e-5 * (1.0 + distance.abs());
+    let possible = (metric != Metric::Euclidean || score > 0.0) && wider >= 0.0 && wider < 1e30;
+    possible.then_some(wider)
+}
+
+/// The ranking of all that has at least this score.
+pub(super) fn by_radius(metric: Metric, embedding: &[f32], least: f64) -> By<'_> {
+    match radius(metric, least) {
+        Some(distance) => By::Range(embedding, distance),
+        None => By::Vector(embedding),
+    }
+}
+
+/// The words to look for.
+pub(super) fn words(text: &str) -> Vec<String> {
+    let mut seen = HashSet::new();
+    tokens::tokens(text)
+        .map(|token| token.text.into_owned())
+        .filter(|word| seen.insert(word.clone()))
+        .collect()
+}
+
+impl ModuleSearch {
+    /// Every row of a long answer, as a stream of parts.
+    fn parts(set: &Arc<Set>, command: Cmd) -> BoxStream<Vec<Hit>> {
+        enum Step {
+            Begin(Cmd),
+            Next(i64),
+            End,
+        }
+        let set = Arc::clone(set);
+        let step = move |step: Step| {
+            let set = Arc::clone(&set);
+            async move {
+                let command = match step {
+                    Step::Begin(command) => command,
+                    // Each part is given once, so a lost answer must not be asked for again.
+                    Step::Next(cursor) => Cmd::keyless("FT.CURSOR")
+                        .arg("READ")
+                        .arg(set.index.as_str())
+                        .arg(cursor)
+                        .keyed_at(1)
+                        .once(),
+                    Step::End => return Ok(None),
+                };
+                let (hits, cursor) = aggregated(set.space.call(command).await?)?;
+                Ok(Some((hits, cursor.map_or(Step::End, Step::Next))))
+            }
+        };
+        stream::try_unfold(Step::Begin(command), step).boxed()
+    }
+
+    /// The best of a ranking, ties by id: first in one answer with all that is wanted of a node.
+    async fn top(&self, set: &Set, ranking: &Ranking<'_>, query: &VectorQuery) -> Result<Vec<ScoredNode>> {
+        let keep = Keep { embedding: query.with_embeddings };
+        // One more tells whether the cut parts equals.
+        let wanted = query.top_k.saturating_add(1);
+        if wanted > AT_ONCE {
+            return self.top_of_many(set, ranking, query, wanted).await;
+        }
+        let command = ranking.search(set, wanted, keep);
+        let by_words = matches!(ranking.by, By::Words(_));
+        let (_, hits) = searched(set.space.call(command).await?, by_words)?;
+        let all = hits.len() < wanted;
+        let mut found = Vec::with_capacity(hits.len());
+        let mut clean = true;
+        let mut last = f64::INFINITY;
+        for mut hit in hits {
+            let (Some(id), Some(score)) = (set.id(&hit.key), ranking.score(&hit)) else { continue };
+            last = last.min(score);
+            let values = keep.fields().iter().map(|field| hit.take(field)).collect();
+            match rows::to_node(&id, values)? {
+                Some(node) if selects(&query.selector, &node) => found.push(ScoredNode::new(node, score)),
+                // Gone since, or found by a part of the filter only.
+                _ => clean = false,
+            }
+        }
+        order(&mut found);
+        let cut = found.get(query.top_k.saturating_sub(1)).map(|answer| answer.score);
+        // All that is as good as the last of the answer may go on behind it.
+        let whole = all || cut.is_some_and(|cut| cut > last) && (clean || found.len() >= query.top_k);
+        if !whole && ranking.enough(last) {
+            return self.top_of_many(set, ranking, query, wanted.saturating_mul(GROWTH)).await;
+        }
+        found.retain(|answer| ranking.enough(answer.score));
+        found.truncate(query.top_k);
+        Ok(found)
+    }
+
+    /// The same by keys first: for many answers, for many equals, and where a filter is ours to finish.
+    async fn top_of_many(
+        &self,
+        set: &Set,
+        ranking: &Ranking<'_>,
+        query: &VectorQuery,
+        wanted: usize,
+    ) -> Result<Vec<ScoredNode>> {
+        let keep = Keep { embedding: query.with_embeddings };
+        let mut wanted = wanted;
+        loop {
+            let mut ranked = self.ranked(set, ranking, wanted).await?;
+            let count = ranked.len();
+            ranked.retain(|(_, score)| ranking.enough(*score));
+            // Behind one that is not good enough comes no better one.
+            let all =
+                count < wanted || ranked.len() < count || matches!(ranking.by, By::Words(_) | By::Range(..));
+            let last = ranked.last().map(|(_, score)| *score);
+            let mut found: Vec<ScoredNode> = Vec::new();
+            let mut read = 0;
+            let mut rows = ranked.chunks(READ.max(query.top_k.min(AT_ONCE)));
+            // The order is by score and id, so that nothing better comes behind.
+            while found.len() < query.top_k
+                && let Some(part) = rows.next()
+            {
+                read += part.len();
+                if read > MAX_FINISHED.max(query.top_k.saturating_mul(2)) {
+                    let message = format!(
+                        "a part of the filter is finished here, and among the {MAX_FINISHED} best nodes too few \
+                         match it; narrow the filter by equality, or declare the fields that it orders by"
+                    );
+                    return Err(Error::new(ErrorKind::LimitExceeded, message));
+                }
+                let ids: Vec<String> = part.iter().map(|(id, _)| id.clone()).collect();
+                let nodes = set.read(&ids, keep).await?;
+                for (node, (_, score)) in nodes.into_iter().zip(part) {
+                    if let Some(node) = node.filter(|node| selects(&query.selector, node)) {
+                        found.push(ScoredNode::new(node, *score));
+                    }
+                }
+            }
+            found.truncate(query.top_k);
+            let cut = found.get(query.top_k.saturating_sub(1)).map(|answer| answer.score);
+            if all || cut.zip(last).is_some_and(|(cut, last)| cut > last) {
+                return Ok(found);
+            }
+            wanted = wanted.saturating_mul(GROWTH);
+        }
+    }
+
+    /// The ids of a ranking and their scores, best first, ties by id.
+    async fn ranked(&self, set: &Set, ranking: &Ranking<'_>, wanted: usize) -> Result<Vec<(String, f64)>> {
+        // The module makes room for as many as are asked for.
+        let wanted =
+            if let By::Vector(_) = ranking.by { wanted.min(self.size(set).await? + 1) } else { wanted };
+        let mut ranked = Vec::new();
+        let mut command = ranking.aggregate(set, wanted);
+        loop {
+            let (hits, cursor) = aggregated(set.space.call(command).await?)?;
+            for hit in hits {
+                ranked.extend(set.id(&hit.key).zip(ranking.score(&hit)));
+            }
+            let Some(cursor) = cursor else { break };
+            command = Cmd::keyless("FT.CURSOR").arg("READ").arg(set.index.as_str()).arg(cursor);
+            command = command.keyed_at(1).once();
+        }
+        if let Some(ids) = &ranking.prefilter.ids {
+            ranked.retain(|(id, _)| ids.contains(id));
+        }
+        ranked.sort_unstable_by(|left: &(String, f64), right| {
+            right.1.total_cmp(&left.1).then_with(|| left.0.cmp(&right.0))
+        });
+        Ok(ranked)
+    }
+
+    /// How many rows the index holds.
+    async fn size(&self, set: &Set) -> Result<usize> {
+        count(set, "*").await
+    }
+
+    /// Searches the rows of these ids, which are read.
+    async fn among(
+        &self,
+        set: &Set,
+        config: &VectorConfig,
+        query: &VectorQuery,
+        embedding: &[f32],
+        least: Option<f64>,
+    ) -> Result<Vec<ScoredNode>> {
+        let nodes = self.selected_with_embeddings(set, config, query).await?;
+        let by_id = |left: &Node, right: &Node| left.id.cmp(&right.id);
+        let mut best = TopK::new(query.top_k, by_id);
+        for (mut node, vector) in nodes {
+            let score = config.metric.score(embedding, &vector);
+            if least.is_none_or(|least| score >= least) {
+                if !query.with_embeddings {
+                    node.embedding = None;
+                }
+                best.push(score, node);
+            }
+        }
+        Ok(best.into_sorted().into_iter().map(|(score, node)| ScoredNode::new(node, score)).collect())
+    }
+
+    /// The nodes of a selector's ids that are selected and have an embedding of the right length.
+    async fn selected_with_embeddings(
+        &self,
+        set: &Set,
+        config: &VectorConfig,
+        query: &VectorQuery,
+    ) -> Result<Vec<(Node, Vec<f32>)>> {
+        let mut seen = HashSet::new();
+        let ids = query.selector.ids.iter().flatten().filter(|id| seen.insert(id.as_str()));
+        let ids: Vec<String> = ids.map(|id| id.as_str().to_owned()).collect();
+        let mut found = Vec::new();
+        for ids in ids.chunks(READ * 2) {
+            let nodes = set.read(ids, Keep { embedding: true }).await?.into_iter().flatten();
+            for node in nodes.filter(|node| selects(&query.selector, node)) {
+                let vector = node.embedding_f32().filter(|vector| vector.len() == config.dimensions);
+                found.extend(vector.map(|vector| (node, vector)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Both rankings of ids, whole, so that the fused order is exact.
+    async fn fused(
+        &self,
+        set: &Arc<Set>,
+        config: &VectorConfig,
+        prefilter: &mut Prefilter,
+        query: &VectorQuery,
+        (embedding, text, alpha): (&[f32], &str, f64),
+    ) -> Result<Vec<ScoredNode>> {
+        if !prefilter.is_sure(set).await? {
+            prefilter.ids = Some(self.verified(set, prefilter, &query.selector).await?);
+        }
+        let prefilter = &*prefilter;
+        let by_vector = async {
+            // A side without weight says nothing.
+            if alpha <= 0.0 {
+                return Ok(Vec::new());
+            }
+            let ranking = Ranking { by: By::Vector(embedding), config, prefilter, min_score: None };
+            self.ranked(set, &ranking, usize::MAX - 1).await
+        };
+        let by_text = async {
+            let words = words(text);
+            if alpha >= 1.0 || words.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ranking = Ranking { by: By::Words(words), config, prefilter, min_score: None };
+            self.ranked(set, &ranking, usize::MAX - 1).await
+        };
+        let (by_vector, by_text) = futures::future::try_join(by_vector, by_text).await?;
+        let ids = |ranked: Vec<(String, f64)>| ranked.into_iter().map(|(id, _)| id);
+        let mut ranked = reciprocal_rank_fusion(ids(by_vector), ids(by_text), alpha, query.top_k);
+        ranked.retain(|(_, score)| query.min_score.is_none_or(|least| *score >= least));
+        self.fetch(set, ranked, query).await
+    }
+
+    /// The ids of all that is selected.
+    async fn verified(
+        &self,
+        set: &Arc<Set>,
+        prefilter: &Prefilter,
+        selector: &Selector,
+    ) -> Result<HashSet<String>> {
+        if let Some(ids) = &selector.ids {
+            let ids: Vec<String> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+            let nodes = set.read(&ids, Keep::NODE).await?.into_iter().flatten();
+            return Ok(nodes
+                .filter(|node| selects(selector, node))
+                .map(|node| node.id.into_string())
+                .collect());
+        }
+        let mut ids = HashSet::new();
+        let mut parts = Self::parts(set, listing(set, &prefilter.native.clone().text(), &[]));
+        while let Some(hits) = parts.try_next().await? {
+            let part: Vec<String> = hits.iter().filter_map(|hit| set.id(&hit.key)).collect();
+            let nodes = set.read(&part, Keep::NODE).await?.into_iter().flatten();
+            ids.extend(nodes.filter(|node| selects(selector, node)).map(|node| node.id.into_string()));
+        }
+        Ok(ids)
+    }
+
+    /// Chooses by maximal marginal relevance; every candidate is weighed here.
+    async fn diverse(
+        &self,
+        set: &Arc<Set>,
+        config: &VectorConfig,
+        prefilter: &Prefilter,
+        query: &VectorQuery,
+        (embedding, threshold): (&[f32], f64),
+    ) -> Result<Vec<ScoredNode>> {
+        let most = MAX_MMR_BYTES / (config.dimensions * 4);
+        let mut candidates: Vec<(String, Vec<f32>)> = Vec::new();
+        if query.selector.ids.is_some() {
+            let found = self.selected_with_embeddings(set, config, query).await?;
+            candidates.extend(found.into_iter().map(|(node, vector)| (node.id.into_string(), vector)));
+        } else {
+            let sure = prefilter.is_sure(set).await?;
+            let ids = if sure { None } else { Some(self.verified(set, prefilter, &query.selector).await?) };
+            let mut parts =
+                Self::parts(set, listing(set, &prefilter.native.clone().text(), &[&format!("@{VECTOR}")]));
+            while let Some(hits) = parts.try_next().await? {
+                for mut hit in hits {
+                    let Some(id) = set.id(&hit.key) else { continue };
+                    let bytes = crate::driver::bytes(hit.take(VECTOR));
+                    let Some(vector) = bytes.and_then(|bytes| rows::from_bytes(&bytes)) else { continue };
+                    if vector.len() == config.dimensions && ids.as_ref().is_none_or(|ids| ids.contains(&id)) {
+                        candidates.push((id, vector));
+                    }
+                }
+                if candidates.len() > most {
+                    let message = format!(
+                        "maximal marginal relevance weighs every embedding that is selected, here more than \
+                         {most} of {} dimensions; restrict the query by a filter",
+                        config.dimensions
+                    );
+                    return Err(Error::new(ErrorKind::LimitExceeded, message));
+                }
+            }
+        }
+        let relevance = |vector: &[f32]| config.metric.score(embedding, vector);
+        let enough = |vector: &[f32]| query.min_score.is_none_or(|least| relevance(vector) >= least);
+        let candidates = candidates.iter().filter(|(_, vector)| enough(vector));
+        let candidates = candidates.map(|(id, vector)| (id.as_str(), vector.as_slice()));
+        let chosen =
+            mmr::select(config.metric, embedding, candidates, threshold, query.top_k, |left, right| {
+                left.cmp(right)
+            })?;
+        let chosen = chosen.into_iter().map(|(id, score)| (id.to_owned(), score)).collect();
+        self.fetch(set, chosen, query).await
+    }
+
+    /// The nodes of a ranking. One that was deleted a moment ago is left out.
+    async fn fetch(
+        &self,
+        set: &Set,
+        ranked: Vec<(String, f64)>,
+        query: &VectorQuery,
+    ) -> Result<Vec<ScoredNode>> {
+        let ids: Vec<String> = ranked.iter().map(|(id, _)| id.clone()).collect();
+        let nodes = set.read(&ids, Keep { embedding: query.with_embeddings }).await?;
+        let scored = nodes.into_iter().zip(ranked);
+        Ok(scored.filter_map(|(node, (_, score))| Some(ScoredNode::new(node?, score))).collect())
+    }
+}
+
+/// The command that lists the keys of all that a query finds, with fields.
+fn listing(set: &Set, query: &str, fields: &[&str]) -> Cmd {
+    let command = Cmd::read("FT.AGGREGATE", set.index.as_str()).arg(query).arg("LOAD");
+    let command = command.arg((fields.len() + 1).to_string()).arg("@__key").args(fields.iter().copied());
+    finish(set, in_parts(command))
+}
+
+/// How many rows a query finds.
+pub(super) async fn count(set: &Set, query: &str) -> Result<usize> {
+    Ok(searched(set.space.call(count_command(set, query)).await?, false)?.0)
+}
+
+/// The command that counts.
+pub(super) fn count_command(set: &Set, query: &str) -> Cmd {
+    let command = Cmd::read("FT.SEARCH", set.index.as_str()).args([query, "LIMIT", "0", "0"]);
+    finish(set, command)
+}
+
+/// Best first, ties by id.
+fn order(found: &mut [ScoredNode]) {
+    found.sort_unstable_by(|left, right| {
+        right.score.total_cmp(&left.score).then_with(|| left.node.id.cmp(&right.node.id))
+    });
+}
+
+pub(super) fn not_offered(kind: &QueryKind) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("this backend does not offer {:?} queries", kind.name()))
+}
 
 #[async_trait]
 impl Engine for ModuleSearch {
@@ -22,33 +551,103 @@ impl Engine for ModuleSearch {
         VectorCapabilities::new()
     }
 
-    async fn prepare(&self, _set: &Set, _config: &VectorConfig) -> Result<()> {
-        Err(Error::unsupported(NAME, "vectors with the search module"))
+    async fn prepare(&self, set: &Set, config: &VectorConfig) -> Result<()> {
+        index::prepare(set, config).await
     }
 
-    async fn forget(&self, _set: &Set) -> Result<()> {
-        Ok(())
+    async fn forget(&self, set: &Set) -> Result<()> {
+        index::drop_one(&set.space, &set.index).await
     }
 
-    async fn query(&self, _: &Set, _: &VectorConfig, _: &VectorQuery) -> Result<Vec<ScoredNode>> {
-        Err(Error::unsupported(NAME, "vectors with the search module"))
+    async fn query(
+        &self,
+        set: &Arc<Set>,
+        config: &VectorConfig,
+        query: &VectorQuery,
+    ) -> Result<Vec<ScoredNode>> {
+        let mut prefilter = Prefilter::of(set, config, &query.selector);
+        if prefilter.is_nothing() {
+            return Ok(Vec::new());
+        }
+        let by_ids = query.selector.ids.is_some();
+        match &query.kind {
+            QueryKind::Dense { embedding } if by_ids => {
+                self.among(set, config, query, embedding, query.min_score).await
+            }
+            QueryKind::Dense { embedding } => {
+                let by = By::Vector(embedding);
+                let ranking = Ranking { by, config, prefilter: &prefilter, min_score: query.min_score };
+                self.top(set, &ranking, query).await
+            }
+            QueryKind::Range { embedding, radius: least } => {
+                let least = query.min_score.map_or(*least, |other| other.max(*least));
+                if by_ids {
+                    return self.among(set, config, query, embedding, Some(least)).await;
+                }
+                let by = by_radius(config.metric, embedding, least);
+                let ranking = Ranking { by, config, prefilter: &prefilter, min_score: Some(least) };
+                self.top(set, &ranking, query).await
+            }
+            QueryKind::Text { text } => {
+                let words = words(text);
+                if words.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let by = By::Words(words);
+                let ranking = Ranking { by, config, prefilter: &prefilter, min_score: query.min_score };
+                self.top(set, &ranking, query).await
+            }
+            QueryKind::Hybrid { embedding, text, alpha } => {
+                self.fused(set, config, &mut prefilter, query, (embedding, text, *alpha)).await
+            }
+            QueryKind::Mmr { embedding, threshold } => {
+                self.diverse(set, config, &prefilter, query, (embedding, *threshold)).await
+            }
+            other => Err(not_offered(other)),
+        }
     }
 
-    fn explain(&self, _: &Set, _: &VectorConfig, _: &VectorQuery) -> Result<QueryPlan> {
-        Err(Error::unsupported(NAME, "vectors with the search module"))
+    fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan> {
+        super::plan::plan(set, config, query)
     }
 
-    fn candidates(&self, _: &Arc<Set>, _: &Arc<VectorConfig>, _: &Selector) -> BoxStream<Candidates> {
-        let error = Error::unsupported(NAME, "vectors with the search module");
-        stream::once(async { Err(error) }).boxed()
+    fn candidates(
+        &self,
+        set: &Arc<Set>,
+        config: &Arc<VectorConfig>,
+        selector: &Selector,
+    ) -> BoxStream<Candidates> {
+        let prefilter = Prefilter::of(set, config, selector);
+        let (marked, others) = prefilter.halves();
+        listed(set, marked, prefilter.is_whole()).chain(listed(set, others, false)).boxed()
     }
 
     async fn sure_count(
         &self,
-        _: &Arc<Set>,
-        _: &Arc<VectorConfig>,
-        _: &Selector,
+        set: &Arc<Set>,
+        config: &Arc<VectorConfig>,
+        selector: &Selector,
     ) -> Result<Option<(usize, BoxStream<Candidates>)>> {
-        Ok(None)
+        let prefilter = Prefilter::of(set, config, selector);
+        if !prefilter.is_whole_now(set).await? {
+            return Ok(None);
+        }
+        let (marked, others) = prefilter.halves();
+        let sure = match marked {
+            Some(query) => count(set, &query).await?,
+            None => 0,
+        };
+        Ok(Some((sure, listed(set, others, false))))
     }
+}
+
+/// The ids of all that a query finds.
+fn listed(set: &Arc<Set>, query: Option<String>, sure: bool) -> BoxStream<Candidates> {
+    let Some(query) = query else { return stream::empty().boxed() };
+    let of = Arc::clone(set);
+    let ids = move |hits: Vec<Hit>| Candidates {
+        ids: hits.iter().filter_map(|hit| of.id(&hit.key)).collect(),
+        sure,
+    };
+    ModuleSearch::parts(set, listing(set, &query, &[])).map_ok(ids).boxed()
 }
