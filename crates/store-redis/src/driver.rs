@@ -34,6 +34,8 @@ pub(crate) struct Cmd {
     args: Vec<Value>,
     place: Place,
     repeatable: bool,
+    /// Whether it goes to the node that takes writes, though reads go to replicas.
+    primary: bool,
     /// How long the server itself may wait before it answers.
     waits: Duration,
 }
@@ -52,7 +54,7 @@ enum Place {
 impl Cmd {
     /// A command that only reads, so that it may be sent again when a connection fails. Its first argument is a key.
     pub(crate) fn read(name: &'static str, key: impl Into<Value>) -> Self {
-        Self { name, args: vec![key.into()], place: Place::Key(0), repeatable: true, waits: Duration::ZERO }
+        Self { args: vec![key.into()], place: Place::Key(0), ..Self::keyless(name) }
     }
 
     /// A command that changes something, and is therefore sent once. Its first argument is a key.
@@ -62,7 +64,8 @@ impl Cmd {
 
     /// A command without a key, that changes nothing, to any node.
     pub(crate) fn keyless(name: &'static str) -> Self {
-        Self { name, args: Vec::new(), place: Place::Any, repeatable: true, waits: Duration::ZERO }
+        let (args, waits) = (Vec::new(), Duration::ZERO);
+        Self { name, args, place: Place::Any, repeatable: true, primary: false, waits }
     }
 
     /// One argument more.
@@ -86,6 +89,12 @@ impl Cmd {
     /// Sends it to one node, which [`Driver::primaries`] named.
     pub(crate) fn on(mut self, node: Node) -> Self {
         self.place = Place::Node(node);
+        self
+    }
+
+    /// Says that a replica, which may lag behind, can not answer it.
+    pub(crate) fn at_primary(mut self) -> Self {
+        self.primary = true;
         self
     }
 
@@ -200,7 +209,10 @@ impl Driver {
         let client = self.pool.next();
         let options = self.options(&command.place, command.repeatable, attempts, command.waits);
         let limit = self.limit + command.waits + GRACE;
-        let replica = self.from_replicas && command.repeatable && matches!(command.place, Place::Key(_));
+        let replica = self.from_replicas
+            && command.repeatable
+            && !command.primary
+            && matches!(command.place, Place::Key(_));
         let (name, args) = command.split();
         let call = async {
             if replica {

@@ -63,7 +63,7 @@ impl RedisKvStore {
         let hash = self.keyed(collection, keys)?;
         let mut values = Vec::with_capacity(keys.len());
         for trip in cut(keys, TRIP_KEYS, TRIP_BYTES, |key| key.len()) {
-            for (key, value) in trip.iter().zip(self.read(&hash, trip).await?) {
+            for (key, value) in trip.iter().zip(self.read(&hash, trip, false).await?) {
                 values.push(value.map(|value| decode(key, &value)).transpose()?);
             }
         }
@@ -78,10 +78,17 @@ impl RedisKvStore {
         Ok(hash)
     }
 
-    /// The stored bytes of keys, in one round trip.
-    pub(crate) async fn read(&self, hash: &Bytes, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
+    /// The stored bytes of keys, in one round trip; from the node that takes writes if they must be `fresh`.
+    pub(crate) async fn read(&self, hash: &Bytes, keys: &[&str], fresh: bool) -> Result<Vec<Option<Bytes>>> {
         let runs = cut(keys, RUN_KEYS, RUN_BYTES, |key| key.len());
-        let commands = runs.map(|run| Cmd::read("HMGET", hash.clone()).args(run.iter().copied())).collect();
+        let mut commands: Vec<Cmd> =
+            runs.map(|run| Cmd::read("HMGET", hash.clone()).args(run.iter().copied())).collect();
+        if commands.len() == 1
+            && !fresh
+            && let Some(only) = commands.pop()
+        {
+            return Ok(items(self.space.call(only).await?).into_iter().map(bytes).collect());
+        }
         let mut values = Vec::with_capacity(keys.len());
         for answer in self.space.pipeline(commands).await? {
             values.extend(items(answer?).into_iter().map(bytes));

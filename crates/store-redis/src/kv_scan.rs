@@ -65,7 +65,7 @@ impl Scan {
             return Ok(kept.collect());
         }
         let keys: Vec<&str> = names.iter().map(String::as_str).collect();
-        let values = self.store.read(&self.hash, &keys).await?;
+        let values = self.store.read(&self.hash, &keys, false).await?;
         self.pace.learn(keys.len(), values.iter().flatten().map(Bytes::len).sum());
         Ok(names.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect())
     }
@@ -77,7 +77,8 @@ impl Scan {
         let mut cursor = Bytes::from_static(b"0");
         loop {
             let only_names = !keep && self.store.space.server.field_expiry;
-            let mut step = Cmd::read("HSCAN", self.hash.clone()).arg(cursor);
+            // A cursor says nothing to another node.
+            let mut step = Cmd::read("HSCAN", self.hash.clone()).arg(cursor).at_primary();
             if !self.options.prefix.is_empty() {
                 step = step.arg("MATCH").arg(begins_with(&self.options.prefix));
             }

@@ -98,7 +98,7 @@ impl RedisKvStore {
         let mut open: Vec<usize> = (0..keys.len()).collect();
         for round in 0..ROUNDS {
             let wanted: Vec<&str> = open.iter().filter_map(|place| keys.get(*place).copied()).collect();
-            let stored = self.read(hash, &wanted).await?;
+            let stored = self.read(hash, &wanted, true).await?;
             let (mut changes, mut refused) = (Vec::new(), None);
             for ((place, key), stored) in open.iter().zip(&wanted).zip(stored) {
                 match decide(*place, key, stored, apply) {

@@ -108,7 +108,7 @@ impl RedisChatStore {
     async fn remove(&self, session: &str, index: i64) -> Result<Option<ChatMessage>> {
         let list = self.list(session)?;
         let place = || Bytes::from(index.to_string());
-        let mut found = self.space.call(Cmd::read("LINDEX", list.clone()).arg(index)).await?;
+        let mut found = self.space.call(Cmd::read("LINDEX", list.clone()).arg(index).at_primary()).await?;
         for _ in 0..ROUNDS {
             let Some(stored) = bytes(found) else { return Ok(None) };
             let message = decode(&stored, &format!("at {index}"))?;

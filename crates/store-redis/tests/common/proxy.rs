@@ -54,6 +54,11 @@ impl Proxy {
         sent.windows(frame.len()).filter(|window| *window == frame.as_bytes()).count()
     }
 
+    /// How many bytes were sent since.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sent.lock().unwrap().len()
+    }
+
     /// Cuts all connections; new ones are let through.
     pub(crate) fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
