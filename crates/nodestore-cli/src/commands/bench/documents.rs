@@ -1,4 +1,4 @@
-//! D1 to D4, and R1: documents.
+//! D1 to D4: documents.
 
 use nodestore::NodeId;
 
@@ -34,9 +34,8 @@ pub(super) async fn run(run: &mut Run<'_>, side: &Side) -> Result<(), Halt> {
         }
         run.keep(meter);
     }
-    let Some(store) = &side.store else { return Ok(()) };
-    let docs = store.docs()?;
-    if run.wants(D3) {
+    if let Some(store) = side.store.as_ref().filter(|_| run.wants(D3)) {
+        let docs = store.docs()?;
         let mut meter = run.meter(D3, "list hashes", "hashes", LISTINGS * corpus.nodes)?;
         for _ in 0..LISTINGS {
             let found = meter.call(corpus.nodes, consume(docs.scan_hashes(None))).await?;
@@ -54,8 +53,8 @@ pub(super) async fn run(run: &mut Run<'_>, side: &Side) -> Result<(), Halt> {
         let mut meter = run.meter(D4, "delete", "documents", corpus.documents().div_ceil(DELETED))?;
         for place in (0..corpus.documents()).step_by(DELETED) {
             let id = corpus.document(place);
-            let deleted = meter.call(1, docs.delete_ref_doc(&id)).await?;
-            lost(D4, NODES_IN_DOCUMENT, deleted.map_or(0, |deleted| deleted.nodes))?;
+            let deleted = meter.call(1, side.subject.delete_source(&id)).await?;
+            lost(D4, NODES_IN_DOCUMENT, deleted)?;
         }
         run.keep(meter);
     }

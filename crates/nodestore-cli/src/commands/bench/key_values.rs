@@ -1,19 +1,21 @@
-//! K1 and K2: key-values.
+//! K1 and K2: key-values; and R1, which reads them as documents.
 
 use std::sync::Arc;
 
 use nodestore::JsonObject;
 
 use super::subject::Side;
-use super::workload::Workload::{self, K1, K2};
+use super::workload::Workload::{self, K1, K2, R1};
 use super::{Halt, Run, lost, places};
 
-pub(super) const WORKLOADS: &[Workload] = &[K1, K2];
+pub(super) const WORKLOADS: &[Workload] = &[R1, K1, K2];
 
 /// Entries of one call.
 const BATCH: usize = 100;
 /// Calls under way at a time, of one entry each.
 const WIDTH: usize = 64;
+/// How often everything is read as documents.
+const LOADS: usize = 5;
 /// One entry of so many is written and read again singly.
 const SINGLES: usize = 10;
 
@@ -28,6 +30,14 @@ pub(super) async fn run(run: &mut Run<'_>, side: &Side) -> Result<(), Halt> {
         meter.call(entries.len(), side.subject.put(entries)).await?;
     }
     run.keep(meter);
+    if run.wants(R1) {
+        let mut meter = run.meter(R1, "read all", "documents", LOADS * corpus.nodes)?;
+        for _ in 0..LOADS {
+            let found = meter.call(corpus.nodes, side.subject.load()).await?;
+            lost(R1, corpus.nodes, found)?;
+        }
+        run.keep(meter);
+    }
     let mut meter = run.meter(K1, "put 1, 64 at once", "values", singles.len())?;
     let entries: Vec<_> = meter.prepare(|| singles.clone().map(|place| corpus.entry(place)).collect());
     let calls = entries.into_iter().map(|entry| {

@@ -74,7 +74,8 @@ pub(crate) struct Bench {
     /// Nodes and messages of one call of bulk writes (D1, V1)
     #[arg(long, value_name = "NODES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: u32,
-    /// Also does D1, D2, C1, C2, K1 and K2 with this, with the same guarantees, taking turns
+    /// Also does D1, D2, C1, C2, K1 and K2 with this, with the same guarantees, taking turns; of MongoDB also D4, V1,
+    /// V2, V3 and R1
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) reference: Option<ReferenceKind>,
     /// Where the corpus comes from; figures of two seeds can not be compared
@@ -310,7 +311,7 @@ fn theirs(
     wanted: &BTreeSet<Workload>,
 ) -> Option<(Side, BTreeSet<Workload>)> {
     let wanted: BTreeSet<Workload> =
-        wanted.iter().copied().filter(|workload| reference::WORKLOADS.contains(workload)).collect();
+        wanted.iter().copied().filter(|workload| reference.workloads.contains(workload)).collect();
     let side = Side { subject: Arc::clone(&reference.driver), store: None };
     group.is_wanted(&wanted).then_some((side, wanted))
 }
@@ -353,9 +354,9 @@ impl Group {
 
 /// The workloads that were asked for and can not run, and why.
 fn skipped(wanted: &BTreeSet<Workload>, store: &Store) -> Vec<(Workload, &'static str)> {
-    let Capabilities { kv, docs, chat, vectors, .. } = store.backend.capabilities();
+    let Capabilities { kv, docs, chat, vectors, reader, .. } = store.backend.capabilities();
     let why = |workload: Workload| match workload {
-        Workload::R1 => Some("no reader"),
+        Workload::R1 if !reader => Some("no reader"),
         Workload::T1 if vectors.is_some() && !vectors::has_text(&*store.backend) => Some("no text search"),
         _ if documents::WORKLOADS.contains(&workload) => (!docs).then_some("no documents"),
         _ if chat::WORKLOADS.contains(&workload) => (!chat).then_some("no chats"),

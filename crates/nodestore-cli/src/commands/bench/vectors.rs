@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use nodestore::{
-    AddMode, Backend, Metric, QueryKindName, ScoredNode, VectorConfig, VectorQuery, VectorStore,
-    VectorStoreExt,
-};
+use nodestore::{Backend, QueryKindName, VectorQuery};
 
-use super::corpus::{Corpus, DIMENSIONS, QUERIES};
-use super::subject::Side;
+use super::corpus::{Corpus, QUERIES};
+use super::subject::{Side, Subject};
 use super::workload::Workload::{self, T1, V1, V2, V3};
 use super::{Halt, Run, places};
 
@@ -26,14 +23,13 @@ pub(super) fn has_text(store: &dyn Backend) -> bool {
 }
 
 pub(super) async fn run(run: &mut Run<'_>, side: &Side) -> Result<(), Halt> {
-    let Some(store) = &side.store else { return Ok(()) };
     let corpus = run.corpus;
-    let vectors = store.vectors()?;
-    vectors.configure(VectorConfig::new(DIMENSIONS, Metric::Cosine)).await?;
+    let subject = &side.subject;
+    subject.configure_vectors().await?;
     let mut meter = run.meter(V1, "add", "nodes", corpus.nodes)?;
     for places in places(corpus.nodes, run.batch) {
         let nodes = meter.prepare(|| corpus.embedded_nodes(places));
-        meter.call(nodes.len(), vectors.upsert(nodes, AddMode::Overwrite)).await?;
+        meter.call(nodes.len(), subject.add_embedded(nodes)).await?;
     }
     run.keep(meter);
 
@@ -41,16 +37,16 @@ pub(super) async fn run(run: &mut Run<'_>, side: &Side) -> Result<(), Halt> {
     let filtered = |place| dense(place).with_selector(Corpus::filter(place));
     if run.wants(V2) || run.wants(V3) {
         let parts = Parts { workload: V2, first: "first query", single: "query", many: "query, 8 at once" };
-        measure(run, &vectors, parts, dense).await?;
+        measure(run, subject, parts, dense).await?;
     }
     if run.wants(V3) {
         let parts =
             Parts { workload: V3, first: "first, filter", single: "filter", many: "filter, 8 at once" };
-        measure(run, &vectors, parts, filtered).await?;
+        measure(run, subject, parts, filtered).await?;
     }
-    if run.wants(T1) && has_text(&**store) {
+    if run.wants(T1) && side.store.as_deref().is_some_and(has_text) {
         let parts = Parts { workload: T1, first: "first by words", single: "words", many: "" };
-        measure(run, &vectors, parts, |place| VectorQuery::text(corpus.text_query(place), TOP)).await?;
+        measure(run, subject, parts, |place| VectorQuery::text(corpus.text_query(place), TOP)).await?;
     }
     Ok(())
 }
@@ -67,19 +63,19 @@ struct Parts {
 
 async fn measure(
     run: &mut Run<'_>,
-    vectors: &Arc<dyn VectorStore>,
+    subject: &Arc<dyn Subject>,
     parts: Parts,
     query: impl Fn(usize) -> VectorQuery,
 ) -> Result<(), Halt> {
     let mut meter = run.meter(parts.workload, parts.first, "queries", 1)?;
-    meter.call(1, vectors.query(&query(QUERIES))).await?;
+    meter.call(1, subject.search(&query(QUERIES))).await?;
     run.keep(meter);
 
     let mut meter = run.meter(parts.workload, parts.single, "queries", QUERIES)?;
     let mut answers = Fnv::new();
     for place in 0..QUERIES {
         let query = meter.prepare(|| query(place));
-        let hits = meter.call(1, vectors.query(&query)).await?;
+        let hits = meter.call(1, subject.search(&query)).await?;
         meter.prepare(|| answers.add(&hits));
     }
     meter.answers(answers.0);
@@ -91,8 +87,8 @@ async fn measure(
     let mut meter = run.meter(parts.workload, parts.many, "queries", QUERIES)?;
     let queries: Vec<VectorQuery> = meter.prepare(|| (0..QUERIES).map(&query).collect());
     let calls = queries.into_iter().map(|query| {
-        let vectors = Arc::clone(vectors);
-        async move { vectors.query(&query).await }
+        let subject = Arc::clone(subject);
+        async move { subject.search(&query).await }
     });
     meter.at_once(WIDTH, calls).await?;
     run.keep(meter);
@@ -108,8 +104,8 @@ impl Fnv {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    fn add(&mut self, hits: &[ScoredNode]) {
-        for byte in hits.iter().flat_map(|hit| hit.node.id.as_str().bytes().chain([b'\n'])) {
+    fn add(&mut self, ids: &[String]) {
+        for byte in ids.iter().flat_map(|id| id.bytes().chain([b'\n'])) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }

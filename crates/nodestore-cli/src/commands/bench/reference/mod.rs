@@ -20,11 +20,9 @@ pub(super) struct Reference {
     /// Its name: `redb`.
     pub(super) name: &'static str,
     pub(super) driver: Arc<dyn Subject>,
+    /// What it does too.
+    pub(super) workloads: &'static [Workload],
 }
-
-/// The workloads that a bare driver does too.
-pub(super) const WORKLOADS: &[Workload] =
-    &[Workload::D1, Workload::D2, Workload::C1, Workload::C2, Workload::K1, Workload::K2];
 
 /// The bare driver of the store's database, if there is one. What it writes goes under the name
 /// of the namespace too; it is gone when the driver is cleared and dropped.
@@ -37,12 +35,12 @@ pub(super) async fn of(store: &Store, url: &str, namespace: &str) -> Result<Opti
         #[cfg(feature = "embedded")]
         ("embedded", Some(folder)) => {
             let driver = Arc::new(redb::Bare::open(&folder.join(format!("{namespace}-driver")))?);
-            Ok(Some(Reference { name: redb::NAME, driver }))
+            Ok(Some(Reference { name: redb::NAME, driver, workloads: redb::WORKLOADS }))
         }
         #[cfg(feature = "mongodb")]
         ("mongodb", _) => {
             let driver = Arc::new(mongodb::Bare::connect(url, &format!("{namespace}driver")).await?);
-            Ok(Some(Reference { name: mongodb::NAME, driver }))
+            Ok(Some(Reference { name: mongodb::NAME, driver, workloads: mongodb::WORKLOADS }))
         }
         _ => Ok(None),
     }

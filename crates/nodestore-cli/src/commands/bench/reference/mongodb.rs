@@ -5,21 +5,27 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures::{FutureExt as _, TryStreamExt as _, try_join};
+use nodestore::filter::{Condition, Scalar};
 use nodestore::mongodb::bson::{Document, doc};
 use nodestore::mongodb::mongodb::options::ReturnDocument;
-use nodestore::mongodb::mongodb::{self, Client, Collection, Database};
+use nodestore::mongodb::mongodb::{self, Client, Collection, Database, IndexModel};
 use nodestore::mongodb::{MongoBackend, MongoConfig};
-use nodestore::{ChatMessage, JsonObject, Node, NodeId};
+use nodestore::{ChatMessage, Filter, JsonObject, Node, NodeId, QueryKind, RefDocId, VectorQuery};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::commands::bench::subject::{COLLECTION, SESSION, Subject};
+use crate::commands::bench::corpus::DIMENSIONS;
+use crate::commands::bench::subject::{COLLECTION, SESSION, Subject, not_offered};
+use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, D4, K1, K2, R1, V1, V2, V3};
 use crate::failure::Failure;
 
 pub(super) const NAME: &str = "mongodb driver";
+pub(super) const WORKLOADS: &[Workload] = &[D1, D2, D4, C1, C2, V1, V2, V3, R1, K1, K2];
 
 const NODES: &str = "docstore/data";
 const METADATA: &str = "docstore/metadata";
 const SOURCES: &str = "docstore/ref_doc_info";
+const VECTORS: &str = "vectors";
 const MESSAGES: &str = "sessions";
 const HEADS: &str = "heads";
 
@@ -53,6 +59,10 @@ fn failed(error: mongodb::error::Error) -> Failure {
     Failure::new(format!("mongodb: {}", error.kind)).with_cause(error)
 }
 
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 fn object(value: Value) -> JsonObject {
     match value {
         Value::Object(object) => object,
@@ -64,6 +74,56 @@ fn with_id(id: &str, value: JsonObject) -> JsonObject {
     let mut document = JsonObject::from_iter([("_id".to_owned(), Value::from(id))]);
     document.extend(value);
     document
+}
+
+/// A node in LlamaIndex's layout.
+#[derive(Serialize)]
+struct VectorRow {
+    #[serde(rename = "_id")]
+    id: String,
+    embedding: Vec<f64>,
+    text: String,
+    metadata: JsonObject,
+}
+
+/// What a search gives.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "it is read, as whoever searches needs it")]
+struct Hit {
+    #[serde(rename = "_id")]
+    id: String,
+    text: String,
+    metadata: JsonObject,
+    score: f64,
+}
+
+/// A key-value as a document.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "it is read, as whoever loads documents needs it")]
+struct Entry {
+    #[serde(rename = "_id")]
+    id: String,
+    text: String,
+}
+
+/// The cosine of the stored embedding with this one, by the quickest expression that a plain server knows: the products
+/// written out, the norm from mean and deviation.
+fn cosine(query: &[f32]) -> Document {
+    let norm = query.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    let products: Vec<Document> = (0..)
+        .zip(query)
+        .map(|(at, value): (i32, &f32)| {
+            doc! {"$multiply": [{"$arrayElemAt": ["$$vector", at]}, f64::from(*value) / norm]}
+        })
+        .collect();
+    let deviation = doc! {"$pow": [{"$stdDevPop": "$$vector"}, 2]};
+    let mean = doc! {"$pow": [{"$avg": "$$vector"}, 2]};
+    let squares = doc! {"$multiply": [query.len() as f64, {"$add": [deviation, mean]}]};
+    let cosine = doc! {"$divide": [{"$sum": products}, {"$sqrt": "$$squares"}]};
+    let rounded = doc! {"$round": [{"$max": [-1.0, {"$min": [1.0, cosine]}]}, 12]};
+    let score = doc! {"$cond": [{"$gt": ["$$squares", 0]}, rounded, 0.0]};
+    let with_squares = doc! {"$let": {"vars": {"squares": squares}, "in": score}};
+    doc! {"$let": {"vars": {"vector": "$embedding"}, "in": with_squares}}
 }
 
 #[async_trait]
@@ -151,6 +211,73 @@ impl Subject for Bare {
 
     async fn get(&self, keys: &[&str]) -> Result<usize, Failure> {
         self.read(COLLECTION, keys.to_vec()).await
+    }
+
+    async fn delete_source(&self, id: &RefDocId) -> Result<usize, Failure> {
+        let source = doc! {"_id": id.as_str()};
+        let found = self.values(SOURCES).find_one(source.clone()).await.map_err(failed)?;
+        let ids = found.as_ref().and_then(|found| found.get("node_ids")?.as_array());
+        let ids: Vec<&str> = ids.into_iter().flatten().filter_map(Value::as_str).collect();
+        // In this order, so that one that was interrupted can be repeated.
+        let entries = doc! {"_id": {"$in": &ids}, "ref_doc_id": id.as_str()};
+        self.values(METADATA).delete_many(entries).await.map_err(failed)?;
+        let nodes = self.values(NODES).delete_many(doc! {"_id": {"$in": &ids}}).await.map_err(failed)?;
+        self.values(SOURCES).delete_one(source).await.map_err(failed)?;
+        Ok(usize::try_from(nodes.deleted_count).unwrap_or(usize::MAX))
+    }
+
+    async fn configure_vectors(&self) -> Result<(), Failure> {
+        let index = IndexModel::builder().keys(doc! {"metadata.ref_doc_id": 1}).build();
+        self.values(VECTORS).create_index(index).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn add_embedded(&self, nodes: Vec<Node>) -> Result<(), Failure> {
+        let rows = nodes.into_iter().map(|mut node| {
+            let metadata = node.to_vector_metadata(false)?;
+            Ok(VectorRow {
+                id: node.id.as_str().to_owned(),
+                embedding: node.embedding.take().unwrap_or_default(),
+                text: node.text_content().to_owned(),
+                metadata,
+            })
+        });
+        let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
+        let vectors = self.database.collection::<VectorRow>(VECTORS);
+        vectors.insert_many(rows).ordered(false).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn search(&self, query: &VectorQuery) -> Result<Vec<String>, Failure> {
+        let QueryKind::Dense { embedding } = &query.kind else { return Err(not_offered()) };
+        let mut matches = doc! {"embedding": {"$size": number(DIMENSIONS)}};
+        match &query.selector.filter {
+            None => {}
+            Some(Filter::Field { key, condition: Condition::Eq(Scalar::Text(text)) }) => {
+                matches.insert(format!("metadata.{key}"), text);
+            }
+            Some(_) => return Err(not_offered()),
+        }
+        let stages = [
+            doc! {"$match": matches},
+            doc! {"$project": {"text": 1, "metadata": 1, "score": cosine(embedding)}},
+            doc! {"$sort": {"score": -1, "_id": 1}},
+            doc! {"$limit": number(query.top_k)},
+        ];
+        let found = self.values(VECTORS).aggregate(stages).with_type::<Hit>().await.map_err(failed)?;
+        let hits: Vec<Hit> = found.try_collect().await.map_err(failed)?;
+        Ok(hits.into_iter().map(|hit| hit.id).collect())
+    }
+
+    async fn load(&self) -> Result<usize, Failure> {
+        let entries = self.database.collection::<Entry>(COLLECTION);
+        let read = entries.find(doc! {}).sort(doc! {"_id": 1}).projection(doc! {"text": 1});
+        let mut entries = read.await.map_err(failed)?;
+        let mut count = 0;
+        while entries.try_next().await.map_err(failed)?.is_some() {
+            count += 1;
+        }
+        Ok(count)
     }
 
     async fn clear(&self) -> Result<(), Failure> {

@@ -12,9 +12,11 @@ use serde_json::Value;
 use tokio::task::block_in_place;
 
 use crate::commands::bench::subject::Subject;
+use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, K1, K2};
 use crate::failure::Failure;
 
 pub(super) const NAME: &str = "redb";
+pub(super) const WORKLOADS: &[Workload] = &[D1, D2, C1, C2, K1, K2];
 
 type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
