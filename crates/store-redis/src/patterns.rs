@@ -1,11 +1,13 @@
 //! Patterns of production: small types over a store, each with keys of its own.
 
 mod cache;
+mod leaderboard;
 mod lease;
 mod lock;
 mod rate_limit;
 mod semantic_cache;
 mod semaphore;
+mod sessions;
 
 use std::time::Duration;
 
@@ -14,10 +16,12 @@ use serde::de::DeserializeOwned;
 use store_core::{Error, Result, check};
 
 pub use cache::{CacheConfig, CacheStats, RedisCache};
+pub use leaderboard::{LeaderboardConfig, LeaderboardEntry, RedisLeaderboard, ScoreMode};
 pub use lock::{LockConfig, RedisLock, RedisLockGuard};
 pub use rate_limit::{OnFailure, RateDecision, RateLimit, RedisRateLimiter};
 pub use semantic_cache::{CacheScope, SemanticCache, SemanticHit};
 pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};
+pub use sessions::RedisSessions;
 
 use crate::command::MAX_STRING;
 use crate::space::Space;
