@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::filter::{compare_numbers, lookup};
 use crate::{
-    BoxStream, Cursor, DocQuery, Error, ErrorKind, JsonObject, Node, NodeId, Order, Page, Result, check,
+    BoxStream, Cursor, DocQuery, Error, ErrorKind, Filter, JsonObject, Node, NodeId, Order, Page, Result, check,
 };
 
 /// Most nodes that a sorted query without a limit holds.
@@ -46,6 +46,17 @@ pub async fn find_by_scan(
     } else {
         page_in_sort_order(scan, query).await
     }
+}
+
+/// How many nodes a filter matches, all without one, from a scan of all nodes.
+pub async fn count_by_scan(scan: impl FnOnce() -> BoxStream<Node>, filter: Option<&Filter>) -> Result<usize> {
+    filter.map_or(Ok(()), Filter::validate)?;
+    let mut nodes = scan();
+    let mut count = 0;
+    while let Some(node) = nodes.next().await.transpose()? {
+        count += usize::from(filter.is_none_or(|filter| filter.matches(&node.metadata)));
+    }
+    Ok(count)
 }
 
 /// A node's JSON with only what the projection keeps.

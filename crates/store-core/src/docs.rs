@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{BoxStream, Cursor, Filter, JsonObject, Node, NodeId, Page, RefDocId, Result};
+use crate::{BoxStream, Cursor, Filter, JsonObject, Node, NodeId, Page, RefDocId, Result, doc_query};
 
 /// What a write does with ids that exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +184,16 @@ pub trait DocStore: std::fmt::Debug + Send + Sync + 'static {
     /// The nodes of `ids`, in their order; `None` where there is none.
     async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>>;
 
+    /// Whether a node is stored under each of `ids`, in their order. As it is here, it reads them.
+    async fn exist_many(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
+        Ok(self.get_many(ids).await?.iter().map(Option::is_some).collect())
+    }
+
+    /// How many nodes are stored, or, with a filter, those whose metadata matches. As it is here, it reads all nodes.
+    async fn count(&self, filter: Option<&Filter>) -> Result<usize> {
+        doc_query::count_by_scan(|| self.scan(None), filter).await
+    }
+
     /// Removes nodes with their hashes and ref-doc entries; answers how many nodes existed. A ref doc left
     /// without nodes goes too; a document stored under its id stays.
     async fn delete_many(&self, ids: &[NodeId]) -> Result<usize>;
@@ -224,7 +234,7 @@ pub trait DocStoreExt: DocStore {
 
     /// Whether a node is stored under `id`.
     async fn exists(&self, id: &NodeId) -> Result<bool> {
-        Ok(self.get(id).await?.is_some())
+        Ok(self.exist_many(std::slice::from_ref(id)).await? == [true])
     }
 
     /// Removes one node; answers whether it existed.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     AddMode, AddOptions, AddReport, Backend, BoxStream, Capabilities, ChatMessage, ChatStore, Diagnosis,
-    DocQuery, DocStore, Document, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities, KvStore,
+    DocQuery, DocStore, Document, Filter, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities, KvStore,
     MetadataPatch, Node, NodeId, Page, PutOptions, QueryPlan, Reader, RefDocDeleted, RefDocId, RefDocInfo,
     Result, Retriever, ScanOptions, ScoredNode, Selector, UpdateFn, VectorCapabilities, VectorConfig,
     VectorFields, VectorQuery, VectorStore,
@@ -61,6 +61,14 @@ macro_rules! forward {
 
             async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
                 (**self).get_many(ids).await
+            }
+
+            async fn exist_many(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
+                (**self).exist_many(ids).await
+            }
+
+            async fn count(&self, filter: Option<&Filter>) -> Result<usize> {
+                (**self).count(filter).await
             }
 
             async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {

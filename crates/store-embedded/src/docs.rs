@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store_core::{
-    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, JsonObject, Node, NodeId, Page,
+    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, Filter, JsonObject, Node, NodeId, Page,
     RefDocDeleted, RefDocId, RefDocInfo, Result, check, doc_query,
 };
 
@@ -329,6 +329,23 @@ impl DocStore for EmbeddedDocStore {
 
     async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
         self.read_each(ids, |tables| &tables.nodes, node).await.map_err(at("docs.get_many"))
+    }
+
+    async fn exist_many(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
+        let read = self.read_each(ids, |tables| &tables.nodes, |_| Ok(()));
+        let found = read.await.map_err(at("docs.exist_many"))?;
+        Ok(found.iter().map(Option::is_some).collect())
+    }
+
+    async fn count(&self, filter: Option<&Filter>) -> Result<usize> {
+        let count = async {
+            if filter.is_some() {
+                return doc_query::count_by_scan(|| self.scan(None), filter).await;
+            }
+            let count = self.handle.read(move |tx, tables| tx.table(&tables.nodes)?.len()).await?;
+            Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        };
+        count.await.map_err(at("docs.count"))
     }
 
     async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {

@@ -15,7 +15,7 @@ use store_core::batches::cut;
 use store_core::{Error, ErrorKind, Result};
 
 use crate::codec::{DocumentWriter, Index};
-use crate::error::{DUPLICATE, by_code, from_driver};
+use crate::error::{DUPLICATE, by_code, from_driver, not_confirmed};
 use crate::space::Space;
 
 /// Documents in one request; the server takes 100,000.
@@ -179,12 +179,8 @@ fn update_command(
 
 /// What the server says became of an update command.
 fn account(answer: &Document) -> Result<Replaced> {
-    if let Ok(failure) = answer.get_document("writeConcernError") {
-        let message = format!(
-            "the write was made, but not confirmed as the write concern asks ({}); it may yet be lost: repeat it",
-            failure.get_str("errmsg").unwrap_or("no reason is given")
-        );
-        return Err(Error::new(ErrorKind::Unavailable, message));
+    if let Some(error) = not_confirmed(answer) {
+        return Err(error);
     }
     let refused = answer.get_array("writeErrors").into_iter().flatten().filter_map(|error| {
         let error = error.as_document()?;

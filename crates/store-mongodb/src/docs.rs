@@ -15,7 +15,7 @@ use store_core::{
 };
 
 use crate::error::{NAME, at};
-use crate::kv::MongoKvStore;
+use crate::kv::{MongoKvStore, key_batches};
 use crate::kv_layout::key_range;
 use crate::space::Space;
 use crate::{bulk, codec, docs_query, filter};
@@ -111,6 +111,45 @@ impl MongoDocStore {
             }
         }
         Ok(found)
+    }
+
+    async fn exist(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
+        doc_query::valid_ids(ids)?;
+        let nodes = self.kv.collection(&self.names.nodes)?;
+        let keys: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
+        let mut found: HashSet<String> = HashSet::new();
+        for keys in key_batches(&keys) {
+            let size = bulk::one_batch(keys.len());
+            let find = nodes.find(doc! {"_id": {"$in": keys}}).projection(doc! {"_id": 1}).batch_size(size);
+            let mut cursor = self.space.call(find).await?;
+            while self.space.call(cursor.advance()).await? {
+                found.insert(bulk::id(cursor.current())?.to_owned());
+            }
+        }
+        Ok(keys.iter().map(|key| found.contains(*key)).collect())
+    }
+
+    async fn count_nodes(&self, filter: Option<&Filter>) -> Result<usize> {
+        filter.map_or(Ok(()), Filter::validate)?;
+        let nodes = self.kv.collection(&self.names.nodes)?;
+        if filter.is_some() && self.holds_oldest(&nodes).await? {
+            return doc_query::count_by_scan(|| self.scan(None), filter).await;
+        }
+        let translated = filter.map(|filter| filter::translate(filter, filter::Place::Docs));
+        let (matches, rest) = translated.map_or_else(Default::default, |t| (t.matches, t.rest));
+        let matches = doc! {"$and": [{"_id": key_range("", None)}, matches]};
+        let Some(rest) = rest else {
+            let count = self.space.call(nodes.count_documents(matches)).await?;
+            return Ok(usize::try_from(count).unwrap_or(usize::MAX));
+        };
+        let metadata = doc! {"__data__.metadata": 1, "__type__": 1};
+        let mut cursor = self.space.call(nodes.find(matches).projection(metadata)).await?;
+        let (mut count, nothing) = (0, JsonObject::new());
+        while self.space.call(cursor.advance()).await? {
+            let json = codec::to_json(cursor.current())?;
+            count += usize::from(rest.matches(docs_query::metadata(&json).unwrap_or(&nothing)));
+        }
+        Ok(count)
     }
 
     /// What was found as the caller wants it. A document of an older form has its members in other places, so that a
@@ -298,6 +337,14 @@ impl DocStore for MongoDocStore {
 
     async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
         self.layer.get_many(ids).await
+    }
+
+    async fn exist_many(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
+        self.exist(ids).await.map_err(at("docs.exist_many"))
+    }
+
+    async fn count(&self, filter: Option<&Filter>) -> Result<usize> {
+        self.count_nodes(filter).await.map_err(at("docs.count"))
     }
 
     async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {

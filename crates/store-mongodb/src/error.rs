@@ -3,9 +3,10 @@
 use std::io::ErrorKind as Io;
 use std::time::Duration;
 
+use bson::Document;
 use mongodb::error::{
     Error as DriverError, ErrorKind as Driver, GridFsErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR,
-    SYSTEM_OVERLOADED_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteConcernError, WriteFailure,
+    SYSTEM_OVERLOADED_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
 };
 use store_core::{Error, ErrorKind};
 
@@ -47,11 +48,12 @@ fn kind_and_message(error: &DriverError) -> (ErrorKind, String) {
         ),
         Driver::Command(command) => by_code(command.code, &command.message),
         Driver::Write(WriteFailure::WriteError(failure)) => by_code(failure.code, &failure.message),
-        Driver::Write(WriteFailure::WriteConcernError(failure)) => unconfirmed(failure),
+        Driver::Write(WriteFailure::WriteConcernError(failure)) => unconfirmed(failure.code, &failure.message),
         Driver::InsertMany(bulk) => {
             match (bulk.write_errors.iter().flatten().next(), &bulk.write_concern_error) {
-                (Some(first), _) => by_code(first.code, &first.message),
-                (None, Some(failure)) => unconfirmed(failure),
+                // What is not confirmed may be lost, which matters more than what is refused.
+                (_, Some(failure)) => unconfirmed(failure.code, &failure.message),
+                (Some(first), None) => by_code(first.code, &first.message),
                 (None, None) => {
                     (ErrorKind::Other, "the server refuses the batch and does not say why".to_owned())
                 }
@@ -60,8 +62,8 @@ fn kind_and_message(error: &DriverError) -> (ErrorKind, String) {
         Driver::BulkWrite(bulk) => {
             let first = bulk.write_errors.iter().min_by_key(|(place, _)| **place);
             match (first, bulk.write_concern_errors.first()) {
-                (Some((_, first)), _) => by_code(first.code, &first.message),
-                (None, Some(failure)) => unconfirmed(failure),
+                (_, Some(failure)) => unconfirmed(failure.code, &failure.message),
+                (Some((_, first)), None) => by_code(first.code, &first.message),
                 (None, None) => std::error::Error::source(error)
                     .and_then(|source| source.downcast_ref())
                     .map_or_else(|| (ErrorKind::Other, "the batch failed".to_owned()), kind_and_message),
@@ -130,9 +132,16 @@ fn standalone() -> &'static str {
      initiate the set, one member is enough"
 }
 
-fn unconfirmed(failure: &WriteConcernError) -> (ErrorKind, String) {
-    let why = &failure.message;
-    match failure.code {
+/// The error of a command of our own that was made but not confirmed, if the server's answer says so.
+pub(crate) fn not_confirmed(answer: &Document) -> Option<Error> {
+    let failure = answer.get_document("writeConcernError").ok()?;
+    let why = failure.get_str("errmsg").unwrap_or("no reason is given");
+    let (kind, message) = unconfirmed(failure.get_i32("code").unwrap_or_default(), why);
+    Some(Error::new(kind, message).with_backend(NAME))
+}
+
+fn unconfirmed(code: i32, why: &str) -> (ErrorKind, String) {
+    match code {
         79 | 100 => (
             ErrorKind::Config,
             format!(
@@ -140,7 +149,7 @@ fn unconfirmed(failure: &WriteConcernError) -> (ErrorKind, String) {
             ),
         ),
         _ => (
-            if failure.code == 64 { ErrorKind::Timeout } else { ErrorKind::Unavailable },
+            if code == 64 { ErrorKind::Timeout } else { ErrorKind::Unavailable },
             format!(
                 "the write was made, but not confirmed in time by as many members as the write concern asks ({why}), \
                  and it may yet be undone; repeat it once they are back"

@@ -2,7 +2,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use bson::doc;
-use mongodb::error::{CommandError, InsertManyError, WriteError};
+use mongodb::error::{CommandError, InsertManyError, WriteConcernError, WriteError};
 
 use super::*;
 
@@ -89,6 +89,15 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
             "E11000",
         ),
         (batch(doc! {"writeConcernError": {"code": 64, "errmsg": "slow"}}), Timeout, true, "not confirmed"),
+        (
+            batch(doc! {
+                "writeErrors": [{"index": 3, "code": 11000, "errmsg": "E11000"}],
+                "writeConcernError": {"code": 64, "errmsg": "slow"},
+            }),
+            Timeout,
+            true,
+            "not confirmed",
+        ),
         (io(Io::ConnectionReset, "reset by peer"), Unavailable, true, "not known"),
         (io(Io::TimedOut, "timed out"), Timeout, true, "not known"),
         (io(Io::InvalidData, "invalid peer certificate: UnknownIssuer"), Config, false, "TLS"),
@@ -106,6 +115,20 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
         assert_eq!(ours.backend(), Some(NAME));
         assert!(ours.downcast_ref::<DriverError>().is_some() && ours.source().is_some(), "{driver}");
     }
+}
+
+/// The driver's commands and ours tell the same of a write that is not confirmed.
+#[test]
+fn unconfirmed_writes_are_told_alike() {
+    for code in [64, 79, 91, 100, 189, 11_602] {
+        let answer = doc! {"n": 1, "writeConcernError": {"code": code, "codeName": "X", "errmsg": "not there"}};
+        let ours = not_confirmed(&answer).unwrap();
+        let theirs = from_driver(unconfirmed_write(code, "not there"));
+        assert_eq!((ours.kind(), ours.message()), (theirs.kind(), theirs.message()), "{code}");
+        assert_eq!(ours.is_retryable(), theirs.is_retryable(), "{code}");
+        assert_eq!(ours.backend(), theirs.backend());
+    }
+    assert!(not_confirmed(&doc! {"n": 1}).is_none());
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         test("what_can_not_be_read_is_named_and_stays", what_can_not_be_read_is_named_and_stays),
         test("indexes_are_made_once", indexes_are_made_once),
         test("another_time_to_live_is_told", another_time_to_live_is_told),
+        test("what_has_expired_is_gone_at_once", what_has_expired_is_gone_at_once),
         test("a_call_costs_the_same_in_a_long_history", a_call_costs_the_same_in_a_long_history),
         test("python_sees_nothing_of_ours", python_sees_nothing_of_ours),
         test("a_lost_head_is_made_good", a_lost_head_is_made_good),
@@ -398,6 +399,44 @@ async fn another_time_to_live_is_told(db: Db) {
     assert!(error.to_string().contains("3600 s"), "{error}");
     let same = MongoBackend::connect(config(&db).with_chat_ttl(Duration::from_mins(1))).await.unwrap();
     same.chat().unwrap().append("k", vec![user("a")]).await.unwrap();
+}
+
+/// Whether the server has removed it yet or not; a message without a date stays, as on the server.
+async fn what_has_expired_is_gone_at_once(db: Db) {
+    let hour = MongoBackend::connect(config(&db).with_chat_ttl(Duration::from_hours(1))).await.unwrap();
+    let chats = hour.chat().unwrap();
+    let aged = |key: &str, index: i32, text: &str, minutes: i64| {
+        let mut aged = row(key, index, said(text));
+        let written = DateTime::now().timestamp_millis() - minutes * 60_000;
+        aged.insert("created_at", DateTime::from_millis(written));
+        aged
+    };
+    let mut dateless = row("k", 3, said("dateless"));
+    dateless.remove("created_at");
+    let old = |key| [aged(key, 0, "old", 300), aged(key, 1, "older", 61)];
+    insert(&db, old("k").into_iter().chain([aged("k", 2, "young", 59), dateless])).await;
+    insert(&db, old("gone")).await;
+    insert(&db, old("gone too")).await;
+
+    assert_eq!(texts(&chats, "k").await, ["young", "dateless"]);
+    assert_eq!(chats.messages("k", Some(3)).await.unwrap(), [user("young"), user("dateless")]);
+    let keys: Vec<String> = chats.keys(None).try_collect().await.unwrap();
+    assert_eq!(keys, ["k"]);
+    assert_eq!(chats.messages("gone", None).await.unwrap(), []);
+    assert_eq!(chats.pop("gone").await.unwrap(), None);
+    assert_eq!(chats.remove_at("gone", 0).await.unwrap(), None);
+    assert!(!chats.delete("gone").await.unwrap(), "nothing was there");
+    assert_eq!(stored(&db, "gone").await, [], "what has expired goes with its history");
+
+    // Positions count what is there.
+    chats.insert_at("k", 0, user("first")).await.unwrap();
+    chats.insert_at("k", 1, user("second")).await.unwrap();
+    chats.append("k", vec![user("last")]).await.unwrap();
+    assert_eq!(texts(&chats, "k").await, ["first", "second", "young", "dateless", "last"]);
+    assert_eq!(chats.remove_at("k", 1).await.unwrap(), Some(user("second")));
+    chats.insert_at("gone too", 0, user("new")).await.unwrap();
+    assert_eq!(texts(&chats, "gone too").await, ["new"]);
+    assert!(chats.delete("k").await.unwrap());
 }
 
 /// As the server's profiler counts: no call but a read of everything looks at more than a few documents.

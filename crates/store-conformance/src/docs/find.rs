@@ -11,6 +11,7 @@ use crate::nodes::{node, plain};
 cases! { "docs", Docs:
     find_gives_every_node_whole,
     find_filters_by_metadata,
+    count_counts_what_matches,
     find_sorts_by_type_then_value,
     find_sorts_by_several_keys,
     find_breaks_ties_by_id,
@@ -79,6 +80,34 @@ async fn find_filters_by_metadata(store: &dyn DocStore) -> CaseResult {
         let found = store.find(&DocQuery::new().with_filter(filter(&nothing)?)).await?;
         same(format!("{nothing} sees only metadata"), &ids(&found.items), &[(); 0])?;
     }
+    Ok(())
+}
+
+/// A count is of all nodes, or of those that the filter matches: as many as a find gives.
+async fn count_counts_what_matches(store: &dyn DocStore) -> CaseResult {
+    same("none yet", &store.count(None).await?, &0_usize)?;
+    let nodes = (0..30).map(|n| {
+        let word = if n % 3 == 0 { "ΟΔΟΣ" } else { "other" };
+        plain(&format!("n{n:02}"), n).with_metadata("in", json!({"even": n % 2 == 0, "word": word}))
+    });
+    add(store, nodes.collect()).await?;
+    store.add(vec![plain("hash", 1)], AddOptions::default().with_store_text(false)).await?;
+    same("all", &store.count(None).await?, &30_usize)?;
+    let filters = [
+        (json!({"key": "n", "operator": "<", "value": 16.0}), 16_usize),
+        (json!({"key": "in.even", "value": true}), 15),
+        (json!({"key": "in.even", "operator": "!=", "value": true}), 15),
+        (json!({"key": "in.word", "operator": "text_match_insensitive", "value": "οδος"}), 10),
+        (json!({"key": "id_", "value": "n01"}), 0),
+    ];
+    for (json, count) in filters {
+        let filter = filter(&json)?;
+        same(json.to_string(), &store.count(Some(&filter)).await?, &count)?;
+        let found = store.find(&DocQuery::new().with_filter(filter)).await?;
+        same(format!("found by {json}"), &found.items.len(), &count)?;
+    }
+    let impossible = Filter::Field { key: "a..b".into(), condition: store_core::Condition::IsEmpty };
+    invalid("an empty part in a key", store.count(Some(&impossible)).await)?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ cases! { "docs", Docs:
     older_forms_are_stored_in_todays,
     embeddings_come_back_exactly,
     get_many_keeps_order,
+    exist_many_keeps_order,
     add_replaces_whole_nodes,
     overwrite_takes_the_last_of_equal_ids,
     skip_leaves_existing_and_takes_the_first,
@@ -84,6 +85,19 @@ async fn get_many_keeps_order(store: &dyn DocStore) -> CaseResult {
     let asked: Vec<NodeId> = order.iter().map(|n| format!("n{n}").into()).collect();
     let expected: Vec<Option<&Node>> = order.iter().map(|n| nodes.get(*n)).collect();
     same("50 ids", &store.get_many(&asked).await?, &expected)
+}
+
+/// One answer for each id, in order, twice if it is asked twice; only nodes count, not what has a hash alone.
+async fn exist_many_keeps_order(store: &dyn DocStore) -> CaseResult {
+    store.add(vec![plain("a", 1), plain("b", 2)], AddOptions::default()).await?;
+    store.add(vec![child("hash", "doc")], AddOptions::default().with_store_text(false)).await?;
+    let ids: Vec<NodeId> = ["b", "none", "a", "hash", "b", "doc"].map(NodeId::from).to_vec();
+    let found = store.exist_many(&ids).await?;
+    same("b, none, a, hash, b, doc", &found, &[true, false, true, false, true, false])?;
+    same("no ids", &store.exist_many(&[]).await?.len(), &0_usize)?;
+    invalid("an empty id", store.exist_many(&["a".into(), "".into()]).await)?;
+    store.delete(&"b".into()).await?;
+    same("b, deleted", &store.exists(&"b".into()).await?, &false)
 }
 
 /// A node written again is replaced whole: no metadata, text or link of the old one stays.

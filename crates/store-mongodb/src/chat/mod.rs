@@ -13,6 +13,10 @@
 //! at the same time and outside the transaction, and looks closer only if the two differ, as after an append of
 //! Python's. A head that is lost costs one more look, no more: the server removes it after an hour.
 //!
+//! **Time to live**: the server removes a message some time after its hour; a store that was opened with one does not
+//! see it from that hour on, whoever wrote it. Only appends still count on from an expired end, so that no index is
+//! given twice.
+//!
 //! Reads take one snapshot that a majority holds, as long as they may be. A standalone server has neither
 //! transactions nor snapshots: there the same steps are made one by one, by one process at a time.
 
@@ -25,8 +29,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::doc;
 use bson::raw::RawDocumentBuf;
+use bson::{Bson, DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::{IndexOptions, ReadConcern, WriteConcern};
 use mongodb::{Collection, IndexModel};
@@ -77,6 +81,21 @@ impl MongoChatStore {
     fn heads(&self) -> Result<Collection<RawDocumentBuf>> {
         let name = format!("nodestore.{}", self.space.config.chat_collection);
         Ok(self.space.chat_database()?.collection(&name))
+    }
+
+    /// Matches the messages of a session that are there for readers.
+    fn visible(&self, session: impl Into<Bson>) -> Document {
+        let mut visible = doc! {"session_id": session.into()};
+        // As the server does: a message without a date never expires.
+        visible.extend(self.expired().map(|expired| ("created_at".to_owned(), doc! {"$not": expired}.into())));
+        visible
+    }
+
+    /// What `created_at` of an expired message is; `None` where messages stay.
+    fn expired(&self) -> Option<Document> {
+        let ttl = i64::try_from(self.space.config.chat_ttl?.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000);
+        let limit = DateTime::now().timestamp_millis().saturating_sub(ttl);
+        Some(doc! {"$lte": DateTime::from_millis(limit)})
     }
 
     /// Makes the indexes at the first use, and answers whether the server has transactions.
@@ -138,7 +157,7 @@ impl MongoChatStore {
         let sessions = self.sessions()?;
         let fields = doc! {"message": 1};
         let mut find =
-            sessions.find(doc! {"session_id": key}).projection(fields).sort(steps::BACKWARDS.clone());
+            sessions.find(self.visible(key)).projection(fields).sort(steps::BACKWARDS.clone());
         // One answer holds as much as 16 MB.
         find = find.batch_size(u32::try_from(i32::MAX).unwrap_or(u32::MAX));
         if let Some(last) = last.and_then(|last| i64::try_from(last).ok()) {
@@ -165,7 +184,7 @@ impl MongoChatStore {
         loop {
             let (sort, skip) = steps::at(index);
             let find = sessions
-                .find_one(doc! {"session_id": key})
+                .find_one(self.visible(key))
                 .sort(sort)
                 .skip(skip)
                 .selection_criteria(steps::PRIMARY);
@@ -185,7 +204,7 @@ impl MongoChatStore {
     fn stream_keys(self, after: Option<String>) -> BoxStream<String> {
         let opened = async move {
             self.prepare().await?;
-            let past = doc! {"$match": {"session_id": {"$gt": after.unwrap_or_default()}}};
+            let past = doc! {"$match": self.visible(doc! {"$gt": after.unwrap_or_default()})};
             let pipeline = [past, doc! {"$group": {"_id": "$session_id"}}, doc! {"$sort": {"_id": 1}}];
             let sessions = self.sessions()?;
             let cursor = self.space.call(sessions.aggregate(pipeline).allow_disk_use(true)).await?;

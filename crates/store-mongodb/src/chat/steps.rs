@@ -53,6 +53,7 @@ impl MongoChatStore {
             let transactions = store.prepare().await?;
             let _turn = store.space.turns.take(&key).await;
             let mut steps = Steps {
+                store: store.clone(),
                 space: Arc::clone(&store.space),
                 sessions: store.sessions()?,
                 heads: store.heads()?,
@@ -88,6 +89,7 @@ impl MongoChatStore {
 
 /// A change under way.
 struct Steps {
+    store: MongoChatStore,
     space: Arc<Space>,
     sessions: Collection<RawDocumentBuf>,
     heads: Collection<RawDocumentBuf>,
@@ -123,6 +125,10 @@ impl Steps {
         doc! {"session_id": &self.key}
     }
 
+    fn visible(&self) -> Document {
+        self.store.visible(self.key.as_str())
+    }
+
     fn head(&self) -> Document {
         doc! {"_id": &self.key}
     }
@@ -152,7 +158,7 @@ impl Steps {
         {
             return last.after(1);
         }
-        let first = match self.nth(-1).await? {
+        let first = match self.nth(-1, self.of_session()).await? {
             Some(last) => last.after(1)?,
             None => 0,
         };
@@ -183,9 +189,13 @@ impl Steps {
 
     async fn replace(&mut self) -> Result<bool> {
         self.take_head().await?;
-        let removed = within!(self, self.sessions.delete_many(self.of_session()))?;
+        let removed = within!(self, self.sessions.delete_many(self.visible()))?.deleted_count > 0;
+        if self.store.space.config.chat_ttl.is_some() {
+            // What has expired goes too, and was not there.
+            within!(self, self.sessions.delete_many(self.of_session()))?;
+        }
         self.insert(0).await?;
-        Ok(removed.deleted_count > 0)
+        Ok(removed)
     }
 
     async fn insert_at(&mut self, index: i64) -> Result<()> {
@@ -206,21 +216,27 @@ impl Steps {
 
     /// The messages before and after the place at an index.
     async fn neighbours(&mut self, index: i64) -> Result<(Option<Place>, Option<Place>)> {
-        let Some(at) = self.nth(index).await? else {
+        let visible = self.visible();
+        let Some(at) = self.nth(index, visible.clone()).await? else {
             // Past the end, or before the front.
-            return if index < 0 { Ok((None, self.nth(0).await?)) } else { Ok((self.nth(-1).await?, None)) };
+            return if index < 0 {
+                Ok((None, self.nth(0, visible).await?))
+            } else {
+                // An expired end counts, as it does for appends.
+                Ok((self.nth(-1, self.of_session()).await?, None))
+            };
         };
         let before = match index.checked_sub(1) {
             None | Some(-1) => None,
-            Some(before) => self.nth(before).await?,
+            Some(before) => self.nth(before, visible).await?,
         };
         Ok((before, Some(at)))
     }
 
-    /// The place of the message at an index.
-    async fn nth(&mut self, index: i64) -> Result<Option<Place>> {
+    /// The place of the message at an index of those that a filter matches.
+    async fn nth(&mut self, index: i64, of: Document) -> Result<Option<Place>> {
         let (sort, skip) = at(index);
-        let find = self.sessions.find_one(self.of_session()).sort(sort).skip(skip);
+        let find = self.sessions.find_one(of).sort(sort).skip(skip);
         let found = within!(self, find.projection(doc! {"index": 1}))?;
         found.as_deref().map(Place::of).transpose()
     }
