@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::filter::{compare_numbers, lookup};
 use crate::{
-    BoxStream, Cursor, DocQuery, Error, ErrorKind, Filter, JsonObject, Node, NodeId, Order, Page, Result, check,
+    BoxStream, Cursor, DocQuery, Error, ErrorKind, Filter, JsonObject, Node, NodeId, Order, Page, Result,
+    check,
 };
 
 /// Most nodes that a sorted query without a limit holds.

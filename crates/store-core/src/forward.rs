@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use crate::{
     AddMode, AddOptions, AddReport, Backend, BoxStream, Capabilities, ChatMessage, ChatStore, Diagnosis,
-    DocQuery, DocStore, Document, Filter, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities, KvStore,
-    MetadataPatch, Node, NodeId, Page, PutOptions, QueryPlan, Reader, RefDocDeleted, RefDocId, RefDocInfo,
-    Result, Retriever, ScanOptions, ScoredNode, Selector, UpdateFn, VectorCapabilities, VectorConfig,
-    VectorFields, VectorQuery, VectorStore,
+    DocQuery, DocStore, Document, Filter, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities,
+    KvStore, MetadataPatch, Node, NodeId, Page, PutOptions, QueryPlan, Reader, RefDocDeleted, RefDocId,
+    RefDocInfo, Result, Retriever, ScanOptions, ScoredNode, Selector, UpdateFn, VectorCapabilities,
+    VectorConfig, VectorFields, VectorQuery, VectorStore,
 };
 
 macro_rules! forward {

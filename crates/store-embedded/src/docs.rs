@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store_core::{
-    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, Filter, JsonObject, Node, NodeId, Page,
-    RefDocDeleted, RefDocId, RefDocInfo, Result, check, doc_query,
+    AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, Filter, JsonObject, Node, NodeId,
+    Page, RefDocDeleted, RefDocId, RefDocInfo, Result, check, doc_query,
 };
 
 use crate::codec::{self, Span};

@@ -79,11 +79,13 @@ pub(crate) async fn insert(
     }
 }
 
-/// What became of the documents of [`replace`].
+/// What became of the documents of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Replaced {
     /// How many were new.
     pub(crate) new: usize,
+    /// How many were new or there before.
+    matched: usize,
     /// Which were refused.
     pub(crate) refused: Vec<Refused>,
 }
@@ -108,6 +110,7 @@ pub(crate) async fn replace(
             answer => answer?,
         };
         replaced.new += answer.new;
+        replaced.matched += answer.matched;
         let mut again = Vec::new();
         for refused in answer.refused {
             let Some(place) = open.get(refused.index).copied() else { continue };
@@ -137,6 +140,81 @@ pub(crate) async fn replace_in(
     let database = space.client()?.database(&collection.namespace().db);
     let answer = account(&space.call(database.run_raw_command(command).session(session)).await?)?;
     answer.refused.first().map_or(Ok(()), |refused| Err(refused.error()))
+}
+
+/// A document that must still be as it was, and what takes its place, if anything does.
+pub(crate) type Change<'a> = (&'a RawDocumentBuf, Option<&'a RawDocumentBuf>);
+
+/// Matches a document that is still what it was, in values, order of members, and size: numbers of one value are
+/// equal to the server, but an int32 takes fewer bytes than any other.
+pub(crate) fn same(old: &RawDocument) -> Result<RawDocumentBuf> {
+    let mut filter = DocumentWriter::with_capacity(old.as_bytes().len() + 192);
+    filter.text("_id", id(old)?)?;
+    filter.open_object("$expr")?;
+    filter.open_array("$and")?;
+    // The size first: it settles most without a comparison.
+    filter.open_object("0")?;
+    filter.open_array("$eq")?;
+    filter.open_object("0")?;
+    filter.text("$bsonSize", "$$ROOT")?;
+    filter.close();
+    filter.integer("1", i64::try_from(old.as_bytes().len()).unwrap_or(i64::MAX))?;
+    filter.close();
+    filter.close();
+    filter.open_object("1")?;
+    filter.open_array("$eq")?;
+    filter.text("0", "$$ROOT")?;
+    filter.open_object("1")?;
+    filter.document("$literal", old)?;
+    filter.close();
+    filter.close();
+    filter.close();
+    filter.close();
+    filter.close();
+    filter.finish()
+}
+
+/// Makes the changes whose old document is still there, in one request for those that replace and one for those that
+/// remove; answers how many were made. The server does not say which. It is not repeated when the connection fails.
+pub(crate) async fn change(
+    space: &Space,
+    collection: &Collection<RawDocumentBuf>,
+    changes: &[Change<'_>],
+) -> Result<usize> {
+    let (new, gone): (Vec<Change<'_>>, Vec<Change<'_>>) =
+        changes.iter().copied().partition(|(_, new)| new.is_some());
+    let database = space.client()?.database(&collection.namespace().db);
+    let mut made = 0;
+    for (name, statements, changes) in [("update", "updates", new), ("delete", "deletes", gone)] {
+        if changes.is_empty() {
+            continue;
+        }
+        let mut command = DocumentWriter::new();
+        command.text(name, collection.name())?;
+        command.open_array(statements)?;
+        let mut index = Index::new();
+        for (old, new) in changes {
+            command.open_object(index.text())?;
+            command.document("q", &same(old)?)?;
+            match new {
+                Some(new) => command.document("u", new)?,
+                None => command.integer("limit", 1)?,
+            }
+            command.close();
+            index.advance();
+        }
+        command.close();
+        command.flag("ordered", false)?;
+        if let Some(concern) = concern(collection)? {
+            command.document("writeConcern", &concern)?;
+        }
+        let answer = account(&space.call(database.run_raw_command(command.finish()?)).await?)?;
+        if let Some(first) = answer.refused.first() {
+            return Err(first.error());
+        }
+        made += answer.matched;
+    }
+    Ok(made)
 }
 
 async fn send_updates(
@@ -191,7 +269,9 @@ fn account(answer: &Document) -> Result<Replaced> {
         })
     });
     let new = answer.get_array("upserted").map_or(0, Vec::len);
-    Ok(Replaced { new, refused: refused.collect() })
+    let matched =
+        answer.get_i32("n").ok().and_then(|matched| usize::try_from(matched).ok()).unwrap_or_default();
+    Ok(Replaced { new, matched, refused: refused.collect() })
 }
 
 /// Writes documents over those that are there; an error says in `failed` which were not written for sure. Each
@@ -247,7 +327,7 @@ async fn insert_or_replace(
             refused.push(late);
         }
     }
-    Ok(Replaced { new, refused })
+    Ok(Replaced { new, matched: documents.len() - refused.len(), refused })
 }
 
 /// Names documents in an error, by their keys.

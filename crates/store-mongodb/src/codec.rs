@@ -264,7 +264,8 @@ impl Index {
 /// The members of a stored document as JSON. What JSON has no type for becomes text or a number: an `ObjectId` its
 /// 24 hex digits, a date RFC 3339 in UTC, bytes base64, a Decimal128 an integer where it is one and a float else.
 pub(crate) fn to_json(document: &RawDocument) -> Result<JsonObject> {
-    let mut object = Map::new();
+    // Stepping over the members costs less than a map that grows.
+    let mut object = Map::with_capacity(document.iter().count());
     for member in document {
         let (name, value) = member.map_err(damaged)?;
         object.insert(name.to_string(), to_value(value)?);

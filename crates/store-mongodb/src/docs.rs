@@ -1,5 +1,6 @@
 //! Documents: core's layer over key-values, in Python's layout, with what MongoDB does better itself: queries are
-//! answered by the server, and a source document goes in five requests however many nodes it has.
+//! answered by the server, and a source document goes in five requests, one after the other but for the first two, however
+//! many nodes it has.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
+use futures::join;
 use mongodb::Collection;
 use store_core::doc_query::{self, MAX_SORTED, Place};
 use store_core::{
@@ -35,7 +37,8 @@ pub(crate) struct MongoDocStore {
 impl MongoDocStore {
     pub(crate) fn new(space: Arc<Space>) -> Self {
         let names = DocCollections::default();
-        let kv = MongoKvStore::new(Arc::clone(&space));
+        // Its updates merge: made twice they are made once.
+        let kv = MongoKvStore::new(Arc::clone(&space)).with_repeatable_updates();
         let layer = KvDocStore::with_collections(kv.clone(), names.clone()).with_backend(NAME);
         Self { space, kv, layer, names }
     }
@@ -203,31 +206,37 @@ impl MongoDocStore {
         check::non_empty("ref doc id", id.as_str())?;
         let ref_docs = self.kv.collection(&self.names.ref_docs)?;
         let metadata = self.kv.collection(&self.names.metadata)?;
-        let nodes = self.kv.collection(&self.names.nodes)?;
-        let known = self.known_nodes(&ref_docs, &metadata, id.as_str()).await?;
-        let Some(known) = known else { return self.layer.delete_ref_doc(id).await };
-        let mut members = known.names(id.as_str());
-        // An entry that others write at this moment under another source is not ours to remove.
+        let fields = doc! {"ref_doc_id": 1};
+        let (stored, own) = join!(
+            self.space.call(ref_docs.find_one(doc! {"_id": id.as_str()})),
+            self.space.call(metadata.find_one(doc! {"_id": id.as_str()}).projection(fields)),
+        );
+        let (stored, own) = (stored?, own?);
+        let listed = stored.is_some();
+        let named = stored.map_or_else(|| Ok(Some(Vec::new())), |stored| node_ids(&stored))?;
+        let has_source = own.as_ref().is_some_and(|own| belongs_elsewhere(own, id.as_str()));
+        let Some(named) = named.filter(|_| !has_source) else { return self.layer.delete_ref_doc(id).await };
+        let mut members = check::unique_by(named.iter().map(String::as_str).collect(), false, |name| *name);
+        members.retain(|name| *name != id.as_str());
+        let entries = members.len() + usize::from(own.is_some());
+        members.push(id.as_str());
+        // An entry that belongs to another source by now, or that others write at this moment, is not ours to remove.
+        // Python leaves such nodes listed.
         let mut deleted = 0;
         for ids in members.chunks(READ_IDS) {
             let ours = doc! {"_id": {"$in": ids}, "ref_doc_id": {"$in": [id.as_str(), Bson::Null]}};
             deleted += self.space.call(metadata.delete_many(ours)).await?.deleted_count;
         }
-        let late;
-        if deleted < known.entries {
-            late = self.entries(&metadata, id.as_str(), &members).await?.0;
-            members.retain(|member| !late.contains(*member));
+        if usize::try_from(deleted).is_ok_and(|deleted| deleted < entries) {
+            let moved = self.moved(&metadata, id.as_str(), &members).await?;
+            members.retain(|member| !moved.contains(*member));
         }
-        let mut had_nodes = false;
-        for ids in members.chunks(READ_IDS) {
-            let answer = self.space.call(nodes.delete_many(doc! {"_id": {"$in": ids}})).await?;
-            had_nodes |= answer.deleted_count > 0;
-        }
+        let had_nodes = self.kv.delete(&self.names.nodes, &members).await? > 0;
         let count = members.iter().filter(|member| **member != id.as_str()).count();
-        if known.listed {
-            self.remove_names(&ref_docs, id.as_str(), &known.named).await?;
+        if listed {
+            self.remove_names(&ref_docs, id.as_str(), &named).await?;
         }
-        Ok((known.listed || deleted > 0 || had_nodes).then(|| RefDocDeleted::new(count)))
+        Ok((listed || deleted > 0 || had_nodes).then(|| RefDocDeleted::new(count)))
     }
 
     /// Takes names from a source document's list, and the list away when none is left.
@@ -247,49 +256,32 @@ impl MongoDocStore {
         Ok(())
     }
 
-    /// The nodes that a source document names, and which of them belong elsewhere by now; `None` where the layer is
-    /// needed.
-    async fn known_nodes(
-        &self,
-        ref_docs: &Collection<RawDocumentBuf>,
-        metadata: &Collection<RawDocumentBuf>,
-        id: &str,
-    ) -> Result<Option<KnownNodes>> {
-        let stored = self.space.call(ref_docs.find_one(doc! {"_id": id})).await?;
-        let listed = stored.is_some();
-        let Some(named) = stored.map_or_else(|| Ok(Some(Vec::new())), |stored| node_ids(&stored))? else {
-            return Ok(None);
-        };
-        let mut known = KnownNodes { listed, named, moved: HashSet::new(), entries: 0 };
-        let (moved, entries) = self.entries(metadata, id, &known.names(id)).await?;
-        (known.moved, known.entries) = (moved, entries);
-        Ok((!known.moved.contains(id)).then_some(known))
-    }
-
-    /// Of the metadata entries of `ids`: those of another source document, and how many the others are.
-    async fn entries(
+    /// Which of the metadata entries of `ids` are of another source document.
+    async fn moved(
         &self,
         metadata: &Collection<RawDocumentBuf>,
         id: &str,
         ids: &[&str],
-    ) -> Result<(HashSet<String>, u64)> {
-        let (mut moved, mut entries) = (HashSet::new(), 0);
+    ) -> Result<HashSet<String>> {
+        let mut moved = HashSet::new();
         for ids in ids.chunks(READ_IDS) {
             let fields = doc! {"ref_doc_id": 1};
             let size = bulk::one_batch(ids.len());
             let find = metadata.find(doc! {"_id": {"$in": ids}}).projection(fields).batch_size(size);
             let mut cursor = self.space.call(find).await?;
             while self.space.call(cursor.advance()).await? {
-                let entry = cursor.current();
-                if entry.get_str("ref_doc_id").is_ok_and(|other| other != id) {
-                    moved.insert(bulk::id(entry)?.to_owned());
-                } else {
-                    entries += 1;
+                if belongs_elsewhere(cursor.current(), id) {
+                    moved.insert(bulk::id(cursor.current())?.to_owned());
                 }
             }
         }
-        Ok((moved, entries))
+        Ok(moved)
     }
+}
+
+/// Whether a metadata entry is of another source document than this one.
+fn belongs_elsewhere(entry: &RawDocument, id: &str) -> bool {
+    entry.get_str("ref_doc_id").is_ok_and(|other| other != id)
 }
 
 /// A document that a query found.
@@ -297,25 +289,6 @@ struct Found {
     id: String,
     json: JsonObject,
     whole: bool,
-}
-
-/// What a source document's entry says.
-struct KnownNodes {
-    /// Whether there is an entry.
-    listed: bool,
-    named: Vec<String>,
-    /// Those that belong to another source document by now; Python leaves them listed.
-    moved: HashSet<String>,
-    /// How many metadata entries belong to it.
-    entries: u64,
-}
-
-impl KnownNodes {
-    /// What goes with the source document: its nodes and the document of its own id, last.
-    fn names<'a>(&'a self, id: &'a str) -> Vec<&'a str> {
-        let named = self.named.iter().map(String::as_str);
-        named.filter(|name| *name != id && !self.moved.contains(*name)).chain([id]).collect()
-    }
 }
 
 /// The node ids of a source document's entry; `None` for the oldest form.

@@ -48,7 +48,9 @@ fn kind_and_message(error: &DriverError) -> (ErrorKind, String) {
         ),
         Driver::Command(command) => by_code(command.code, &command.message),
         Driver::Write(WriteFailure::WriteError(failure)) => by_code(failure.code, &failure.message),
-        Driver::Write(WriteFailure::WriteConcernError(failure)) => unconfirmed(failure.code, &failure.message),
+        Driver::Write(WriteFailure::WriteConcernError(failure)) => {
+            unconfirmed(failure.code, &failure.message)
+        }
         Driver::InsertMany(bulk) => {
             match (bulk.write_errors.iter().flatten().next(), &bulk.write_concern_error) {
                 // What is not confirmed may be lost, which matters more than what is refused.

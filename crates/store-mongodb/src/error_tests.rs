@@ -121,7 +121,8 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
 #[test]
 fn unconfirmed_writes_are_told_alike() {
     for code in [64, 79, 91, 100, 189, 11_602] {
-        let answer = doc! {"n": 1, "writeConcernError": {"code": code, "codeName": "X", "errmsg": "not there"}};
+        let answer =
+            doc! {"n": 1, "writeConcernError": {"code": code, "codeName": "X", "errmsg": "not there"}};
         let ours = not_confirmed(&answer).unwrap();
         let theirs = from_driver(unconfirmed_write(code, "not there"));
         assert_eq!((ours.kind(), ours.message()), (theirs.kind(), theirs.message()), "{code}");

@@ -41,11 +41,19 @@ pub(crate) fn capabilities(large_values: LargeValues) -> KvCapabilities {
 #[derive(Clone, Debug)]
 pub(crate) struct MongoKvStore {
     pub(crate) space: Arc<Space>,
+    /// Whether an update does no harm if it is made once more, or if another makes just the same change.
+    pub(crate) repeatable: bool,
 }
 
 impl MongoKvStore {
     pub(crate) fn new(space: Arc<Space>) -> Self {
-        Self { space }
+        Self { space, repeatable: false }
+    }
+
+    /// For updates that do no harm if they are made once more: many of them go in one request.
+    pub(crate) fn with_repeatable_updates(mut self) -> Self {
+        self.repeatable = true;
+        self
     }
 
     /// The MongoDB collection of a key-value collection.

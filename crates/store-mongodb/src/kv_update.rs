@@ -1,7 +1,15 @@
 //! Reading, deciding and writing key-values in one step.
 //!
 //! Python's layout has no versions: a change is made if the document is still what was read, by a write with the whole
-//! old document as its condition. Where both documents are too great for one command, a transaction compares them.
+//! old document as its condition. To the server `1` and `1.0` are equal; we hold the sizes against each other as well,
+//! which differ between an int32 and any other number. What is left can not be told apart in a condition: an int64 or a
+//! 0.0 that another has replaced by a double of the same value, or one number made longer and another one shorter, with
+//! nothing else changed. Such a change of a number's type alone may be overwritten.
+//!
+//! The server says of a batch only how many of its conditions held. So keys are changed one by one, 16 at once, each
+//! write repeated by the driver so that it is made exactly once; but for updates that do no harm if they are made twice:
+//! those go in one request, and who lost is found by reading.
+//! Where both documents are too great for one command, a transaction compares them.
 //! Transactions are for nothing else: other writes of the same documents wait for one, and if they hold all of the
 //! pool's connections meanwhile, it can not go on.
 
@@ -22,12 +30,14 @@ use crate::{bulk, codec, grid_fs};
 
 /// Keys that one round reads, decides and writes.
 const KEYS: usize = 1_000;
-/// Writes of one update that are under way at once.
+/// Writes of one update that are under way at once, where each has a request of its own.
 const WRITES: usize = 16;
 /// How often an update that meets other writers on its keys looks again before it answers `Conflict`.
 const ROUNDS: u64 = 200;
 /// Most bytes of old and new document in a command of their own, which takes 16 MB.
 const MAX_CONDITION_BYTES: usize = 15 << 20;
+/// Bytes of old and new documents in one request that makes many changes.
+const MAX_RUN_BYTES: usize = 12 << 20;
 /// Bytes of old and new documents in one transaction.
 const TRANSACTION_BYTES: usize = 32 << 20;
 
@@ -237,6 +247,9 @@ impl MongoKvStore {
         collection: &Collection<RawDocumentBuf>,
         changes: Vec<&Change>,
     ) -> Result<Vec<usize>> {
+        if self.repeatable && changes.len() > 1 {
+            return self.change_all(collection, &changes).await;
+        }
         let mut writes = Vec::with_capacity(changes.len());
         for change in changes {
             writes.push(self.change_one(collection, change));
@@ -251,6 +264,49 @@ impl MongoKvStore {
         Ok(open)
     }
 
+    /// Makes changes in few requests; answers the places of those that were not made. For updates that do no harm if
+    /// they are made twice: a change that another made just so counts as ours.
+    async fn change_all(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: &[&Change],
+    ) -> Result<Vec<usize>> {
+        let mut open = Vec::new();
+        for run in cut(changes, KEYS, MAX_RUN_BYTES, |change| change.bytes() + 256) {
+            let statements: Vec<bulk::Change<'_>> =
+                run.iter().filter_map(|change| Some((change.old.as_ref()?, change.new.as_ref()))).collect();
+            let all = match bulk::change(&self.space, collection, &statements).await {
+                Ok(made) => made == statements.len(),
+                Err(error) if error.kind() == ErrorKind::Unavailable => false,
+                Err(error) => return Err(error),
+            };
+            if !all {
+                open.extend(self.not_made(collection, run).await?);
+            }
+        }
+        Ok(open)
+    }
+
+    /// The places of the changes that are not what is stored now.
+    async fn not_made(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        changes: &[&Change],
+    ) -> Result<Vec<usize>> {
+        let olds = changes.iter().filter_map(|change| change.old.as_ref());
+        let keys = olds.map(|old| bulk::id(old)).collect::<Result<Vec<_>>>()?;
+        let mut stored: Vec<Option<RawDocumentBuf>> = vec![None; keys.len()];
+        let keep = |place: usize, document: &RawDocument| {
+            if let Some(slot) = stored.get_mut(place) {
+                *slot = Some(document.to_owned());
+            }
+            Ok(())
+        };
+        self.read(collection, &keys, keep).await?;
+        let lost = changes.iter().zip(stored).filter(|(change, stored)| change.new != *stored);
+        Ok(lost.map(|(change, _)| change.place).collect())
+    }
+
     /// Replaces or removes a document if it is still as it was; answers its place, and whether it was.
     async fn change_one(
         &self,
@@ -258,8 +314,7 @@ impl MongoKvStore {
         change: &Change,
     ) -> Result<(usize, bool)> {
         let Some(old) = &change.old else { return Ok((change.place, true)) };
-        let whole = Document::try_from(old.as_ref()).map_err(codec::damaged)?;
-        let same = doc! {"_id": bulk::id(old)?, "$expr": {"$eq": ["$$ROOT", {"$literal": whole}]}};
+        let same = Document::try_from(bulk::same(old)?.as_ref()).map_err(codec::damaged)?;
         let made = match &change.new {
             Some(new) => self.space.call(collection.replace_one(same, new)).await?.matched_count > 0,
             None => self.space.call(collection.delete_one(same)).await?.deleted_count > 0,

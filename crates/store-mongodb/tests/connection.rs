@@ -5,6 +5,7 @@
 mod common;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bson::doc;
 use common::{Db, run, test, url};
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         test("a_client_of_the_caller_stays_open", of_caller),
         test("the_path_of_the_url_is_where_all_roles_are", path),
         test("a_replica_set_of_another_name_is_told", other_set),
+        test("hopeless_calls_end_within_the_configured_time", hopeless),
         test("the_diagnosis_tells_of_the_server_and_of_missing_indexes", diagnosis),
     ])
 }
@@ -95,6 +97,27 @@ async fn other_set(_db: Db) {
     let error = store.ping().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert!(error.message().contains("\"other\"") && !error.is_retryable(), "{error}");
+}
+
+/// Without its settings each of these calls would take 30 seconds: so long the driver looks for a server.
+async fn hopeless(_db: Db) {
+    let url = url().unwrap();
+    let (servers, _) = url.split_once('?').unwrap_or((&url, ""));
+    let hosts = servers.trim_start_matches("mongodb://").rsplit('@').next().unwrap_or_default();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cases = [
+        (format!("mongodb://{free}/?"), ErrorKind::Unavailable, "nothing listens"),
+        (format!("{servers}?replicaSet=other&"), ErrorKind::Config, "\"other\""),
+        (format!("mongodb://nobody:wrong@{hosts}?"), ErrorKind::Unauthorized, "password"),
+    ];
+    for (url, kind, part) in cases {
+        let store = MongoBackend::connect(format!("{url}serverSelectionTimeoutMS=500").parse().unwrap());
+        let store = store.await.unwrap();
+        let ping = tokio::time::timeout(Duration::from_secs(25), store.ping());
+        let error = ping.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.message().contains(part) && !error.to_string().contains("wrong@"), "{error}");
+    }
 }
 
 async fn diagnosis(db: Db) {

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         test("great_values_go_to_gridfs", great_values_go_to_gridfs),
         test("expiry_is_indexed_at_its_first_use", expiry_is_indexed_at_its_first_use),
         test("batches_are_few_requests", batches_are_few_requests),
+        test("an_update_sees_a_number_that_changed_its_type", an_update_sees_a_number_that_changed_its_type),
     ])
 }
 
@@ -422,12 +423,59 @@ async fn batches_are_few_requests(db: Db) {
     assert_eq!(requests(), 1, "a thousand read");
     assert_eq!(kv.delete_many("docs", &keys).await.unwrap(), 1_000);
     assert_eq!(requests(), 1, "a thousand deleted");
-    let nodes: Vec<Node> =
-        (0..1_000).map(|n| node(&format!("n{n}"), Some(&format!("doc {}", n / 50)))).collect();
-    docs.add(nodes, AddOptions::default()).await.unwrap();
+    let nodes = |round: i32| {
+        let node =
+            |n: i32| node(&format!("n{n}"), Some(&format!("doc {}", n / 50))).with_metadata("round", round);
+        (0..1_000).map(node).collect::<Vec<Node>>()
+    };
+    docs.add(nodes(0), AddOptions::default()).await.unwrap();
     let added = requests();
-    assert!(added <= 6, "a thousand nodes added in {added} requests");
+    assert!(added <= 4, "a thousand nodes added in {added} requests");
+    // Now it is known that they exist.
+    docs.add(nodes(1), AddOptions::default()).await.unwrap();
+    requests();
+    docs.add(nodes(2), AddOptions::default()).await.unwrap();
+    let replaced = requests();
+    assert!(replaced <= 5, "a thousand nodes with their hashes replaced in {replaced} requests");
+    let ids: Vec<NodeId> = (0..1_000).map(|n| NodeId::new(format!("n{n}"))).collect();
+    let hashes: Vec<Option<String>> = nodes(2).iter().map(|node| Some(node.hash())).collect();
+    assert_eq!(docs.hashes(&ids).await.unwrap(), hashes);
+    requests();
+    assert_eq!(docs.exist_many(&ids).await.unwrap(), vec![true; 1_000]);
+    assert_eq!(docs.count(Some(&store_core::filter::field("round").eq(2))).await.unwrap(), 1_000);
+    // Whether there are nodes of the oldest form is asked once.
+    assert_eq!(requests(), 3, "a thousand looked for, and a thousand counted");
     assert_eq!(docs.delete_ref_doc(&"doc 3".into()).await.unwrap(), Some(RefDocDeleted::new(50)));
     let removed = requests();
     assert!(removed <= 5, "a source document with fifty nodes removed in {removed} requests");
+}
+
+/// The server's comparison alone would not tell them apart.
+async fn an_update_sees_a_number_that_changed_its_type(db: Db) {
+    let kv = db.store.kv().unwrap();
+    kv.put("c", "k", object(json!({"n": 1, "list": [{"x": 2}]}))).await.unwrap();
+    let others = [doc! {"n": 1.0, "list": [{"x": 2}]}, doc! {"n": 1.0, "list": [{"x": 2.0}]}];
+    let mut seen = Vec::new();
+    let collection = db.collection("c");
+    let after = kv
+        .update("c", "k", |old| {
+            let other = others.get(seen.len()).cloned();
+            seen.extend(old.map(|old| Value::Object(old.clone())));
+            if let Some(other) = other {
+                // Another writes in between.
+                tokio::task::block_in_place(|| {
+                    let write = collection.replace_one(doc! {"_id": "k"}, other).into_future();
+                    tokio::runtime::Handle::current().block_on(write).unwrap();
+                });
+            }
+            let mut new = old.cloned().unwrap_or_default();
+            new.insert("new".to_owned(), true.into());
+            Ok(Update::Put(new))
+        })
+        .await
+        .unwrap();
+    let last = json!({"n": 1.0, "list": [{"x": 2.0}]});
+    assert_eq!(seen, [json!({"n": 1, "list": [{"x": 2}]}), json!({"n": 1.0, "list": [{"x": 2}]}), last]);
+    assert_eq!(after, Some(object(json!({"n": 1.0, "list": [{"x": 2.0}], "new": true}))));
+    assert_eq!(kv.get("c", "k").await.unwrap(), after);
 }

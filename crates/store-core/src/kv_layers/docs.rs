@@ -1,6 +1,8 @@
 //! The document store over any key-value store, in LlamaIndex's layout.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, future};
@@ -11,7 +13,7 @@ use super::ref_docs::{self, RefDocChange};
 use crate::{
     AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, ErrorKind, JsonObject, KvStore,
     KvStoreExt, Node, NodeId, Page, PutMode, PutOptions, RefDocDeleted, RefDocId, RefDocInfo, Result,
-    ScanOptions, Update, check, doc_query,
+    ScanOptions, Update, UpdateFn, check, doc_query,
 };
 
 /// How often a writer that meets others on the same nodes looks again whether its edges still stand.
@@ -40,8 +42,8 @@ impl Default for DocCollections {
 
 /// LlamaIndex's document store over any key-value store.
 ///
-/// Each call makes a fixed number of batched reads and writes, however many nodes it carries. Hashes and ref
-/// docs are merged by [`KvStore::update_many`], so that concurrent writers lose nothing. The three collections
+/// Each call makes a fixed number of batched reads and writes, however many nodes it carries. New hashes and ref
+/// docs are inserted, and those that exist merged by [`KvStore::update_many`], so that concurrent writers lose nothing. The three collections
 /// are written one after the other: a call that fails between two of them is made good by repeating it. Two
 /// writers that race to overwrite one id may pair the node of one with the hash of the other.
 #[derive(Clone, Debug)]
@@ -49,6 +51,15 @@ pub struct KvDocStore<K> {
     kv: K,
     backend: Option<&'static str>,
     names: DocCollections,
+    /// What was found there lately.
+    found: Arc<Found>,
+}
+
+/// Whether most entries that were lately written existed before: then inserting them first is a detour.
+#[derive(Debug, Default)]
+struct Found {
+    metadata: AtomicBool,
+    ref_docs: AtomicBool,
 }
 
 /// What the metadata collection keeps of a node.
@@ -68,7 +79,7 @@ impl<K: KvStore> KvDocStore<K> {
 
     /// With other collections.
     pub fn with_collections(kv: K, names: DocCollections) -> Self {
-        Self { kv, backend: None, names }
+        Self { kv, backend: None, names, found: Arc::default() }
     }
 
     /// Names the backend in this layer's own errors; the key-value store names itself in its own.
@@ -104,34 +115,80 @@ impl<K: KvStore> KvDocStore<K> {
         }
     }
 
-    /// Writes hashes and ref-doc ids, and answers the ref doc that each node belonged to before.
-    async fn write_metadata(&self, entries: &[Entry]) -> Result<HashMap<String, RefDocId>> {
+    /// Writes hashes and ref-doc ids, and answers the ref docs that each node was seen to belong to before.
+    async fn write_metadata(&self, entries: &[Entry]) -> Result<RefDocsSeen> {
         let by_id: HashMap<&str, &Entry> = entries.iter().map(|entry| (entry.id.as_str(), entry)).collect();
-        let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let new = |entry: &Entry| metadata_entry(&entry.hash, entry.ref_doc.as_ref());
+        let all = entries.iter().map(|entry| (entry.id.as_str(), Some(new(entry)))).collect();
         let mut before = HashMap::new();
         let mut apply = |id: &str, old: Option<&JsonObject>| {
-            match old.and_then(ref_doc_of) {
-                Some(ref_doc) => before.insert(id.to_owned(), ref_doc),
-                None => before.remove(id),
-            };
+            note(&mut before, id, old);
             let Some(entry) = by_id.get(id) else { return Ok(Update::Keep) };
-            let new = metadata_entry(&entry.hash, entry.ref_doc.as_ref());
+            let new = new(entry);
             Ok(if old == Some(&new) { Update::Keep } else { Update::Put(new) })
         };
-        self.kv.update_many(&self.names.metadata, &ids, &mut apply).await?;
+        self.insert_or_update(&self.names.metadata, &self.found.metadata, all, &mut apply).await?;
         Ok(before)
     }
 
     async fn write_ref_docs(&self, changes: &BTreeMap<String, RefDocChange>) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
+        let mut all = Vec::with_capacity(changes.len());
+        for (id, change) in changes {
+            let new = match change.apply(None).map_err(|error| error.with_key(id))? {
+                Update::Put(new) => Some(new),
+                Update::Keep | Update::Delete => None,
+            };
+            all.push((id.as_str(), new));
         }
-        let ids: Vec<&str> = changes.keys().map(String::as_str).collect();
         let mut apply = |id: &str, old: Option<&JsonObject>| match changes.get(id) {
             Some(change) => change.apply(old).map_err(|error| error.with_key(id)),
             None => Ok(Update::Keep),
         };
-        self.kv.update_many(&self.names.ref_docs, &ids, &mut apply).await?;
+        let write = self.insert_or_update(&self.names.ref_docs, &self.found.ref_docs, all, &mut apply);
+        // What fails here is no node.
+        write.await.map_err(|error| error.with_failed([""; 0]))
+    }
+
+    /// Inserts the entries, as long as most are new, without reading before; what is there already is updated, and what
+    /// has no value to insert.
+    async fn insert_or_update(
+        &self,
+        collection: &str,
+        found: &AtomicBool,
+        entries: Vec<(&str, Option<JsonObject>)>,
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<()> {
+        let mut open: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
+        let mut new = Vec::with_capacity(open.len());
+        for (key, value) in entries {
+            new.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        let (total, only_updates) = (open.len(), new.is_empty());
+        if !only_updates && !found.load(Ordering::Relaxed) {
+            let inserted: HashSet<String> = new.iter().map(|(key, _)| key.clone()).collect();
+            let insert = PutOptions::default().with_mode(PutMode::Insert);
+            match self.kv.put_many(collection, new, insert).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    let existing: HashSet<&str> = error.failed().iter().map(String::as_str).collect();
+                    open.retain(|key| existing.contains(key) || !inserted.contains(*key));
+                }
+                answer => {
+                    answer?;
+                    open.retain(|key| !inserted.contains(*key));
+                }
+            }
+        }
+        let mut there = 0;
+        if !open.is_empty() {
+            let mut counted = |key: &str, old: Option<&JsonObject>| {
+                there += usize::from(old.is_some());
+                apply(key, old)
+            };
+            self.kv.update_many(collection, &open, &mut counted).await?;
+        }
+        if !only_updates {
+            found.store(there * 2 > total, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -190,18 +247,16 @@ impl<K: KvStore> KvDocStore<K> {
             .filter_map(|(id, edge)| Some((edge.clone().filter(other)?, NodeId::from(*id))));
         self.remove_edges(named).await?;
         let existed = self.kv.delete_many(&self.names.nodes, ids).await?;
-        let mut last: HashMap<String, RefDocId> = HashMap::new();
+        let mut last = HashMap::new();
         let mut apply = |id: &str, old: Option<&JsonObject>| {
-            match old.and_then(ref_doc_of) {
-                Some(ref_doc) => last.insert(id.to_owned(), ref_doc),
-                None => last.remove(id),
-            };
+            note(&mut last, id, old);
             Ok(if old.is_some() { Update::Delete } else { Update::Keep })
         };
         self.kv.update_many(&self.names.metadata, ids, &mut apply).await?;
-        let moved = ids.iter().zip(edges).filter_map(|(id, edge)| {
-            let last = last.remove(*id).filter(other)?;
-            (Some(&last) != edge.as_ref()).then(|| (last, NodeId::from(*id)))
+        let moved = ids.iter().zip(&edges).flat_map(|(id, edge)| {
+            let last = last.remove(*id).unwrap_or_default().into_iter();
+            let moved = last.filter(|last| other(last) && Some(last) != edge.as_ref());
+            moved.map(|last| (last, NodeId::from(*id)))
         });
         self.remove_edges(moved.collect::<Vec<_>>()).await?;
         Ok(existed)
@@ -273,11 +328,20 @@ fn entry(node: &Node) -> Entry {
     Entry { id: node.id.clone(), hash: node.hash(), ref_doc, metadata }
 }
 
-fn changes(entries: &[Entry], mut before: HashMap<String, RefDocId>) -> BTreeMap<String, RefDocChange> {
+/// The ref docs that nodes were seen to belong to; several of one where others moved it meanwhile.
+type RefDocsSeen = HashMap<String, Vec<RefDocId>>;
+
+fn note(seen: &mut RefDocsSeen, id: &str, entry: Option<&JsonObject>) {
+    if let Some(ref_doc) = entry.and_then(ref_doc_of) {
+        seen.entry(id.to_owned()).or_default().push(ref_doc);
+    }
+}
+
+fn changes(entries: &[Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
     let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
     for entry in entries {
-        let old = before.remove(entry.id.as_str());
-        if let Some(old) = old.filter(|old| Some(old) != entry.ref_doc.as_ref()) {
+        let before = before.remove(entry.id.as_str()).unwrap_or_default();
+        for old in before.into_iter().filter(|old| Some(old) != entry.ref_doc.as_ref()) {
             changes.entry(old.into_string()).or_default().remove.insert(entry.id.clone());
         }
         if let Some(ref_doc) = &entry.ref_doc {

@@ -87,13 +87,15 @@ impl MongoChatStore {
     fn visible(&self, session: impl Into<Bson>) -> Document {
         let mut visible = doc! {"session_id": session.into()};
         // As the server does: a message without a date never expires.
-        visible.extend(self.expired().map(|expired| ("created_at".to_owned(), doc! {"$not": expired}.into())));
+        visible
+            .extend(self.expired().map(|expired| ("created_at".to_owned(), doc! {"$not": expired}.into())));
         visible
     }
 
     /// What `created_at` of an expired message is; `None` where messages stay.
     fn expired(&self) -> Option<Document> {
-        let ttl = i64::try_from(self.space.config.chat_ttl?.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000);
+        let ttl =
+            i64::try_from(self.space.config.chat_ttl?.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000);
         let limit = DateTime::now().timestamp_millis().saturating_sub(ttl);
         Some(doc! {"$lte": DateTime::from_millis(limit)})
     }
@@ -156,8 +158,7 @@ impl MongoChatStore {
         let transactions = self.prepare().await?;
         let sessions = self.sessions()?;
         let fields = doc! {"message": 1};
-        let mut find =
-            sessions.find(self.visible(key)).projection(fields).sort(steps::BACKWARDS.clone());
+        let mut find = sessions.find(self.visible(key)).projection(fields).sort(steps::BACKWARDS.clone());
         // One answer holds as much as 16 MB.
         find = find.batch_size(u32::try_from(i32::MAX).unwrap_or(u32::MAX));
         if let Some(last) = last.and_then(|last| i64::try_from(last).ok()) {
@@ -183,11 +184,8 @@ impl MongoChatStore {
         let sessions = self.sessions()?;
         loop {
             let (sort, skip) = steps::at(index);
-            let find = sessions
-                .find_one(self.visible(key))
-                .sort(sort)
-                .skip(skip)
-                .selection_criteria(steps::PRIMARY);
+            let find =
+                sessions.find_one(self.visible(key)).sort(sort).skip(skip).selection_criteria(steps::PRIMARY);
             let Some(document) = self.space.call(find).await? else { return Ok(None) };
             // Read before the removal: what can not be read is not removed.
             let removed = message::decode(key, &document)?;
