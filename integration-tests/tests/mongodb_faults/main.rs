@@ -9,8 +9,8 @@ mod failover;
 mod leftovers;
 mod outages;
 mod reading;
-#[path = "../common/written.rs"]
-mod written;
+#[path = "../common/writers.rs"]
+mod writers;
 
 use std::process::ExitCode;
 use std::time::Duration;

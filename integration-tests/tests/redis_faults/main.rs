@@ -6,7 +6,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connecting;
+mod failover;
 mod outages;
+mod resharding;
+#[path = "../common/writers.rs"]
+mod writers;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +19,7 @@ use store_core::Error;
 use store_redis::{RedisBackend, RedisConfig};
 
 fn main() -> ExitCode {
-    common::run_all(&[connecting::TRIALS, outages::TRIALS])
+    common::run_all(&[failover::TRIALS, resharding::TRIALS, outages::TRIALS, connecting::TRIALS])
 }
 
 /// A store in a namespace of its own, whose calls may take this long.

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use nodestore_integration_tests::redis::{Options, Servers};
+use nodestore_integration_tests::redis::{Layout, Options, Servers};
 use store_core::{Backend as _, ErrorKind, KvStoreExt as _};
 use store_redis::RedisBackend;
 
 use crate::common::{Done, Test, block_on, expect, value};
+use crate::failover::{follows, master};
 use crate::open;
 
 pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("fault_frozen_server_times_out_and_heals", frozen_server),
+    ("fault_frozen_master_is_replaced", frozen_master),
+    ("fault_frozen_cluster_node_times_out_and_heals", frozen_node),
     ("fault_restarted_server_is_found_again", restarted_server),
 ];
 
@@ -39,6 +42,66 @@ fn frozen_server() -> Done {
         heals(&store).await?;
         if kv.get("kept", "before").await? != Some(value(1)) {
             return Err("what was written before is gone".into());
+        }
+        Ok(())
+    })
+}
+
+/// The sentinels name the replica, and the store goes there while the old master's connections are still open.
+fn frozen_master() -> Done {
+    let servers = Servers::start(Options { layout: Layout::Sentinel, ..Options::default() })?;
+    block_on(async {
+        let store = open(servers.url()?, TIMEOUT).await?;
+        store.kv()?.put("kept", "before", value(1)).await?;
+        let old = master(&servers)?;
+        servers.freeze(old)?;
+        heals(&store).await?;
+        if master(&servers)? == old {
+            return Err("a frozen server is still the master".into());
+        }
+        servers.thaw(old)?;
+        while !follows(old) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        heals(&store).await?;
+        if store.kv()?.get("kept", "before").await? != Some(value(1)) {
+            return Err("what was written before is gone".into());
+        }
+        Ok(())
+    })
+}
+
+/// Nobody replaces it: its keys are out of reach until it goes on.
+fn frozen_node() -> Done {
+    let servers = Servers::start(Options { layout: Layout::Cluster, ..Options::default() })?;
+    block_on(async {
+        let store = open(servers.url()?, TIMEOUT).await?;
+        let kv = store.kv()?;
+        for collection in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            kv.put(collection, "before", value(1)).await?;
+        }
+        for port in servers.ports() {
+            servers.freeze(*port)?;
+            let mut refused = 0;
+            for collection in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+                match kv.put(collection, "frozen", value(2)).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_retryable() => refused += 1,
+                    Err(error) => return Err(format!("{error:?} is not retryable").into()),
+                }
+            }
+            if refused == 0 {
+                return Err("a frozen node acknowledges".into());
+            }
+            servers.thaw(*port)?;
+            heals(&store).await?;
+        }
+        for collection in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            while let Err(error) = kv.put(collection, "after", value(3)).await {
+                if !error.is_retryable() {
+                    return Err(format!("{error:?} is not retryable").into());
+                }
+            }
         }
         Ok(())
     })
