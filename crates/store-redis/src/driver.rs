@@ -14,7 +14,9 @@ use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use fred::util::redis_keyslot;
 use futures::future::try_join_all;
 use store_core::{Error, Result};
+use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver as BroadcastReceiver;
+use tokio::task::JoinHandle;
 
 use crate::error::{from_connecting, from_driver, is_redirected, not_connected, not_sent, timed_out};
 
@@ -24,6 +26,8 @@ const READ_ATTEMPTS: u32 = 3;
 const MOST_REDIRECTIONS: u32 = 5;
 /// How much longer than the driver we wait for it, in case that it forgets.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long a client rests that the driver gave up.
+const REST: Duration = Duration::from_millis(100);
 /// How long the server may take to hear that we are leaving.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -133,8 +137,10 @@ pub(crate) struct Node(Option<Server>);
 /// A pool of connections, ours or the caller's.
 pub(crate) struct Driver {
     pool: Pool,
-    /// The tasks behind our own connections; empty when the pool is the caller's.
-    tasks: Vec<ConnectHandle>,
+    /// What keeps our own connections; empty when the pool is the caller's.
+    keepers: Vec<JoinHandle<()>>,
+    /// Where to ask for keys that are on their way to another node of a cluster.
+    asking: Mutex<Option<Asking>>,
     limit: Duration,
     from_replicas: bool,
 }
@@ -154,21 +160,25 @@ impl Driver {
         limit: Duration,
         from_replicas: bool,
     ) -> Result<Self> {
-        let mut driver = Self { pool, tasks: Vec::new(), limit, from_replicas };
-        let tls = driver.pool.next().client_config().uses_tls();
-        driver.tasks = driver.pool.clients().iter().map(ClientLike::connect).collect();
-        let ready = driver.pool.clients().iter().zip(&mut driver.tasks).map(|(client, task)| async {
+        let tls = pool.next().client_config().uses_tls();
+        let mut tasks: Vec<Task> = pool.clients().iter().map(Task::of).collect();
+        let ready = pool.clients().iter().zip(&mut tasks).map(|(client, task)| async {
             tokio::select! {
                 ready = client.wait_for_connect() => ready,
                 // It ends when the first attempt fails.
-                ended = task => match ended {
+                ended = &mut task.0 => match ended {
                     Ok(Err(error)) => Err(error),
                     Ok(Ok(())) | Err(_) => client.wait_for_connect().await,
                 },
             }
         });
         match tokio::time::timeout(connect_limit, try_join_all(ready)).await {
-            Ok(Ok(_)) => Ok(driver),
+            Ok(Ok(_)) => {
+                let clients = pool.clients().to_vec().into_iter().zip(tasks);
+                let mut driver = Self::of_caller(pool, limit, from_replicas);
+                driver.keepers = clients.map(|(client, task)| tokio::spawn(keep(client, task))).collect();
+                Ok(driver)
+            }
             Ok(Err(error)) if *error.kind() == ErrorKind::Timeout => Err(not_connected(connect_limit, tls)),
             Ok(Err(error)) => Err(from_connecting(error, tls)),
             Err(_) => Err(not_connected(connect_limit, tls)),
@@ -177,7 +187,7 @@ impl Driver {
 
     /// Uses a pool of the caller's, which is connected already.
     pub(crate) fn of_caller(pool: Pool, limit: Duration, from_replicas: bool) -> Self {
-        Self { pool, tasks: Vec::new(), limit, from_replicas }
+        Self { pool, keepers: Vec::new(), asking: Mutex::new(None), limit, from_replicas }
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -186,28 +196,58 @@ impl Driver {
 
     /// Sends one command.
     pub(crate) async fn call(&self, command: Cmd) -> Result<Value> {
-        if command.repeatable || !self.is_cluster() {
-            return self.send(command, 1).await;
+        if !self.is_cluster() {
+            return self.send(command).await;
         }
-        self.follow(command, 1).await
+        match self.send(command.clone()).await {
+            Err(error) if is_redirected(&error) => self.follow(command).await,
+            answer => answer,
+        }
     }
 
-    /// Sends a command that may go out only once to a cluster. The driver counts a redirection as an attempt, and so
-    /// gives up at the first, when nothing was done yet.
-    async fn follow(&self, command: Cmd, mut turn: u32) -> Result<Value> {
-        loop {
-            // Where a slot is being moved (ASK) the driver needs the next attempt at once.
-            let attempts = if turn < 3 { 1 } else { READ_ATTEMPTS };
-            match self.send(command.clone(), attempts).await {
-                Err(error) if is_redirected(&error) && turn < MOST_REDIRECTIONS => turn += 1,
-                answer => return answer,
+    /// Sends a command again that a cluster's node has sent on to another, and not done. The driver knows by now where
+    /// the keys are; those that are on their way there are to be asked for.
+    async fn follow(&self, command: Cmd) -> Result<Value> {
+        let mut answer = self.send(command.clone()).await;
+        for _ in 0..MOST_REDIRECTIONS {
+            if !answer.as_ref().is_err_and(is_redirected) {
+                break;
             }
+            answer = self.ask(command.clone()).await;
         }
+        answer
     }
 
-    async fn send(&self, command: Cmd, attempts: u32) -> Result<Value> {
+    /// Sends a command by way of the node that had its keys until now.
+    async fn ask(&self, command: Cmd) -> Result<Value> {
+        let limit = self.limit + command.waits;
+        let asked = async {
+            let mut last = self.asking.lock().await;
+            // Whoever is cut off takes it along: its answer may yet come.
+            let asking = match last.take() {
+                Some(asking) => asking,
+                None => Asking::connect(self.pool.next()).await.map_err(from_driver)?,
+            };
+            let options = Options {
+                // One for the old node, one for the question, one for the new node.
+                max_attempts: Some(3),
+                max_redirections: Some(1),
+                // None is for a connection that failed.
+                fail_fast: true,
+                ..self.options(&command.place, false, command.waits)
+            };
+            let (name, args) = command.split();
+            let answer =
+                asking.client.with_options(&options).custom(name, args).await.map_err(from_driver)?;
+            *last = Some(asking);
+            Ok(answer)
+        };
+        tokio::time::timeout(limit, asked).await.map_err(|_| timed_out(self.limit))?
+    }
+
+    async fn send(&self, command: Cmd) -> Result<Value> {
         let client = self.pool.next();
-        let options = self.options(&command.place, command.repeatable, attempts, command.waits);
+        let options = self.options(&command.place, command.repeatable, command.waits);
         let limit = self.limit + command.waits + GRACE;
         let replica = self.from_replicas
             && command.repeatable
@@ -235,12 +275,12 @@ impl Driver {
             return Ok(Vec::new());
         }
         let repeatable = commands.iter().all(|command| command.repeatable);
-        let again = if repeatable || !self.is_cluster() { Vec::new() } else { commands.clone() };
+        let again = if self.is_cluster() { commands.clone() } else { Vec::new() };
         let client = self.pool.next();
         let away = Away::since_now(client);
         let pipeline: Pipeline<Client> = client.pipeline();
         for command in commands {
-            let options = self.options(&command.place, repeatable, 1, Duration::ZERO);
+            let options = self.options(&command.place, repeatable, Duration::ZERO);
             let (name, args) = command.split();
             // It is only put in line here.
             let queued: Result<Value, _> = pipeline.with_options(&options).custom(name, args).await;
@@ -261,7 +301,7 @@ impl Driver {
             .collect();
         for (answer, command) in answers.iter_mut().zip(again) {
             if answer.as_ref().is_err_and(is_redirected) {
-                *answer = self.follow(command, 2).await;
+                *answer = self.follow(command).await;
             }
         }
         Ok(answers)
@@ -282,9 +322,12 @@ impl Driver {
         self.pool.next().is_clustered()
     }
 
-    fn options(&self, place: &Place, repeatable: bool, attempts: u32, waits: Duration) -> Options {
+    fn options(&self, place: &Place, repeatable: bool, waits: Duration) -> Options {
         Options {
-            max_attempts: Some(if repeatable { READ_ATTEMPTS } else { attempts }),
+            max_attempts: Some(if repeatable { READ_ATTEMPTS } else { 1 }),
+            // We follow them ourselves: the driver sends ASKING into the midst of others' commands, and takes the
+            // answer to one of these for its own, so that everybody gets another's from then on.
+            max_redirections: Some(0),
             timeout: Some(self.limit + waits),
             cluster_node: match place {
                 Place::Node(Node(node)) => node.clone(),
@@ -296,8 +339,9 @@ impl Driver {
 
     /// Ends our own connections; those of the caller are left alone.
     pub(crate) async fn close(&self) {
-        if !self.tasks.is_empty() {
+        if !self.keepers.is_empty() {
             let _ = tokio::time::timeout(GOODBYE, self.pool.quit()).await;
+            self.keepers.iter().for_each(JoinHandle::abort);
         }
     }
 }
@@ -335,9 +379,49 @@ impl<'a> Away<'a> {
 impl Drop for Driver {
     fn drop(&mut self) {
         // The tasks would keep their connections for ever.
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.keepers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The task behind a client's connections; both end with this value.
+struct Task(ConnectHandle);
+
+impl Task {
+    fn of(client: &Client) -> Self {
+        Self(client.connect())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Has a client begin anew whenever the driver gives it up: it does so after some errors in the midst of reconnecting
+/// and resharding, however patient its policy.
+async fn keep(client: Client, mut task: Task) {
+    // It ends well when it was told to.
+    while !matches!((&mut task.0).await, Ok(Ok(()))) {
+        tokio::time::sleep(REST).await;
+        task = Task::of(&client);
+    }
+}
+
+/// A client for one command at a time, with connections of its own. Only where no other answer is on its way can the
+/// driver send ASKING.
+struct Asking {
+    client: Client,
+    /// Ends its connections.
+    _task: Task,
+}
+
+impl Asking {
+    async fn connect(like: &Client) -> Result<Self, DriverError> {
+        let client = like.clone_new();
+        let task = Task::of(&client);
+        client.wait_for_connect().await?;
+        Ok(Self { client, _task: task })
     }
 }
 

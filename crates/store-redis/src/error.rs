@@ -15,8 +15,11 @@ const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 const ONE_OF_MANY: &str = "the server is one node of a cluster, and others hold its other keys; open it with redis-cluster://, or \
      rediss-cluster:// for TLS";
 
-/// What the driver says of a command that it may send once, and that a server of a cluster sends on.
-const REDIRECTED: &str = "Too many failed write attempts.";
+/// What the driver says of a command that a server of a cluster sends on, as it is to leave that to us.
+const REDIRECTED: &str = "Too many redirections.";
+
+/// What the driver says of a command that it has sent as often as it may.
+const GIVEN_UP: &str = "Too many failed write attempts.";
 
 /// Our error for one of the driver's, which stays reachable as its source.
 pub(crate) fn from_driver(error: DriverError) -> Error {
@@ -78,13 +81,17 @@ fn kind_and_message(error: &DriverError, moment: Moment) -> (ErrorKind, String) 
         (Driver::Backpressure, _) => {
             (ErrorKind::Throttled, "too many calls wait already; wait a little".to_owned())
         }
+        (Driver::Routing, _) if details == REDIRECTED => (
+            ErrorKind::Unavailable,
+            "the cluster's servers send the call to each other; nothing was done, repeat it".to_owned(),
+        ),
+        (Driver::Unknown, _) if details == GIVEN_UP => (
+            ErrorKind::Unavailable,
+            format!("the connection to the server failed again and again; {UNKNOWN_WRITE}"),
+        ),
         (Driver::Routing, _) => (
             ErrorKind::Unavailable,
             format!("no server has the key now ({details}); nothing was sent, repeat the call"),
-        ),
-        (Driver::Unknown, Moment::Call) if details == REDIRECTED => (
-            ErrorKind::Unavailable,
-            "the cluster's servers send the call to each other; nothing was done, repeat it".to_owned(),
         ),
         (Driver::Protocol | Driver::Parse | Driver::NotFound, Moment::Connecting { .. }) => (
             ErrorKind::Config,
@@ -295,7 +302,7 @@ pub(crate) fn closed() -> Error {
         .with_backend(NAME)
 }
 
-/// Whether a command that was to be sent once was sent on by a cluster's node, and not done: the driver gives up then.
+/// Whether a node of a cluster has sent a command on to another, and not done it.
 pub(crate) fn is_redirected(error: &Error) -> bool {
     error.downcast_ref::<DriverError>().is_some_and(|driver| driver.details() == REDIRECTED)
 }
