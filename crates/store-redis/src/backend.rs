@@ -54,7 +54,8 @@ impl RedisBackend {
     /// URL and connection are not looked at.
     ///
     /// Give the pool a reconnect policy without end and timeouts: without them it stays dead after an outage, and a
-    /// server that goes silent is waited for.
+    /// server that goes silent is waited for. For a cluster set its `max_redirections` to 0, as the store follows them
+    /// itself: the driver mixes up answers where it follows `ASK`.
     pub async fn from_client(client: Pool, config: RedisConfig) -> Result<Self> {
         let connect = async {
             config.validate()?;

@@ -3,6 +3,8 @@
 //! Every command goes as its plain words, so that RESP2 and RESP3 servers, modules and new commands are all the same
 //! to it. fred's typed calls are not used: those of the search module count `PARAMS` wrongly in its newest release.
 
+mod nodes;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,16 +16,14 @@ use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use fred::util::redis_keyslot;
 use futures::future::try_join_all;
 use store_core::{Error, Result};
-use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver as BroadcastReceiver;
 use tokio::task::JoinHandle;
 
+use self::nodes::Nodes;
 use crate::error::{from_connecting, from_driver, is_redirected, not_connected, not_sent, timed_out};
 
 /// How often a read may be sent: once more each time that the connection fails before the answer.
 const READ_ATTEMPTS: u32 = 3;
-/// How often a cluster may send a command on to another node.
-const MOST_REDIRECTIONS: u32 = 5;
 /// How much longer than the driver we wait for it, in case that it forgets.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a client rests that the driver gave up.
@@ -119,13 +119,17 @@ impl Cmd {
         self.args.iter().map(|arg| arg.as_bytes().map_or(8, <[u8]>::len)).sum()
     }
 
+    /// The slot of its key, in a cluster.
+    fn slot(&self) -> Option<u16> {
+        match self.place {
+            Place::Key(position) => self.args.get(position).and_then(Value::as_bytes).map(redis_keyslot),
+            Place::Node(_) | Place::Any => None,
+        }
+    }
+
     fn split(self) -> (CustomCommand, Vec<Value>) {
         // The slot itself: the driver does not look at an offset in commands that it does not know.
-        let key = match self.place {
-            Place::Key(position) => self.args.get(position).and_then(Value::as_bytes),
-            Place::Node(_) | Place::Any => None,
-        };
-        let hash = key.map_or(ClusterHash::Random, |key| ClusterHash::Custom(redis_keyslot(key)));
+        let hash = self.slot().map_or(ClusterHash::Random, ClusterHash::Custom);
         (CustomCommand::new_static(self.name, hash, !self.waits.is_zero()), self.args)
     }
 }
@@ -139,8 +143,8 @@ pub(crate) struct Driver {
     pool: Pool,
     /// What keeps our own connections; empty when the pool is the caller's.
     keepers: Vec<JoinHandle<()>>,
-    /// Where to ask for keys that are on their way to another node of a cluster.
-    asking: Mutex<Option<Asking>>,
+    /// Where to ask for keys that are on their way from one node of a cluster to another.
+    nodes: Nodes,
     limit: Duration,
     from_replicas: bool,
 }
@@ -187,7 +191,7 @@ impl Driver {
 
     /// Uses a pool of the caller's, which is connected already.
     pub(crate) fn of_caller(pool: Pool, limit: Duration, from_replicas: bool) -> Self {
-        Self { pool, keepers: Vec::new(), asking: Mutex::new(None), limit, from_replicas }
+        Self { pool, keepers: Vec::new(), nodes: Nodes::default(), limit, from_replicas }
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -205,44 +209,19 @@ impl Driver {
         }
     }
 
-    /// Sends a command again that a cluster's node has sent on to another, and not done. The driver knows by now where
-    /// the keys are; those that are on their way there are to be asked for.
+    /// Sends a command again that a cluster's node has sent on to another, and not done.
     async fn follow(&self, command: Cmd) -> Result<Value> {
-        let mut answer = self.send(command.clone()).await;
-        for _ in 0..MOST_REDIRECTIONS {
-            if !answer.as_ref().is_err_and(is_redirected) {
-                break;
-            }
-            answer = self.ask(command.clone()).await;
+        // The driver has looked by now where the keys are. Those on their way there are still to be asked for.
+        match self.send(command.clone()).await {
+            Err(error) if is_redirected(&error) => {}
+            answer => return answer,
         }
-        answer
-    }
-
-    /// Sends a command by way of the node that had its keys until now.
-    async fn ask(&self, command: Cmd) -> Result<Value> {
+        let options = self.options(&command.place, command.repeatable, command.waits);
         let limit = self.limit + command.waits;
-        let asked = async {
-            let mut last = self.asking.lock().await;
-            // Whoever is cut off takes it along: its answer may yet come.
-            let asking = match last.take() {
-                Some(asking) => asking,
-                None => Asking::connect(self.pool.next()).await.map_err(from_driver)?,
-            };
-            let options = Options {
-                // One for the old node, one for the question, one for the new node.
-                max_attempts: Some(3),
-                max_redirections: Some(1),
-                // None is for a connection that failed.
-                fail_fast: true,
-                ..self.options(&command.place, false, command.waits)
-            };
-            let (name, args) = command.split();
-            let answer =
-                asking.client.with_options(&options).custom(name, args).await.map_err(from_driver)?;
-            *last = Some(asking);
-            Ok(answer)
-        };
-        tokio::time::timeout(limit, asked).await.map_err(|_| timed_out(self.limit))?
+        let slot = command.slot().unwrap_or_default();
+        let (name, args) = command.split();
+        let followed = self.nodes.follow(self.pool.next(), slot, name, args, options);
+        tokio::time::timeout(limit, followed).await.map_err(|_| timed_out(self.limit))?.map_err(from_driver)
     }
 
     async fn send(&self, command: Cmd) -> Result<Value> {
@@ -325,9 +304,6 @@ impl Driver {
     fn options(&self, place: &Place, repeatable: bool, waits: Duration) -> Options {
         Options {
             max_attempts: Some(if repeatable { READ_ATTEMPTS } else { 1 }),
-            // We follow them ourselves: the driver sends ASKING into the midst of others' commands, and takes the
-            // answer to one of these for its own, so that everybody gets another's from then on.
-            max_redirections: Some(0),
             timeout: Some(self.limit + waits),
             cluster_node: match place {
                 Place::Node(Node(node)) => node.clone(),
@@ -405,23 +381,6 @@ async fn keep(client: Client, mut task: Task) {
     while !matches!((&mut task.0).await, Ok(Ok(()))) {
         tokio::time::sleep(REST).await;
         task = Task::of(&client);
-    }
-}
-
-/// A client for one command at a time, with connections of its own. Only where no other answer is on its way can the
-/// driver send ASKING.
-struct Asking {
-    client: Client,
-    /// Ends its connections.
-    _task: Task,
-}
-
-impl Asking {
-    async fn connect(like: &Client) -> Result<Self, DriverError> {
-        let client = like.clone_new();
-        let task = Task::of(&client);
-        client.wait_for_connect().await?;
-        Ok(Self { client, _task: task })
     }
 }
 

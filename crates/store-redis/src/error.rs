@@ -18,6 +18,9 @@ const ONE_OF_MANY: &str = "the server is one node of a cluster, and others hold 
 /// What the driver says of a command that a server of a cluster sends on, as it is to leave that to us.
 const REDIRECTED: &str = "Too many redirections.";
 
+/// What the driver says of a command that it had when it gave up a client.
+const DROPPED: &str = "channel closed";
+
 /// What the driver says of a command that it has sent as often as it may.
 const GIVEN_UP: &str = "Too many failed write attempts.";
 
@@ -85,6 +88,9 @@ fn kind_and_message(error: &DriverError, moment: Moment) -> (ErrorKind, String) 
             ErrorKind::Unavailable,
             "the cluster's servers send the call to each other; nothing was done, repeat it".to_owned(),
         ),
+        (Driver::Unknown, _) if details == DROPPED => {
+            (ErrorKind::Unavailable, format!("the connection to the server failed; {UNKNOWN_WRITE}"))
+        }
         (Driver::Unknown, _) if details == GIVEN_UP => (
             ErrorKind::Unavailable,
             format!("the connection to the server failed again and again; {UNKNOWN_WRITE}"),

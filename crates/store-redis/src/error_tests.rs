@@ -68,6 +68,7 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
         (answer("ERR what"), Other, false, "what"),
         (answer("what nobody knows"), Other, false, "nobody knows"),
         (local(Driver::Unknown, "Too many failed write attempts."), Unavailable, true, "not known"),
+        (local(Driver::Unknown, "channel closed"), Unavailable, true, "not known"),
         (local(Driver::Routing, "Too many redirections."), Unavailable, true, "nothing was done"),
         (local(Driver::Routing, "Failed to route command."), Unavailable, true, "nothing was sent"),
         (local(Driver::Timeout, "Request timed out."), Timeout, true, "not known"),

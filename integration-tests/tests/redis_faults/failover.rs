@@ -57,7 +57,7 @@ fn killed_and_back(layout: Layout) -> Done {
 
 /// The replica that takes over may lack the last writes that the killed master acknowledged, and nothing else.
 fn sentinel_failover() -> Done {
-    let (total, kills) = size();
+    let (total, kills) = if soak() { size() } else { (2_000, 1) };
     let servers = Servers::start(Options { layout: Layout::Sentinel, ..Options::default() })?;
     block_on(async {
         let writers = Writers::start(open(servers.url()?, TIMEOUT).await?);
@@ -67,7 +67,11 @@ fn sentinel_failover() -> Done {
             servers.kill(port)?;
             // The other one serves before this one is back.
             writers.go_on(50).await;
+            if kill == kills {
+                break;
+            }
             tokio::task::block_in_place(|| servers.restart(port))?;
+            // The sentinels take their time to tell it so.
             while !follows(port) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

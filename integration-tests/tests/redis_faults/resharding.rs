@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use nodestore_integration_tests::redis::{Layout, Options, Servers, ask};
-use store_core::{Backend as _, ChatMessage, KvStoreExt as _};
+use store_core::{Backend as _, KvStoreExt as _};
 
 use crate::common::{Done, Test, block_on, value};
 use crate::open;
@@ -50,10 +50,13 @@ fn moved_while_written() -> Done {
     let servers = Servers::start(Options { layout: Layout::Cluster, ..Options::default() })?;
     block_on(async {
         let store = open(servers.url()?, TIMEOUT).await?;
+        let chat = store.chat()?;
+        let writers = Writers::start(store);
         for session in SESSIONS {
-            store.chat()?.append(session, vec![ChatMessage::user("first")]).await?;
+            while chat.messages(session, Some(1)).await?.is_empty() {
+                writers.go_on(1).await;
+            }
         }
-        let writers = Writers::start(store.clone());
         for round in 1..=5 {
             writers.reach(round * 300).await;
             for session in SESSIONS {

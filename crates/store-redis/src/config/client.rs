@@ -243,6 +243,8 @@ impl RedisConfig {
                 keepalive: Some(TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive / 3)),
                 ..TcpConfig::default()
             },
+            // We follow a cluster's redirections ourselves (driver/nodes.rs says why).
+            max_redirections: 0,
             ..ConnectionConfig::default()
         };
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
