@@ -19,72 +19,79 @@ use crate::vector::terms::{self, Kind};
 /// Integers up to here are the same number as a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A query, of which `*` and nothing are known as such.
+/// A query. Only its leaves are negated: of a negated group that holds a negation the module forgets nodes
+/// (RediSearch 2.10.5 leaves the newest one out of `-(-x)`).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Native {
     Everything,
     Nothing,
-    /// This text, or everything but what it finds.
-    Query {
+    /// What this text finds, or all else.
+    Leaf {
         text: String,
         negated: bool,
     },
+    /// What satisfies all of them; two or more.
+    All(Vec<Native>),
+    /// What satisfies at least one of them; two or more.
+    Any(Vec<Native>),
 }
 
 impl Native {
-    pub(crate) fn query(text: String) -> Self {
-        Self::Query { text, negated: false }
+    pub(crate) fn leaf(text: String) -> Self {
+        Self::Leaf { text, negated: false }
     }
 
-    fn not(self) -> Self {
+    pub(crate) fn not(self) -> Self {
         match self {
             Self::Everything => Self::Nothing,
             Self::Nothing => Self::Everything,
-            Self::Query { text, negated } => Self::Query { text, negated: !negated },
+            Self::Leaf { text, negated } => Self::Leaf { text, negated: !negated },
+            Self::All(parts) => Self::Any(parts.into_iter().map(Self::not).collect()),
+            Self::Any(parts) => Self::All(parts.into_iter().map(Self::not).collect()),
         }
     }
 
     /// What satisfies all of them.
     pub(crate) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut texts = Vec::new();
+        let mut all = Vec::new();
         for part in parts {
             match part {
                 Self::Everything => {}
                 Self::Nothing => return Self::Nothing,
-                query => texts.push(query.text()),
+                other => all.push(other),
             }
         }
-        match texts.len() {
-            0 => Self::Everything,
-            _ => Self::query(format!("({})", texts.join(" "))),
+        match all.pop() {
+            None => Self::Everything,
+            Some(only) if all.is_empty() => only,
+            Some(last) => {
+                all.push(last);
+                Self::All(all)
+            }
         }
     }
 
     /// What satisfies at least one of them.
     pub(crate) fn any(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut texts = Vec::new();
-        for part in parts {
-            match part {
-                Self::Everything => return Self::Everything,
-                Self::Nothing => {}
-                query => texts.push(query.text()),
-            }
-        }
-        match texts.len() {
-            0 => Self::Nothing,
-            _ => Self::query(format!("({})", texts.join(" | "))),
-        }
+        Self::all(parts.into_iter().map(Self::not)).not()
     }
 
     /// The query's text; of nothing, one that finds nothing.
-    pub(crate) fn text(self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Everything => "*".to_owned(),
             // No node has a term of this form.
             Self::Nothing => format!("@{}:{{nothing}}", terms::FIELD),
-            Self::Query { text, negated: false } => text,
-            Self::Query { text, negated: true } => format!("(-{text})"),
+            Self::Leaf { text, negated: false } => text.clone(),
+            Self::Leaf { text, negated: true } => format!("(-{text})"),
+            Self::All(parts) => Self::group(parts, " "),
+            Self::Any(parts) => Self::group(parts, " | "),
         }
+    }
+
+    fn group(parts: &[Self], joint: &str) -> String {
+        let texts: Vec<String> = parts.iter().map(Self::text).collect();
+        format!("({})", texts.join(joint))
     }
 }
 
@@ -93,7 +100,7 @@ pub(crate) fn tagged(terms: &[String]) -> Native {
     if terms.is_empty() {
         return Native::Nothing;
     }
-    Native::query(format!("@{}:{{{}}}", terms::FIELD, terms.join("|")))
+    Native::leaf(format!("@{}:{{{}}}", terms::FIELD, terms.join("|")))
 }
 
 /// A filter between two queries.
@@ -315,7 +322,7 @@ impl Field<'_> {
         let (first, second) = terms::instant_fields(self.key);
         let (seconds, nanoseconds) = terms::seconds_and_nanoseconds(at);
         let (seconds, nanoseconds) = (seconds.to_string(), nanoseconds.to_string());
-        let same = Native::query(format!("@{first}:[{seconds} {seconds}]"));
+        let same = Native::leaf(format!("@{first}:[{seconds} {seconds}]"));
         let range = Native::any([
             order.strict().range(&first, &seconds),
             Native::all([same, order.range(&second, &nanoseconds)]),
@@ -358,7 +365,7 @@ impl Order {
             Self::Lt => write!(text, "[-inf ({number}]"),
             Self::Lte => write!(text, "[-inf {number}]"),
         };
-        Native::query(text)
+        Native::leaf(text)
     }
 }
 

@@ -20,11 +20,11 @@ fn of(json: &serde_json::Value, config: &VectorConfig) -> Translated {
 fn equality_is_a_term() {
     let filter = of(&json!({"key": "a", "value": "x} | *"}), &plain());
     let term = terms::of_value("a", &Scalar::Text("x} | *".to_owned()));
-    assert_eq!(filter.native.text(), format!("((@_nodestore_terms:{{{term}}}))"));
+    assert_eq!(filter.native.text(), format!("@_nodestore_terms:{{{term}}}"));
     assert_eq!(filter.rest, None);
     let not = of(&json!({"key": "a", "operator": "!=", "value": 1}), &plain());
     let term = terms::of_value("a", &Scalar::Integer(1));
-    assert_eq!(not.native.text(), format!("((-(@_nodestore_terms:{{{term}}})))"));
+    assert_eq!(not.native.text(), format!("(-@_nodestore_terms:{{{term}}})"));
 }
 
 #[test]
@@ -84,4 +84,14 @@ fn tags_are_escaped() {
     for odd in ["", "a,b", " a", "a\0", "é"] {
         assert_eq!(tag(odd), None, "{odd:?}");
     }
+}
+
+#[test]
+fn only_leaves_are_negated() {
+    let not = |filter| json!({"not": filter});
+    let both = json!({"filters": [{"key": "a", "value": null}, not(json!({"key": "b", "value": 1}))]});
+    let text = of(&not(not(not(both))), &plain()).native.text();
+    assert!(!text.contains("-("), "{text}");
+    let exists = of(&json!({"key": "a", "operator": "!=", "value": null}), &plain()).native;
+    assert!(matches!(exists, Native::Leaf { negated: false, .. }));
 }

@@ -19,7 +19,7 @@ pub(super) struct ExactSearch;
 #[async_trait]
 impl Engine for ExactSearch {
     fn capabilities(&self) -> VectorCapabilities {
-        VectorCapabilities::new()
+        VectorCapabilities::new().with_fields(true)
     }
 
     async fn prepare(&self, _set: &Set, _config: &VectorConfig) -> Result<()> {

@@ -6,6 +6,7 @@
 mod answer;
 mod engine;
 mod exact;
+mod fields;
 mod index;
 mod options;
 mod plan;
@@ -117,9 +118,37 @@ impl RedisVectorStore {
         self.set.store_config(config).await
     }
 
-    /// Answers one query, all in one round trip where the engine can.
-    async fn answer(&self, config: &VectorConfig, query: &VectorQuery) -> Result<Vec<ScoredNode>> {
-        self.engine.query(&self.set, config, query).await
+    /// Answers queries. In one round trip where the configuration is known: it is asked for beside, in case that
+    /// another handle has changed it.
+    async fn answers(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
+        let known = self.ready.lock().await.clone();
+        if let Some(known) = known {
+            let (config, answers) =
+                futures::future::join(self.set.stored_config(), self.answer_all(&known, queries)).await;
+            if config?.is_some_and(|config| Arc::ptr_eq(&config, &known)) {
+                match answers {
+                    // Somebody dropped it; it is made again below.
+                    Err(error) if index::is_unknown(&error) => *self.ready.lock().await = None,
+                    answers => return answers,
+                }
+            }
+        }
+        self.answer_all(&self.configured().await?, queries).await
+    }
+
+    async fn answer_all(
+        &self,
+        config: &VectorConfig,
+        queries: &[VectorQuery],
+    ) -> Result<Vec<Vec<ScoredNode>>> {
+        queries.iter().try_for_each(|query| vector_check::query(query, config))?;
+        if let [query] = queries {
+            return Ok(vec![self.engine.query(&self.set, config, query).await?]);
+        }
+        // Collected first: a stream over borrowed queries is not general enough for the compiler.
+        let searches: Vec<_> =
+            queries.iter().map(|query| self.engine.query(&self.set, config, query)).collect();
+        stream::iter(searches).buffered(QUERIES).try_collect().await
     }
 }
 
@@ -151,14 +180,7 @@ impl VectorStore for RedisVectorStore {
     }
 
     async fn query_many(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
-        let search = async {
-            let config = self.configured().await?;
-            queries.iter().try_for_each(|query| vector_check::query(query, &config))?;
-            // Collected first: a stream over borrowed queries is not general enough for the compiler.
-            let searches: Vec<_> = queries.iter().map(|query| self.answer(&config, query)).collect();
-            stream::iter(searches).buffered(QUERIES).try_collect().await
-        };
-        search.await.map_err(at("vectors.query"))
+        self.answers(queries).await.map_err(at("vectors.query"))
     }
 
     async fn explain(&self, query: &VectorQuery) -> Result<QueryPlan> {
@@ -215,6 +237,6 @@ impl VectorStore for RedisVectorStore {
     }
 
     fn fields(&self) -> Option<&dyn VectorFields> {
-        None
+        Some(self)
     }
 }

@@ -33,10 +33,9 @@ pub(super) fn plan(set: &Set, config: &VectorConfig, query: &VectorQuery) -> Res
             let both = [text(By::Vector(embedding)), text(By::Words(words(of)))];
             (format!("{index}; its index of words (BM25) beside, fused here by rank"), Some(both.join("\n")))
         }
-        QueryKind::Mmr { .. } => (
-            "every selected embedding is read and weighed here".to_owned(),
-            Some(prefilter.native.clone().text()),
-        ),
+        QueryKind::Mmr { .. } => {
+            ("every selected embedding is read and weighed here".to_owned(), Some(prefilter.native.text()))
+        }
         other => return Err(not_offered(other)),
     };
     let mut plan = QueryPlan::new(match &prefilter.rest {

@@ -49,11 +49,11 @@ impl Prefilter {
             // of theirs are looked at.
             let tags: Option<Vec<String>> = sources.iter().map(RefDocId::as_str).map(tag).collect();
             if let Some(tags) = tags.filter(|tags| !tags.is_empty()) {
-                narrower = Native::query(format!("@{DOC_ID}:{{{}}}", tags.join("|")));
+                narrower = Native::leaf(format!("@{DOC_ID}:{{{}}}", tags.join("|")));
             }
         }
         let marked = Native::all(parts);
-        let without = Native::query(format!("ismissing(@{})", terms::FIELD));
+        let without = Native::leaf(format!("ismissing(@{})", terms::FIELD));
         let others = match marked {
             Native::Everything if rest.is_none() => None,
             Native::Nothing => Some(Native::Nothing),
@@ -94,7 +94,7 @@ impl Prefilter {
         }
         match &self.others {
             None | Some(Native::Nothing) => Ok(true),
-            Some(others) => Ok(count(set, &others.clone().text()).await? == 0),
+            Some(others) => Ok(count(set, &others.text()).await? == 0),
         }
     }
 
@@ -104,7 +104,7 @@ impl Prefilter {
         match &self.others {
             None => (query(self.marked.clone()), None),
             Some(others) => {
-                let with = Native::query(format!("(-ismissing(@{}))", terms::FIELD));
+                let with = Native::leaf(format!("ismissing(@{})", terms::FIELD)).not();
                 (query(Native::all([self.marked.clone(), with])), query(others.clone()))
             }
         }

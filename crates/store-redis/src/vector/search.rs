@@ -65,7 +65,7 @@ pub(super) struct Ranking<'a> {
 impl Ranking<'_> {
     /// The text of the query.
     pub(super) fn text(&self, wanted: usize) -> String {
-        let filter = self.prefilter.native.clone().text();
+        let filter = self.prefilter.native.text();
         match &self.by {
             By::Vector(_) => format!("{filter}=>[KNN {wanted} @{VECTOR} $vector AS {DISTANCE}]"),
             By::Range(..) => {
@@ -443,7 +443,7 @@ impl ModuleSearch {
                 .collect());
         }
         let mut ids = HashSet::new();
-        let mut parts = Self::parts(set, listing(set, &prefilter.native.clone().text(), &[]));
+        let mut parts = Self::parts(set, listing(set, &prefilter.native.text(), &[]));
         while let Some(hits) = parts.try_next().await? {
             let part: Vec<String> = hits.iter().filter_map(|hit| set.id(&hit.key)).collect();
             let nodes = set.read(&part, Keep::NODE).await?.into_iter().flatten();
@@ -470,7 +470,7 @@ impl ModuleSearch {
             let sure = prefilter.is_sure(set).await?;
             let ids = if sure { None } else { Some(self.verified(set, prefilter, &query.selector).await?) };
             let mut parts =
-                Self::parts(set, listing(set, &prefilter.native.clone().text(), &[&format!("@{VECTOR}")]));
+                Self::parts(set, listing(set, &prefilter.native.text(), &[&format!("@{VECTOR}")]));
             while let Some(hits) = parts.try_next().await? {
                 for mut hit in hits {
                     let Some(id) = set.id(&hit.key) else { continue };
@@ -548,7 +548,7 @@ pub(super) fn not_offered(kind: &QueryKind) -> Error {
 #[async_trait]
 impl Engine for ModuleSearch {
     fn capabilities(&self) -> VectorCapabilities {
-        VectorCapabilities::new()
+        VectorCapabilities::new().with_fields(true)
     }
 
     async fn prepare(&self, set: &Set, config: &VectorConfig) -> Result<()> {

@@ -64,8 +64,7 @@ impl Set {
             *seen = None;
             return Ok(None);
         };
-        if let Some((known, config)) = seen.as_ref().filter(|(known, _)| known == found) {
-            let _ = known;
+        if let Some((_, config)) = seen.as_ref().filter(|(known, _)| known == found) {
             return Ok(Some(Arc::clone(config)));
         }
         let config: VectorConfig = serde_json::from_str(found).map_err(|error| {
@@ -76,15 +75,6 @@ impl Set {
         let config = Arc::new(config);
         *seen = Some((found.to_owned(), Arc::clone(&config)));
         Ok(Some(config))
-    }
-
-    /// The configuration as it was last read, without asking: whoever acts on it asks along with what it does.
-    pub(super) fn last_config(&self) -> Option<Arc<VectorConfig>> {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map(|(_, config)| Arc::clone(config))
     }
 
     pub(super) async fn stored_config(&self) -> Result<Option<Arc<VectorConfig>>> {
