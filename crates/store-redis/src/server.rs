@@ -29,20 +29,27 @@ pub(crate) struct Abilities {
 impl Abilities {
     /// Asks the server. What the user may not ask counts as not there.
     pub(crate) async fn ask(driver: &Driver) -> Result<Self> {
-        let commands = ["HPEXPIRE", "FT.SEARCH", "JSON.SET", "VADD"];
-        let asked =
-            vec![Cmd::keyless("INFO").arg("server"), Cmd::keyless("COMMAND").arg("INFO").args(commands)];
+        // Not COMMAND INFO: its answer in RESP3 is more than the driver can read.
+        let list = |name: &str| Cmd::keyless("COMMAND").args(["LIST", "FILTERBY", "PATTERN", name]);
+        let mut asked = vec![Cmd::keyless("INFO").arg("server"), Cmd::keyless("INFO").arg("modules")];
+        asked.extend(["HPEXPIRE", "FT.SEARCH", "JSON.SET", "VADD"].map(list));
         let mut answers = driver.pipeline(asked).await?.into_iter();
-        let info = match answers.next() {
-            Some(Ok(info)) => text(&info).unwrap_or_default().to_owned(),
-            Some(Err(error)) if !is_refusal(&error) => return Err(error),
-            _ => String::new(),
+        let mut info = || match answers.next() {
+            Some(Ok(info)) => Ok(text(&info).unwrap_or_default().to_owned()),
+            Some(Err(error)) if !is_refusal(&error) => Err(error),
+            _ => Ok(String::new()),
         };
-        let known: Vec<bool> = match answers.next() {
-            Some(Ok(answer)) => items(answer).iter().map(is_command).collect(),
-            Some(Err(error)) if !is_refusal(&error) => return Err(error),
-            _ => Vec::new(),
-        };
+        let (info, modules) = (info()?, info()?);
+        // Before Redis 7 there is no list; of these commands such a server can have those of modules.
+        let loaded = |name: &str| modules.contains(&format!("module:name={name},"));
+        let mut known = vec![false, loaded("search"), loaded("ReJSON"), false];
+        for (known, answer) in known.iter_mut().zip(answers) {
+            match answer {
+                Ok(names) => *known = !items(names).is_empty(),
+                Err(error) if !is_refusal(&error) => return Err(error),
+                Err(_) => {}
+            }
+        }
         let has = |position: usize| known.get(position).copied().unwrap_or(false);
         let line = |name: &str| {
             info.lines()
@@ -79,9 +86,4 @@ async fn is_alone(driver: &Driver) -> Result<bool> {
 
 fn is_refusal(error: &store_core::Error) -> bool {
     matches!(error.kind(), store_core::ErrorKind::Unauthorized | store_core::ErrorKind::Unsupported)
-}
-
-/// The description of a command that is there; of one that is not it is null.
-fn is_command(description: &Value) -> bool {
-    matches!(description, Value::Array(parts) if !parts.is_empty())
 }

@@ -8,8 +8,8 @@ use futures::TryStreamExt as _;
 use serde_json::Value;
 use store_core::filter::lookup;
 use store_core::{
-    Condition, DistinctOptions, DistinctValues, FieldKind, Filter, JsonObject, Result, Selector, VectorConfig,
-    VectorFields, check, field_values,
+    Condition, DistinctOptions, DistinctValues, FieldKind, Filter, JsonObject, Result, Selector,
+    VectorConfig, VectorFields, check, field_values,
 };
 
 use super::RedisVectorStore;

@@ -133,7 +133,8 @@ impl RedisVectorStore {
                 }
             }
         }
-        self.answer_all(&self.configured().await?, queries).await
+        let config = self.configured().await?;
+        self.answer_all(&config, queries).await
     }
 
     async fn answer_all(

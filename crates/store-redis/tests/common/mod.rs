@@ -22,6 +22,7 @@ use store_redis::{RedisBackend, RedisCommand, RedisConfig};
 
 const SERVER: &str = "STORE_TEST_REDIS_URL";
 const CLUSTER: &str = "STORE_TEST_REDIS_CLUSTER_URL";
+const STACK: &str = "STORE_TEST_REDIS_STACK_URL";
 
 /// A store in a namespace of its own.
 #[derive(Clone, Debug)]
@@ -107,6 +108,24 @@ pub(crate) fn on_both<F: Future<Output = ()> + Send>(
         on(name.to_owned(), SERVER, move |db| body(db)),
         on(format!("cluster::{name}"), CLUSTER, move |db| again(db)),
     ]
+}
+
+/// The test on a server with the search module, in both versions of the protocol.
+pub(crate) fn on_search<F: Future<Output = ()> + Send>(
+    name: &'static str,
+    body: impl Fn(Db) -> F + Send + Sync + 'static,
+) -> Vec<Trial> {
+    let body = Arc::new(body);
+    let again = Arc::clone(&body);
+    let resp3 = move |db: Db| {
+        let again = Arc::clone(&again);
+        async move {
+            let joint = if db.url.contains('?') { "&" } else { "?" };
+            let url = format!("{}{joint}protocol=resp3", db.url);
+            again(Db { store: db.through(&url).await, url, ..db }).await;
+        }
+    };
+    vec![on(name.to_owned(), STACK, move |db| body(db)), on(format!("resp3::{name}"), STACK, resp3)]
 }
 
 fn on<F: Future<Output = ()> + Send>(
