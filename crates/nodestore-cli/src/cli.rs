@@ -31,6 +31,8 @@ Examples:
 Stores (--store or NODESTORE_URL):
   a folder, ./kb or embedded:///data/kb      on disk, no server; made when it is not there
   mongodb://host/?store.namespace=kb         a MongoDB server; mongodb+srv:// for Atlas
+  redis://host/?store.namespace=kb           a Redis server; rediss:// with TLS, redis-cluster://,
+                                             redis-sentinel://, valkey://
   memory:                                    gone when the command ends
   Without either, the folder {default}.
 

@@ -81,3 +81,28 @@ impl Driver for Mongo {
         Ok(Arc::new(store_mongodb::MongoBackend::connect(settings).await?))
     }
 }
+
+/// `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with TLS `rediss…`, and the same of Valkey; options are
+/// those of [`RedisConfig`](store_redis::RedisConfig) and [`RedisConnection`](store_redis::RedisConnection).
+#[cfg(feature = "redis")]
+#[derive(Debug)]
+pub(crate) struct Redis;
+
+#[cfg(feature = "redis")]
+#[async_trait]
+impl Driver for Redis {
+    fn schemes(&self) -> &[&'static str] {
+        crate::registry::REDIS_SCHEMES
+    }
+
+    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+        let mut settings: store_redis::RedisConfig = target.url().parse()?;
+        if let Some(namespace) = target.namespace() {
+            settings.namespace = Some(namespace.to_owned());
+        }
+        if let Some(create) = target.create() {
+            settings.create = create;
+        }
+        Ok(Arc::new(store_redis::RedisBackend::connect(settings).await?))
+    }
+}

@@ -19,6 +19,8 @@ pub use store_core::*;
 pub use store_embedded as embedded;
 #[cfg(feature = "mongodb")]
 pub use store_mongodb as mongodb;
+#[cfg(feature = "redis")]
+pub use store_redis as redis;
 pub use url::{Target, embedded_url, is_url, redact};
 
 /// The examples of the workspace's README.

@@ -34,7 +34,7 @@ impl OpenOptions {
     }
 }
 
-/// Opens the store of a URL: `embedded:///path`, `mongodb://host`, `memory:`.
+/// Opens the store of a URL: `embedded:///path`, `mongodb://host`, `redis://host`, `memory:`.
 ///
 /// The URL of a database driver goes to that driver as it is, without our own settings `store.namespace` and
 /// `store.create`. Opening the same folder, or the same namespace of `memory:`, again in one process shares the

@@ -56,7 +56,7 @@ enum State {
     Ready(&'static dyn Driver),
     /// The cargo feature of this name is off.
     #[cfg_attr(
-        all(feature = "embedded", feature = "mongodb"),
+        all(feature = "embedded", feature = "mongodb", feature = "redis"),
         allow(dead_code, reason = "every backend may be compiled in")
     )]
     FeatureOff(&'static str),
@@ -72,16 +72,32 @@ const EMBEDDED: State = State::FeatureOff("embedded");
 const MONGODB: State = State::Ready(&crate::drivers::Mongo);
 #[cfg(not(feature = "mongodb"))]
 const MONGODB: State = State::FeatureOff("mongodb");
+#[cfg(feature = "redis")]
+const REDIS: State = State::Ready(&crate::drivers::Redis);
+#[cfg(not(feature = "redis"))]
+const REDIS: State = State::FeatureOff("redis");
+
+/// One server, a cluster and Sentinel, each without TLS and with it, of Redis and of Valkey.
+pub(crate) const REDIS_SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "valkey",
+    "valkeys",
+    "valkey-cluster",
+    "valkeys-cluster",
+    "valkey-sentinel",
+    "valkeys-sentinel",
+];
 
 const KNOWN: &[Known] = &[
     Known { name: "embedded", schemes: &["embedded"], state: EMBEDDED },
     Known { name: "memory", schemes: &["memory"], state: State::Ready(&crate::drivers::Memory) },
     Known { name: "MongoDB", schemes: &["mongodb", "mongodb+srv"], state: MONGODB },
-    Known {
-        name: "Redis",
-        schemes: &["redis", "rediss", "redis-cluster", "redis-sentinel", "valkey"],
-        state: State::Planned,
-    },
+    Known { name: "Redis", schemes: REDIS_SCHEMES, state: REDIS },
     Known { name: "Cassandra", schemes: &["cassandra"], state: State::Planned },
     Known { name: "DynamoDB", schemes: &["dynamodb"], state: State::Planned },
 ];
@@ -175,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn planned_backends_are_named_as_such() {
-        for url in ["redis://u:s3cret@h", "cassandra://h", "dynamodb://eu/t", "valkey://h"] {
+        for url in ["cassandra://u:s3cret@h", "dynamodb://eu/t"] {
             let error = message(url).await;
             assert!(error.contains("is planned but not in this version"), "{error}");
             assert!(!error.contains("s3cret"), "{error}");

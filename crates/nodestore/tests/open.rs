@@ -134,3 +134,51 @@ mod mongodb {
         assert_eq!(plain.drop_namespace().await.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
+
+#[cfg(feature = "redis")]
+mod redis {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_can_not_be_is_refused_and_no_password_shown() {
+        for url in [
+            "redis://u:s3cret@127.0.0.1:1/?pollSize=1",
+            "redis://u:s3cret",
+            "redis-sentinel://u:s3cret@h",
+            "valkeys://u:s3cret@a,b",
+        ] {
+            let error = nodestore::open(url).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_listening_is_told_when_opening() {
+        for scheme in ["redis", "redis-cluster", "valkey", "rediss", "valkeys-cluster"] {
+            let error = nodestore::open(&format!("{scheme}://127.0.0.1:1")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert!(error.is_retryable() && error.message().contains("nothing listens there"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn namespaces_of_a_server_are_kept_apart_and_dropped() {
+        let Some(url) = std::env::var("STORE_TEST_REDIS_URL").ok().filter(|url| !url.is_empty()) else {
+            assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_REDIS_URL is not set");
+            return;
+        };
+        let joint = if url.contains('?') { '&' } else { '?' };
+        let of = |name: &str| format!("{url}{joint}store.namespace={name}{}", std::process::id());
+        add(&of("facadea"), "a").await;
+        assert!(has(&of("facadea"), "a").await);
+        assert!(!has(&of("facadeb"), "a").await);
+        let store = nodestore::open(&of("facadea")).await.unwrap();
+        store.drop_namespace().await.unwrap();
+        assert!(!has(&of("facadea"), "a").await);
+        store.close().await.unwrap();
+        assert_eq!(store.ping().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        let plain = nodestore::open(&url).await.unwrap();
+        assert_eq!(plain.drop_namespace().await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}

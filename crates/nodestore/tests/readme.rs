@@ -42,4 +42,18 @@ async fn the_table_of_backends_is_true() {
         let row = row(&mongodb, "`mongodb://host`", "exact; Atlas's index", "`$text`; Atlas's BM25");
         assert!(README.contains(&row), "README.md lacks this row:\n{row}");
     }
+    #[cfg(feature = "redis")]
+    {
+        // What it can do is asked of the server when the store is opened.
+        let Some(url) = std::env::var("STORE_TEST_REDIS_STACK_URL").ok().filter(|url| !url.is_empty()) else {
+            assert!(
+                std::env::var_os("STORE_TEST_REQUIRE").is_none(),
+                "STORE_TEST_REDIS_STACK_URL is not set"
+            );
+            return;
+        };
+        let redis = nodestore::open(&url).await.unwrap();
+        let row = row(&redis, "`redis://host`", "index, or exact", "BM25");
+        assert!(README.contains(&row), "README.md lacks this row:\n{row}");
+    }
 }

@@ -313,6 +313,11 @@ impl Driver {
         }
     }
 
+    /// Whether the connections are ours, not the caller's.
+    pub(crate) fn is_own(&self) -> bool {
+        !self.keepers.is_empty()
+    }
+
     /// Ends our own connections; those of the caller are left alone.
     pub(crate) async fn close(&self) {
         if !self.keepers.is_empty() {

@@ -53,8 +53,8 @@ fn schemes_are_told_apart() {
     let home = Home::new();
     let run = |store: &str| Run::of(&mut home.command(&["--store", store, "list"])).exits(1);
     run("sqlite:///x").says(&["error: unknown scheme sqlite:", "embedded:, memory:"]);
-    run("redis://h")
-        .says(&["error: redis: is for the Redis backend, which is planned but not in this version"]);
+    run("cassandra://h")
+        .says(&["error: cassandra: is for the Cassandra backend, which is planned but not in this version"]);
     run("embedded:///x?cache=1").says(&["unknown option", "store.cache_bytes"]);
 }
 
@@ -62,7 +62,9 @@ fn schemes_are_told_apart() {
 fn no_password_is_shown() {
     let home = Home::new();
     for store in [
-        "redis://me:s3cret@h",
+        "redis://me:s3cret@127.0.0.1:1",
+        "redis://me:s3cret@127.0.0.1:1/?pollSize=s3cret",
+        "redis-sentinel://127.0.0.1:1/?sentinelServiceName=x&sentinelPassword=s3cret",
         "s3:me:s3cret@h",
         "me:s3cret@h/db",
         "memory://me:s3cret@h?token=s3cret",

@@ -4,18 +4,62 @@ use std::process::Stdio;
 
 use crate::{Home, Run};
 
-/// A namespace of the server that the tests are given, removed at the end.
-struct Namespace(String);
+/// A kind of server that the tests may be given.
+struct Kind {
+    variable: &'static str,
+    /// The backend's name.
+    name: &'static str,
+    /// What `doctor` says of it.
+    health: &'static [&'static str],
+    /// Its driver, as `bench` names it.
+    driver: &'static str,
+    /// Workloads that the driver does too.
+    compared: &'static str,
+    /// One that is not there.
+    nobody: &'static str,
+    /// One with an option that nobody knows, and the one that was meant.
+    wrong: (&'static str, &'static str),
+}
+
+const KINDS: &[Kind] = &[
+    #[cfg(feature = "mongodb")]
+    Kind {
+        variable: "STORE_TEST_MONGODB_URL",
+        name: "mongodb",
+        health: &["MongoDB", "topology", "write concern"],
+        driver: "mongodb driver, bare",
+        compared: "D1,D2,D4,C1,V1,R1,K1",
+        nobody: "mongodb://me:s3cret@127.0.0.1:1/?serverSelectionTimeoutMS=300",
+        wrong: ("mongodb://me:s3cret@h/?maxPoolSise=3", "maxPoolSize"),
+    },
+    #[cfg(feature = "redis")]
+    Kind {
+        variable: "STORE_TEST_REDIS_STACK_URL",
+        name: "redis",
+        health: &["Redis", "topology", "memory", "persistence", "search module"],
+        driver: "fred, bare",
+        compared: "D1,D2,C1,V1,K1",
+        nobody: "redis://me:s3cret@127.0.0.1:1/",
+        wrong: ("redis://me:s3cret@h/?poolSise=3", "poolSize"),
+    },
+];
+
+/// A namespace of a server that the tests are given, removed at the end.
+struct Namespace(String, &'static Kind);
 
 impl Namespace {
-    /// `None` without a server, unless one is required.
-    fn new(name: &str) -> Option<Self> {
-        let Some(url) = std::env::var("STORE_TEST_MONGODB_URL").ok().filter(|url| !url.is_empty()) else {
-            assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_MONGODB_URL is not set");
+    /// One on each server; none of a server that is not there, unless one is required.
+    fn each(name: &str) -> Vec<Self> {
+        KINDS.iter().filter_map(|kind| Self::on(kind, name)).collect()
+    }
+
+    fn on(kind: &'static Kind, name: &str) -> Option<Self> {
+        let Some(url) = std::env::var(kind.variable).ok().filter(|url| !url.is_empty()) else {
+            assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "{} is not set", kind.variable);
             return None;
         };
         let joint = if url.contains('?') { '&' } else { '?' };
-        Some(Self(format!("{url}{joint}store.namespace={name}{}", std::process::id())))
+        Some(Self(format!("{url}{joint}store.namespace={name}{}", std::process::id()), kind))
     }
 
     fn run(&self, home: &Home, arguments: &[&str]) -> Run {
@@ -36,7 +80,10 @@ impl Drop for Namespace {
 
 #[test]
 fn every_command_works_on_a_server() {
-    let Some(server) = Namespace::new("program") else { return };
+    Namespace::each("program").iter().for_each(every_command_works);
+}
+
+fn every_command_works(server: &Namespace) {
     let home = Home::with_documents();
     let run = |arguments: &[&str]| server.run(&home, arguments);
     run(&["ingest", "docs"]).ok().shows(&["3 documents: 3 new"]);
@@ -46,7 +93,7 @@ fn every_command_works_on_a_server() {
     run(&["list"]).ok().shows(&["cats.md", "dogs.md", "birds.txt"]);
     let dogs = home.path().join("docs/dogs.md").canonicalize().unwrap().display().to_string();
     run(&["get", &dogs]).ok().shows(&["file_name: dogs.md"]);
-    run(&["stats"]).ok().shows(&["mongodb", "documents"]);
+    run(&["stats"]).ok().shows(&[server.1.name, "documents"]);
     run(&["chat", "append", "me", "hello"]).ok();
     run(&["chat", "append", "me", "again"]).ok();
     run(&["chat", "show", "me"]).ok().shows(&["hello", "again"]);
@@ -61,9 +108,9 @@ fn every_command_works_on_a_server() {
     // Warnings of the server's version and the like may stand there.
     let doctor = run(&["doctor"]);
     assert!([0, 3].contains(&doctor.code), "{doctor:?}");
-    doctor.shows(&["MongoDB", "topology", "write concern"]);
+    doctor.shows(server.1.health);
 
-    let copy = Namespace::new("copy").unwrap();
+    let copy = Namespace::on(server.1, "copy").unwrap();
     copy.run(&home, &["import", "folder"]).ok();
     copy.run(&home, &["list"]).ok().shows(&["cats.md", "dogs.md"]);
 }
@@ -71,55 +118,59 @@ fn every_command_works_on_a_server() {
 /// A list that ends early leaves a stream on the server, which is ended before the program ends.
 #[test]
 fn a_list_may_end_before_its_stream() {
-    let Some(server) = Namespace::new("early") else { return };
-    let home = Home::new();
-    std::fs::write(home.path().join("rows.jsonl"), "{\"text\": \"A row.\"}\n".repeat(500)).unwrap();
-    server.run(&home, &["ingest", "rows.jsonl"]).ok();
-    for _ in 0..5 {
-        server.run(&home, &["list", "--nodes", "--limit", "1"]).ok();
+    for server in Namespace::each("early") {
+        let home = Home::new();
+        std::fs::write(home.path().join("rows.jsonl"), "{\"text\": \"A row.\"}\n".repeat(500)).unwrap();
+        server.run(&home, &["ingest", "rows.jsonl"]).ok();
+        for _ in 0..5 {
+            server.run(&home, &["list", "--nodes", "--limit", "1"]).ok();
+        }
     }
 }
 
 #[test]
 fn what_is_on_a_server_outlives_the_quickstart() {
-    let Some(server) = Namespace::new("quick") else { return };
-    let home = Home::new();
-    server.run(&home, &["quickstart"]).ok().shows(&[
-        "5. Close the store, open it again",
-        "Still there",
-        "5 documents as ",
-        "list --chats",
-    ]);
+    for server in Namespace::each("quick") {
+        let home = Home::new();
+        server.run(&home, &["quickstart"]).ok().shows(&[
+            "5. Close the store, open it again",
+            "Still there",
+            "5 documents as ",
+            "list --chats",
+        ]);
+    }
 }
 
 #[test]
 fn bench_measures_the_bare_driver_beside_and_leaves_nothing() {
-    let Some(server) = Namespace::new("unused") else { return };
-    let home = Home::new();
-    let url =
-        server.0.split_once("store.namespace").map(|(url, _)| url.trim_end_matches(['?', '&'])).unwrap();
-    let workloads = "D1,D2,D4,C1,V1,R1,K1";
-    let mut bench =
-        home.command(&["bench", "--size", "small", "--workload", workloads, "--reference", "driver"]);
-    let run = Run::of(bench.env("NODESTORE_URL", url).stdin(Stdio::null())).ok();
-    run.shows(&["mongodb driver, bare", "store / driver"]).says(&["in the namespace bench"]);
-    // Each on both sides.
-    for workload in workloads.split(',') {
-        assert!(run.out.matches(workload).count() >= 2, "{workload}: {}", run.out);
+    for server in Namespace::each("unused") {
+        let home = Home::new();
+        let url =
+            server.0.split_once("store.namespace").map(|(url, _)| url.trim_end_matches(['?', '&'])).unwrap();
+        let workloads = server.1.compared;
+        let mut bench =
+            home.command(&["bench", "--size", "small", "--workload", workloads, "--reference", "driver"]);
+        let run = Run::of(bench.env("NODESTORE_URL", url).stdin(Stdio::null())).ok();
+        run.shows(&[server.1.driver, "store / driver"]).says(&["in the namespace bench"]);
+        // Each on both sides.
+        for workload in workloads.split(',') {
+            assert!(run.out.matches(workload).count() >= 2, "{workload}: {}", run.out);
+        }
     }
 }
 
 #[test]
 fn a_server_that_is_not_there_is_told_with_the_next_step_and_no_password() {
     let home = Home::new();
-    let url = "mongodb://me:s3cret@127.0.0.1:1/?serverSelectionTimeoutMS=300";
-    for arguments in [&["list"][..], &["doctor"], &["stats"]] {
-        let run = Run::of(home.command(arguments).env("NODESTORE_URL", url));
-        assert_ne!(run.code, 0, "{run:?}");
-        let said = format!("{}{}", run.out, run.err);
-        assert!(said.contains("nothing listens there") && !said.contains("s3cret"), "{said}");
+    for kind in KINDS {
+        for arguments in [&["list"][..], &["doctor"], &["stats"]] {
+            let run = Run::of(home.command(arguments).env("NODESTORE_URL", kind.nobody));
+            assert_ne!(run.code, 0, "{run:?}");
+            let said = format!("{}{}", run.out, run.err);
+            assert!(said.contains("nothing listens there") && !said.contains("s3cret"), "{said}");
+        }
+        let (url, meant) = kind.wrong;
+        let run = Run::of(home.command(&["list"]).env("NODESTORE_URL", url)).exits(1);
+        assert!(run.err.contains(meant) && !run.err.contains("s3cret"), "{run:?}");
     }
-    let wrong = "mongodb://me:s3cret@h/?maxPoolSise=3";
-    let run = Run::of(home.command(&["list"]).env("NODESTORE_URL", wrong)).exits(1);
-    assert!(run.err.contains("maxPoolSize") && !run.err.contains("s3cret"), "{run:?}");
 }

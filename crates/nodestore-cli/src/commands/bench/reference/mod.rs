@@ -6,6 +6,8 @@
 mod mongodb;
 #[cfg(feature = "embedded")]
 mod redb;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ pub(super) struct Reference {
 /// The bare driver of the store's database, if there is one. What it writes goes under the name
 /// of the namespace too; it is gone when the driver is cleared and dropped.
 #[cfg_attr(
-    not(feature = "mongodb"),
+    not(any(feature = "mongodb", feature = "redis")),
     expect(unused_variables, clippy::unused_async, reason = "only a server is asked, and by its URL")
 )]
 pub(super) async fn of(store: &Store, url: &str, namespace: &str) -> Result<Option<Reference>, Failure> {
@@ -41,6 +43,12 @@ pub(super) async fn of(store: &Store, url: &str, namespace: &str) -> Result<Opti
         ("mongodb", _) => {
             let driver = Arc::new(mongodb::Bare::connect(url, &format!("{namespace}driver")).await?);
             Ok(Some(Reference { name: mongodb::NAME, driver, workloads: mongodb::WORKLOADS }))
+        }
+        #[cfg(feature = "redis")]
+        ("redis", _) => {
+            let driver = redis::Bare::connect(url, &format!("{namespace}driver")).await?;
+            let workloads = driver.workloads().await;
+            Ok(Some(Reference { name: redis::NAME, driver: Arc::new(driver), workloads }))
         }
         _ => Ok(None),
     }
