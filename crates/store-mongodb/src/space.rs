@@ -11,7 +11,7 @@ use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::diagnose::Opened;
 use crate::error::{closed, from_driver, timed_out};
 use crate::schema::Known;
-use crate::vector::Searches;
+use crate::vector::{Configurations, Searches};
 
 /// How long a server may take to hear that we are leaving.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -27,6 +27,8 @@ pub(crate) struct Space {
     pub(crate) known: Known,
     /// What is known of the search of Atlas.
     pub(crate) searches: Searches,
+    /// How vector sets were configured when last looked at.
+    pub(crate) configurations: Configurations,
     /// The turns in which chats are changed.
     pub(crate) turns: Turns,
     /// Whether the client is ours, made by `connect`, and goes with the store.
@@ -50,6 +52,7 @@ impl Space {
             known: Known::default(),
             turns: Turns::default(),
             searches: Searches::default(),
+            configurations: Configurations::default(),
             own: false,
             opened: Opened::default(),
             closed: AtomicBool::new(false),

@@ -20,6 +20,7 @@ cases! { "vectors", Env:
     sets_are_listed_once_configured [Need::Vectors],
     set_names_are_plain_names [Need::Vectors],
     sets_are_dropped_one_by_one [Need::Vectors],
+    sets_are_searched_as_last_configured [Need::Vectors],
     sets_go_with_the_namespace [Need::Vectors],
     sets_are_first_used_by_many_at_once [Need::Vectors],
 }
@@ -145,6 +146,19 @@ async fn sets_are_dropped_one_by_one(env: &Env) -> CaseResult {
     expect(&*ab, "ab", 4).await?;
     mark(&*default, "default again", 6).await?;
     expect(&*default, "default again", 6).await
+}
+
+/// A handle that has searched a set sees at once what another made of it.
+async fn sets_are_searched_as_last_configured(env: &Env) -> CaseResult {
+    let (mine, other) = (env.backend().vector_set("a")?, env.again().await?);
+    mark(&*mine, "first", 3).await?;
+    expect(&*mine, "first", 3).await?;
+    other.drop_vector_set(Some("a")).await?;
+    let query = VectorQuery::dense(vec![1.0; 3], 5);
+    refused("query of a dropped set", mine.query(&query).await, &[ErrorKind::Config])?;
+    mark(&*other.vector_set("a")?, "second", 4).await?;
+    invalid("query of the old dimensions", mine.query(&query).await)?;
+    expect(&*mine, "second", 4).await
 }
 
 /// Dropping the namespace drops its sets, used by this handle or not.

@@ -14,12 +14,14 @@ mod search_index;
 mod select;
 mod write;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::raw::RawDocumentBuf;
 use bson::{Bson, Document, doc};
+use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
@@ -59,6 +61,20 @@ const MAX_INDEXED: usize = 50;
 
 pub(crate) fn capabilities() -> VectorCapabilities {
     VectorCapabilities::new().with_fields(true)
+}
+
+/// How each set was configured when it was last looked at: another program may have changed it since.
+#[derive(Debug, Default)]
+pub(crate) struct Configurations(Mutex<HashMap<String, VectorConfig>>);
+
+impl Configurations {
+    fn get(&self, set: &str) -> Option<VectorConfig> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(set).cloned()
+    }
+
+    fn set(&self, set: &str, config: &VectorConfig) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(set.to_owned(), config.clone());
+    }
 }
 
 /// The vector role: one vector set.
@@ -272,6 +288,14 @@ impl MongoVectorStore {
 }
 
 impl MongoVectorStore {
+    /// The answers of all queries, each of which must be right for the configuration.
+    async fn answers(&self, queries: &[VectorQuery], config: &VectorConfig) -> Result<Vec<Vec<ScoredNode>>> {
+        queries.iter().try_for_each(|query| vector_check::query(query, config))?;
+        // Collected first: a stream over borrowed queries is not general enough for the compiler.
+        let searches: Vec<_> = queries.iter().map(|query| self.answer(query, config)).collect();
+        stream::iter(searches).buffered(QUERIES).try_collect().await
+    }
+
     /// Answers a query that was found right, by Atlas search if it can.
     async fn answer(&self, query: &VectorQuery, config: &VectorConfig) -> Result<Vec<ScoredNode>> {
         match self.atlas.query(config, query).await? {
@@ -310,11 +334,20 @@ impl VectorStore for MongoVectorStore {
 
     async fn query_many(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
         let search = async {
-            let config = self.configured().await?;
-            queries.iter().try_for_each(|query| vector_check::query(query, &config))?;
-            // Collected first: a stream over borrowed queries is not general enough for the compiler.
-            let searches: Vec<_> = queries.iter().map(|query| self.answer(query, &config)).collect();
-            stream::iter(searches).buffered(QUERIES).try_collect().await
+            let config = match self.space.configurations.get(&self.name) {
+                None => self.configured().await?,
+                Some(last) => {
+                    // A round trip less: searched as it was configured last, and asked whether it still is.
+                    let (config, found) = join(self.configured(), self.answers(queries, &last)).await;
+                    let config = config?;
+                    if config == last {
+                        return found;
+                    }
+                    config
+                }
+            };
+            self.space.configurations.set(&self.name, &config);
+            self.answers(queries, &config).await
         };
         search.await.map_err(at("vectors.query"))
     }
