@@ -3,6 +3,7 @@
 //! Every command goes as its plain words, so that RESP2 and RESP3 servers, modules and new commands are all the same
 //! to it. fred's typed calls are not used: those of the search module count `PARAMS` wrongly in its newest release.
 
+mod listen;
 mod nodes;
 
 use std::time::Duration;
@@ -21,6 +22,8 @@ use tokio::task::JoinHandle;
 
 use self::nodes::Nodes;
 use crate::error::{from_connecting, from_driver, is_redirected, not_connected, not_sent, timed_out};
+
+pub(crate) use self::listen::{Heard, Listener};
 
 /// How often a read may be sent: once more each time that the connection fails before the answer.
 const READ_ATTEMPTS: u32 = 3;

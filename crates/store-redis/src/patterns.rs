@@ -1,9 +1,12 @@
 //! Patterns of production: small types over a store, each with keys of its own.
 
 mod cache;
+mod event_group;
+mod event_log;
 mod leaderboard;
 mod lease;
 mod lock;
+mod pub_sub;
 mod rate_limit;
 mod semantic_cache;
 mod semaphore;
@@ -16,8 +19,11 @@ use serde::de::DeserializeOwned;
 use store_core::{Error, Result, check};
 
 pub use cache::{CacheConfig, CacheStats, RedisCache};
+pub use event_group::{GroupConfig, GroupLag, GroupStart, RedisEventGroup};
+pub use event_log::{Appended, DeadLetter, EventLogConfig, LogEvent, RedisEventLog};
 pub use leaderboard::{LeaderboardConfig, LeaderboardEntry, RedisLeaderboard, ScoreMode};
 pub use lock::{LockConfig, RedisLock, RedisLockGuard};
+pub use pub_sub::{PubSubEvent, RedisPubSub};
 pub use rate_limit::{OnFailure, RateDecision, RateLimit, RedisRateLimiter};
 pub use semantic_cache::{CacheScope, SemanticCache, SemanticHit};
 pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};

@@ -182,22 +182,23 @@ impl RedisLeaderboard {
     /// `InvalidInput` for an empty or too long name or season (1,024 bytes), or a time that can not be.
     pub fn new(backend: &RedisBackend, name: &str, config: LeaderboardConfig) -> Result<Self> {
         let space = Arc::clone(backend.space());
+        let LeaderboardConfig { mode, lowest_first, season, ttl } = config;
         let prepare = || {
             let mut key = super::key(&space, "leaderboard", name)?;
-            if let Some(season) = &config.season {
+            if let Some(season) = &season {
                 super::name("season", season)?;
                 key = format!("{key}:season:{}", super::escaped(season));
             }
-            let ttl_ms = config.ttl.map_or(Ok(0), |ttl| super::millis("time to live", ttl))?;
+            let ttl_ms = ttl.map_or(Ok(0), |ttl| super::millis("time to live", ttl))?;
             Ok(([key.clone(), format!("{key}:ids")], ttl_ms))
         };
         let (keys, ttl_ms) = prepare().map_err(at("leaderboard"))?;
-        let mode = match config.mode {
+        let mode = match mode {
             ScoreMode::Set => "set",
             ScoreMode::Best => "best",
             ScoreMode::Sum => "sum",
         };
-        Ok(Self { keys, mode, sign: if config.lowest_first { 1 } else { -1 }, ttl_ms, space })
+        Ok(Self { keys, mode, sign: if lowest_first { 1 } else { -1 }, ttl_ms, space })
     }
 
     /// Submits a score; answers what then stands, and its place.
@@ -220,7 +221,7 @@ impl RedisLeaderboard {
             ];
             let answer = self.space.script(&SUBMIT, &self.keys, args).await?;
             let [rank, score] = pair(answer)?;
-            self.entry(id, &score, rank_of(&rank)?, 1.0)
+            entry(id, &score, rank_of(&rank)?, 1.0)
         };
         submit.await.map_err(|error| at("leaderboard.submit")(error).with_key(id))
     }
@@ -252,7 +253,7 @@ impl RedisLeaderboard {
                 return Ok(None);
             }
             let [rank, score] = pair(answer)?;
-            self.entry(id, &score, rank_of(&rank)?, self.sign()).map(Some)
+            entry(id, &score, rank_of(&rank)?, self.sign()).map(Some)
         };
         find.await.map_err(|error| at("leaderboard.rank")(error).with_key(id))
     }
@@ -311,20 +312,13 @@ impl RedisLeaderboard {
             .map(|(pair, rank)| {
                 let [member, score] = pair else { return Err(unexpected("ZRANGE", &Value::Null)) };
                 let id = text(member).and_then(|member| member.get(DIGITS..));
-                self.entry(id.ok_or_else(|| unexpected("ZRANGE", member))?, score, rank, self.sign())
+                entry(id.ok_or_else(|| unexpected("ZRANGE", member))?, score, rank, self.sign())
             })
             .collect()
     }
 
     fn sign(&self) -> f64 {
         if self.sign < 0 { -1.0 } else { 1.0 }
-    }
-
-    fn entry(&self, id: &str, score: &Value, rank: u64, sign: f64) -> Result<LeaderboardEntry> {
-        let number = text(score).and_then(|score| score.parse::<f64>().ok());
-        let score = number.ok_or_else(|| unexpected("ZSCORE", score))?;
-        // Not -0.
-        Ok(LeaderboardEntry { id: id.to_owned(), score: score * sign + 0.0, rank })
     }
 }
 
@@ -343,4 +337,11 @@ fn bounded(count: usize) -> Result<i64> {
         return Err(Error::invalid_input(format!("{count} entries are asked for; at most {MOST} at a time")));
     }
     Ok(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn entry(id: &str, score: &Value, rank: u64, sign: f64) -> Result<LeaderboardEntry> {
+    let number = text(score).and_then(|score| score.parse::<f64>().ok());
+    let score = number.ok_or_else(|| unexpected("ZSCORE", score))?;
+    // Not -0.
+    Ok(LeaderboardEntry { id: id.to_owned(), score: score * sign + 0.0, rank })
 }

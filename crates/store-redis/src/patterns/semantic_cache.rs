@@ -42,8 +42,7 @@ impl CacheScope {
 
     /// Asked again in the same words, the answer is replaced.
     fn id(&self, question: &str) -> String {
-        let parts = [&self.tenant, &self.model, question];
-        let text: String = parts.iter().map(|part| format!("{}:{part}", part.len())).collect();
+        let text = serde_json::json!([self.tenant, self.model, question]).to_string();
         format!("semantic-{}", hex_sha1(text.as_bytes()))
     }
 }
