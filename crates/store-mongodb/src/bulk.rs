@@ -20,8 +20,9 @@ use crate::space::Space;
 
 /// Documents in one request; the server takes 100,000.
 const MAX_COUNT: usize = 1_000;
-/// Bytes of documents in one request. A command takes 16 MB, with what stands around the documents.
-const MAX_BYTES: usize = 12 << 20;
+/// Bytes of documents in one request. A command takes 16 MB, with what stands around the documents; but the driver
+/// holds three copies of a request while it is sent.
+const MAX_BYTES: usize = 4 << 20;
 /// How often an upsert that raced with another for the same new key is sent again.
 const UPSERT_ROUNDS: usize = 8;
 

@@ -139,11 +139,15 @@ impl DocumentWriter {
     /// Appends an array of doubles.
     pub(crate) fn vector(&mut self, name: &str, values: &[f32]) -> Result<()> {
         self.open(ARRAY, name)?;
-        // Type, index of up to five digits, NUL and eight bytes for each.
-        self.bytes.reserve(values.len() * 14);
+        // Type, index of three digits, NUL and eight bytes for each.
+        self.bytes.reserve(values.len() * 13);
         let mut index = Index::new();
         for value in values {
-            self.double(index.text(), f64::from(*value))?;
+            // Digits need none of the checks of a name.
+            self.bytes.push(DOUBLE);
+            self.bytes.extend_from_slice(&index.digits);
+            self.bytes.push(0);
+            self.bytes.extend_from_slice(&f64::from(*value).to_le_bytes());
             index.advance();
         }
         self.close();

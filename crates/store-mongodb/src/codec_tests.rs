@@ -86,6 +86,13 @@ fn long_arrays_count_on() {
     let document = write(&value).unwrap();
     let reference = RawDocumentBuf::try_from(&doc! {"v": to_bson(&value)}).unwrap();
     assert_eq!(document.as_bytes(), reference.as_bytes());
+
+    let values: Vec<f32> = (0..1_234_u16).map(f32::from).collect();
+    let mut writer = DocumentWriter::new();
+    writer.vector("v", &values).unwrap();
+    let reference: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+    let reference = RawDocumentBuf::try_from(&doc! {"v": reference}).unwrap();
+    assert_eq!(writer.finish().unwrap().as_bytes(), reference.as_bytes());
 }
 
 #[test]

@@ -45,13 +45,14 @@ pub(super) fn to_document(node: &Node, embedding: Option<&[f32]>) -> Result<RawD
         if let Some(source) = &source {
             check::non_empty("id of the source document", source)?;
         }
-        let mut writer = DocumentWriter::new();
+        let metadata = metadata(node)?;
+        let mut writer = DocumentWriter::with_capacity(about(node, embedding, &metadata));
         writer.text("_id", id)?;
         if let Some(embedding) = embedding {
             writer.vector(EMBEDDING, embedding)?;
         }
         writer.text(TEXT, node.text_content())?;
-        writer.object(METADATA, &metadata(node)?)?;
+        writer.object(METADATA, &metadata)?;
         let extra = extra(node, source)?;
         if !extra.is_empty() {
             writer.object(EXTRA, &extra)?;
@@ -61,6 +62,12 @@ pub(super) fn to_document(node: &Node, embedding: Option<&[f32]>) -> Result<RawD
         Ok(document)
     };
     encode().map_err(|error: Error| error.with_key(id).with_failed([id]))
+}
+
+/// How many bytes the document will have, roughly and rather more: growing means copying.
+fn about(node: &Node, embedding: Option<&[f32]>, metadata: &JsonObject) -> usize {
+    let texts = metadata.values().filter_map(Value::as_str).map(str::len).sum::<usize>();
+    node.text_content().len() + texts + 32 * metadata.len() + 13 * embedding.map_or(0, <[f32]>::len) + 256
 }
 
 /// The member `metadata`.

@@ -27,9 +27,10 @@ impl MongoVectorStore {
         let embeddings = vector_check::upsert(&nodes, mode, &config)?;
         let pairs: Vec<(Node, Option<Embedding>)> = nodes.into_iter().zip(embeddings).collect();
         let pairs = check::unique_by(pairs, mode == AddMode::Overwrite, |(node, _)| node.id.clone());
+        // Each node is given up for its document: both at once would double what a call holds.
         let encode =
-            |(node, embedding): &(Node, Option<Embedding>)| rows::to_document(node, embedding.as_deref());
-        let documents = pairs.iter().map(encode).collect::<Result<Vec<_>>>()?;
+            |(node, embedding): (Node, Option<Embedding>)| rows::to_document(&node, embedding.as_deref());
+        let documents = pairs.into_iter().map(encode).collect::<Result<Vec<_>>>()?;
         if documents.is_empty() {
             return Ok(AddReport::default());
         }
