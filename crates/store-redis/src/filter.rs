@@ -20,7 +20,7 @@ use crate::vector::terms::{self, Kind};
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A query. Only its leaves are negated: of a negated group that holds a negation the module forgets nodes
-/// (RediSearch 2.10.5 leaves the newest one out of `-(-x)`).
+/// (`RediSearch` 2.10.5 leaves the newest one out of `-(-x)`).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Native {
     Everything,

@@ -1,6 +1,5 @@
 //! What a server is and can do, asked once when the store is opened.
 
-use fred::types::Value;
 use store_core::Result;
 
 use crate::driver::{Cmd, Driver, items, text};
@@ -42,7 +41,7 @@ impl Abilities {
         let (info, modules) = (info()?, info()?);
         // Before Redis 7 there is no list; of these commands such a server can have those of modules.
         let loaded = |name: &str| modules.contains(&format!("module:name={name},"));
-        let mut known = vec![false, loaded("search"), loaded("ReJSON"), false];
+        let mut known = [false, loaded("search"), loaded("ReJSON"), false];
         for (known, answer) in known.iter_mut().zip(answers) {
             match answer {
                 Ok(names) => *known = !items(names).is_empty(),

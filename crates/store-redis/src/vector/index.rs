@@ -38,12 +38,11 @@ pub(super) async fn drop_one(space: &Space, index: &str) -> Result<()> {
 /// Makes the index of a set if it is not there and may be made, compares it if it is, and waits until it holds all
 /// rows.
 pub(super) async fn prepare(set: &Set, config: &VectorConfig) -> Result<()> {
-    let found = match look(set).await? {
-        Some(found) => found,
-        None => {
-            create(set, config).await?;
-            look(set).await?.ok_or_else(|| missing(set))?
-        }
+    let found = if let Some(found) = look(set).await? {
+        found
+    } else {
+        create(set, config).await?;
+        look(set).await?.ok_or_else(|| missing(set))?
     };
     compare(set, config, &found)?;
     let found = if extend(set, config, &found).await? {

@@ -72,24 +72,30 @@ impl RedisVectorOptions {
             Ok(())
         };
         Some(match key {
-            "store.vector_engine" => match value {
-                "auto" => Ok(self.engine = VectorEngine::Auto),
-                "search" => Ok(self.engine = VectorEngine::Search),
-                "exact" => Ok(self.engine = VectorEngine::Exact),
-                _ => Err(bad("auto, search or exact")),
-            },
-            "store.vector_index" => match value {
-                "flat" => Ok(self.index = VectorIndex::Flat),
-                "hnsw" => Ok(self.index = VectorIndex::Hnsw),
-                _ => Err(bad("flat or hnsw")),
-            },
+            "store.vector_engine" => {
+                let known = match value {
+                    "auto" => Some(VectorEngine::Auto),
+                    "search" => Some(VectorEngine::Search),
+                    "exact" => Some(VectorEngine::Exact),
+                    _ => None,
+                };
+                known.map(|engine| self.engine = engine).ok_or_else(|| bad("auto, search or exact"))
+            }
+            "store.vector_index" => {
+                let known = match value {
+                    "flat" => Some(VectorIndex::Flat),
+                    "hnsw" => Some(VectorIndex::Hnsw),
+                    _ => None,
+                };
+                known.map(|index| self.index = index).ok_or_else(|| bad("flat or hnsw"))
+            }
             "store.hnsw_m" => number(&mut self.hnsw_m),
             "store.hnsw_ef_construction" => number(&mut self.hnsw_ef_construction),
             "store.hnsw_ef_runtime" => number(&mut self.hnsw_ef_runtime),
-            "store.hnsw_epsilon" => match value.parse::<f64>() {
-                Ok(epsilon) if epsilon > 0.0 && epsilon.is_finite() => Ok(self.hnsw_epsilon = epsilon),
-                _ => Err(bad("a number above 0")),
-            },
+            "store.hnsw_epsilon" => {
+                let known = value.parse::<f64>().ok().filter(|epsilon| *epsilon > 0.0 && epsilon.is_finite());
+                known.map(|epsilon| self.hnsw_epsilon = epsilon).ok_or_else(|| bad("a number above 0"))
+            }
             _ => return None,
         })
     }

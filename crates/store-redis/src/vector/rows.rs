@@ -152,7 +152,7 @@ fn metadata_fields(node: &Node, config: &VectorConfig, row: &mut Row) -> Result<
 }
 
 /// The words of a text as the search module finds them, where it would not find them in the text itself: it parts
-/// words at a space and at ASCII punctuation only, and lower-cases ASCII only (RediSearch, "Tokenization").
+/// words at a space and at ASCII punctuation only, and lower-cases ASCII only (`RediSearch`, "Tokenization").
 fn words(text: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_graphic() && c != '_' && c != '\\' || c == ' ' || c == '\t';
     if text.chars().all(plain) {

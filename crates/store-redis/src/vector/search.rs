@@ -178,7 +178,7 @@ fn radius(metric: Metric, score: f64) -> Option<f64> {
     };
     // Wider by what single precision may lose; we look at the scores themselves.
     let wider = distance + 1e-5 * (1.0 + distance.abs());
-    let possible = (metric != Metric::Euclidean || score > 0.0) && wider >= 0.0 && wider < 1e30;
+    let possible = (metric != Metric::Euclidean || score > 0.0) && (0.0..1e30).contains(&wider);
     possible.then_some(wider)
 }
 
@@ -404,22 +404,23 @@ impl ModuleSearch {
             prefilter.ids = Some(self.verified(set, prefilter, &query.selector).await?);
         }
         let prefilter = &*prefilter;
-        let by_vector = async {
+        // Boxed: both at once are a large future.
+        let by_vector = Box::pin(async {
             // A side without weight says nothing.
             if alpha <= 0.0 {
                 return Ok(Vec::new());
             }
             let ranking = Ranking { by: By::Vector(embedding), config, prefilter, min_score: None };
             self.ranked(set, &ranking, usize::MAX - 1).await
-        };
-        let by_text = async {
+        });
+        let by_text = Box::pin(async {
             let words = words(text);
             if alpha >= 1.0 || words.is_empty() {
                 return Ok(Vec::new());
             }
             let ranking = Ranking { by: By::Words(words), config, prefilter, min_score: None };
             self.ranked(set, &ranking, usize::MAX - 1).await
-        };
+        });
         let (by_vector, by_text) = futures::future::try_join(by_vector, by_text).await?;
         let ids = |ranked: Vec<(String, f64)>| ranked.into_iter().map(|(id, _)| id);
         let mut ranked = reciprocal_rank_fusion(ids(by_vector), ids(by_text), alpha, query.top_k);
@@ -598,7 +599,7 @@ impl Engine for ModuleSearch {
                 self.top(set, &ranking, query).await
             }
             QueryKind::Hybrid { embedding, text, alpha } => {
-                self.fused(set, config, &mut prefilter, query, (embedding, text, *alpha)).await
+                Box::pin(self.fused(set, config, &mut prefilter, query, (embedding, text, *alpha))).await
             }
             QueryKind::Mmr { embedding, threshold } => {
                 self.diverse(set, config, &prefilter, query, (embedding, *threshold)).await

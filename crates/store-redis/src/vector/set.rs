@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{Error, Node, Result, Selector, VectorConfig, vector_check};
 
 use super::rows::{self, Keep};
-use crate::driver::{Cmd, bytes, items, text};
+use crate::driver::{Cmd, items, text};
 use crate::space::Space;
 
 /// LlamaIndex's name of the index.
@@ -127,18 +127,6 @@ impl Set {
         let commands = ids.iter().map(|id| self.read_command(id, keep)).collect();
         let answers = self.space.pipeline(commands).await?;
         ids.iter().zip(answers).map(|(id, answer)| rows::to_node(id, items(answer?))).collect()
-    }
-
-    /// Reads the embeddings of rows, in the order of the ids; `None` where there is none.
-    pub(super) async fn embeddings(&self, ids: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
-        let mut found = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(READ) {
-            let commands = ids.iter().map(|id| Cmd::read("HGET", self.key(id)).arg(rows::VECTOR));
-            for answer in self.space.pipeline(commands.collect()).await? {
-                found.push(bytes(answer?).and_then(|bytes| rows::from_bytes(&bytes)));
-            }
-        }
-        Ok(found)
     }
 }
 
