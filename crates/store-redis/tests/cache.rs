@@ -13,7 +13,7 @@ use common::proxy::Proxy;
 use common::{Db, eventually, on_both, test};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use store_core::{Backend as _, Error, ErrorKind, HashEmbedder, MemoryBackend, Result};
+use store_core::{Backend as _, Embedder, Error, ErrorKind, HashEmbedder, MemoryBackend, Result};
 use store_redis::{CacheConfig, CacheScope, RedisCache, RedisCommand, SemanticCache};
 use tokio::sync::Notify;
 
@@ -294,9 +294,9 @@ async fn hostile_keys_and_values(db: Db) {
 
 async fn semantic_answers_stay_in_their_scope(_: Db) {
     let backend = MemoryBackend::new();
-    let embedder = Arc::new(HashEmbedder::default());
+    let embedder: Arc<dyn Embedder> = Arc::new(HashEmbedder::default());
     let cache: SemanticCache<Profile> =
-        SemanticCache::new(backend.vector_set("answers").unwrap(), embedder.clone(), 0.8);
+        SemanticCache::new(backend.vector_set("answers").unwrap(), Arc::clone(&embedder), 0.8);
     cache.ensure().await.unwrap();
     let scope = CacheScope::new("acme", "small");
     let asked = "how do I reset my password today";

@@ -47,7 +47,7 @@ fn log(db: &Db) -> RedisEventLog<Job> {
 
 async fn next(events: &mut BoxStream<LogEvent<Job>>) -> LogEvent<Job> {
     let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
-    event.expect("an event").expect("the stream goes on").unwrap()
+    event.unwrap().unwrap().unwrap()
 }
 
 async fn ensured(log: &RedisEventLog<Job>, consumer: &str, config: GroupConfig) -> RedisEventGroup<Job> {

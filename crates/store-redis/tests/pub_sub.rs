@@ -31,7 +31,7 @@ type Events = BoxStream<PubSubEvent<u32>>;
 /// The next event; a test that waits for one in vain fails after a while.
 async fn next(events: &mut Events) -> PubSubEvent<u32> {
     let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
-    event.expect("an event").expect("the stream goes on").unwrap()
+    event.unwrap().unwrap().unwrap()
 }
 
 fn message(channel: &str, value: u32) -> PubSubEvent<u32> {

@@ -1,5 +1,8 @@
 //! A way to a server that counts what goes through it, and can be cut.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,6 +13,8 @@ use tokio::sync::watch;
 pub(crate) struct Proxy {
     port: u16,
     sent: Arc<Mutex<Vec<u8>>>,
+    /// After how many bytes a connection is cut by itself.
+    limit: Arc<AtomicUsize>,
     /// Changes when all connections are to be cut.
     cut: watch::Sender<u32>,
     accept: tokio::task::JoinHandle<()>,
@@ -22,20 +27,21 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::new(Mutex::new(Vec::new()));
         let (cut, _) = watch::channel(0);
-        let (log, cutter) = (Arc::clone(&sent), cut.clone());
+        let limit = Arc::new(AtomicUsize::new(usize::MAX));
+        let (log, most, cutter) = (Arc::clone(&sent), Arc::clone(&limit), cut.clone());
         let accept = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&host).await else { continue };
-                let (log, mut cut) = (Arc::clone(&log), cutter.subscribe());
+                let (log, most, mut cut) = (Arc::clone(&log), Arc::clone(&most), cutter.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = forward(client, server, log) => {}
+                        () = forward(client, server, log, most) => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { port, sent, cut, accept }
+        Self { port, sent, limit, cut, accept }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -59,6 +65,11 @@ impl Proxy {
         self.sent.lock().unwrap().len()
     }
 
+    /// Cuts a connection when so many bytes were sent from now on.
+    pub(crate) fn cut_after(&self, bytes: usize) {
+        self.limit.store(self.sent.lock().unwrap().len() + bytes, Ordering::SeqCst);
+    }
+
     /// Cuts all connections; new ones are let through.
     pub(crate) fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
@@ -71,13 +82,25 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(mut client: TcpStream, mut server: TcpStream, log: Arc<Mutex<Vec<u8>>>) {
+async fn forward(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    log: Arc<Mutex<Vec<u8>>>,
+    most: Arc<AtomicUsize>,
+) {
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = server.split();
     let up = async {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(read @ 1..) = client_read.read(&mut buffer).await {
-            log.lock().unwrap().extend_from_slice(&buffer[..read]);
+            let sent = {
+                let mut log = log.lock().unwrap();
+                log.extend_from_slice(&buffer[..read]);
+                log.len()
+            };
+            if sent > most.load(Ordering::SeqCst) {
+                return;
+            }
             if server_write.write_all(&buffer[..read]).await.is_err() {
                 return;
             }
