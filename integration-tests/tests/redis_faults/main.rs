@@ -7,6 +7,7 @@
 mod common;
 mod connecting;
 mod failover;
+mod locks;
 mod outages;
 mod resharding;
 #[path = "../common/writers.rs"]
@@ -19,7 +20,13 @@ use store_core::Error;
 use store_redis::{RedisBackend, RedisConfig};
 
 fn main() -> ExitCode {
-    common::run_all(&[failover::TRIALS, resharding::TRIALS, outages::TRIALS, connecting::TRIALS])
+    common::run_all(&[
+        failover::TRIALS,
+        locks::TRIALS,
+        resharding::TRIALS,
+        outages::TRIALS,
+        connecting::TRIALS,
+    ])
 }
 
 /// A store in a namespace of its own, whose calls may take this long.
