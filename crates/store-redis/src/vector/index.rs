@@ -176,7 +176,7 @@ fn words(value: Value, into: &mut Vec<String>) {
 
 /// The index of a set; `None` when there is none.
 async fn look(set: &Set) -> Result<Option<Found>> {
-    let answer = match set.space.call(Cmd::read("FT.INFO", set.index.as_str())).await {
+    let answer = match set.space.call(Cmd::read("FT.INFO", set.index.as_str()).at_primary()).await {
         Err(error) if is_unknown(&error) => return Ok(None),
         answer => answer?,
     };

@@ -147,6 +147,8 @@ impl Ranking<'_> {
 
 /// Asks for a long answer in parts.
 fn in_parts(command: Cmd) -> Cmd {
+    // A cursor is known to the server that made it alone.
+    let command = command.at_primary();
     command.args(["WITHCURSOR", "COUNT", &PART.to_string(), "MAXIDLE", &IDLE.to_string()])
 }
 
@@ -307,6 +309,7 @@ impl ModuleSearch {
                     }
                 }
             }
+            tracing::debug!(ranked = count, read, found = found.len(), "finished a search here");
             found.truncate(query.top_k);
             let cut = found.get(query.top_k.saturating_sub(1)).map(|answer| answer.score);
             if all || cut.zip(last).is_some_and(|(cut, last)| cut > last) {

@@ -54,7 +54,7 @@ impl Set {
 
     /// The command that reads the configuration.
     pub(super) fn config_command(&self) -> Cmd {
-        Cmd::read("HGET", registry(&self.space)).arg(self.name.as_str())
+        Cmd::read("HGET", registry(&self.space)).arg(self.name.as_str()).at_primary()
     }
 
     /// The configuration in the answer to [`config_command`](Self::config_command).

@@ -185,7 +185,8 @@ impl RedisVectorStore {
         let mut open = ids.to_vec();
         let mut count = 0;
         for _ in 0..ROUNDS {
-            let commands: Vec<Cmd> = open.iter().map(|id| set.read_command(id, Keep::NODE)).collect();
+            let commands: Vec<Cmd> =
+                open.iter().map(|id| set.read_command(id, Keep::NODE).at_primary()).collect();
             let mut changes = Vec::new();
             for (id, answer) in open.iter().zip(set.space.pipeline(commands).await?) {
                 let values = items(answer?);
