@@ -10,6 +10,7 @@ use store_core::{Diagnosis, ErrorKind, Finding, Result};
 use crate::config::{RedisConfig, RedisConnection, Topology};
 use crate::driver::{Cmd, integer, items, text};
 use crate::space::Space;
+use crate::vector::capabilities;
 
 /// Clocks that differ more put times of expiry and of chat messages in the wrong place.
 const MUCH_SKEW: Duration = Duration::from_secs(5);
@@ -172,14 +173,15 @@ fn old(product: &str, version: &str) -> Option<Finding> {
 }
 
 fn topology(connection: &RedisConnection, cluster: bool, infos: &[Info]) -> String {
-    let replicas: f64 = infos.iter().map(|info| info.number("connected_slaves")).sum();
-    if cluster {
-        return format!("cluster, {} primaries, replicas: {replicas}", infos.len());
-    }
+    let count: f64 = infos.iter().map(|info| info.number("connected_slaves")).sum();
+    // Who may not ask knows of none.
+    let replicas = if infos.is_empty() { String::new() } else { format!(", replicas: {count}") };
     match &connection.sentinel_service {
-        Some(service) => format!("Sentinel, service {service}, replicas: {replicas}"),
+        _ if cluster && infos.is_empty() => "cluster".to_owned(),
+        _ if cluster => format!("cluster, {} primaries{replicas}", infos.len()),
+        Some(service) => format!("Sentinel, service {service}{replicas}"),
         None if infos.first().is_some_and(|info| info.is("role", "slave")) => "a replica".to_owned(),
-        None => format!("single server, replicas: {replicas}"),
+        None => format!("single server{replicas}"),
     }
 }
 
@@ -317,11 +319,11 @@ fn abilities(space: &Space) -> Vec<(&'static str, &'static str)> {
     vec![
         (
             "search module",
-            pick(
-                server.search,
-                "yes: vectors and words are found by index",
-                "no: vectors are compared exactly, which reads all of a set",
-            ),
+            match (server.search, capabilities(space).is_some()) {
+                (true, _) => "yes: vectors and words are found by index",
+                (false, true) => "no: vectors are compared exactly, which reads all of a set",
+                (false, false) => "no: without it there are no vectors",
+            },
         ),
         ("vector sets", pick(server.vector_sets, "yes", "no (Redis 8 has them)")),
         ("JSON module", pick(server.json, "yes", "no")),

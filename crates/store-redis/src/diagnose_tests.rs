@@ -72,6 +72,7 @@ fn topologies_are_told_apart() {
     let sentinel = RedisConnection::default().with_sentinel_service("m");
     assert_eq!(topology(&plain, false, &[one]), "single server, replicas: 1");
     assert_eq!(topology(&plain, false, &[replica]), "a replica");
+    assert_eq!(topology(&plain, false, &[]), "single server");
     assert_eq!(
         topology(&sentinel, false, &[info("connected_slaves:2\n")]),
         "Sentinel, service m, replicas: 2"

@@ -10,10 +10,25 @@ fn local(kind: Driver, details: &'static str) -> DriverError {
     DriverError::new(kind, details)
 }
 
+type Row = (DriverError, ErrorKind, bool, &'static str);
+
+/// Each error has a kind, says whether to repeat the call, and what to do.
+fn holds(table: impl IntoIterator<Item = Row>) {
+    for (error, kind, retryable, part) in table {
+        let driver = error.to_string();
+        let ours = from_driver(error);
+        assert_eq!(ours.kind(), kind, "{driver}");
+        assert_eq!(ours.is_retryable(), retryable, "{driver}");
+        assert!(ours.message().contains(part), "{driver}: {ours}");
+        assert_eq!(ours.backend(), Some(NAME));
+        assert!(ours.downcast_ref::<DriverError>().is_some() && ours.source().is_some(), "{driver}");
+    }
+}
+
 #[test]
-fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
+fn what_servers_answer_is_told_with_the_next_step() {
     use ErrorKind::*;
-    let table = [
+    holds([
         (answer("NOAUTH Authentication required."), Unauthorized, false, ":password@host"),
         (answer("WRONGPASS invalid username-password pair"), Unauthorized, false, "switched off"),
         (
@@ -69,6 +84,13 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
         (answer("what nobody knows"), Other, false, "nobody knows"),
         (local(Driver::Unknown, "Too many failed write attempts."), Unavailable, true, "not known"),
         (local(Driver::Unknown, "channel closed"), Unavailable, true, "not known"),
+    ]);
+}
+
+#[test]
+fn what_the_driver_meets_is_told_with_the_next_step() {
+    use ErrorKind::*;
+    holds([
         (local(Driver::Routing, "Too many redirections."), Unavailable, true, "nothing was done"),
         (local(Driver::Routing, "Failed to route command."), Unavailable, true, "nothing was sent"),
         (local(Driver::Timeout, "Request timed out."), Timeout, true, "not known"),
@@ -104,16 +126,7 @@ fn each_error_has_a_kind_says_whether_to_repeat_and_what_to_do() {
         (local(Driver::Sentinel, "Failed to connect to all sentinel nodes."), Unavailable, true, "26379"),
         (local(Driver::Sentinel, "Invalid role: Some(\"slave\")"), Unavailable, true, "can not be used now"),
         (local(Driver::Sentinel, "WRONGPASS invalid"), Unauthorized, false, "password"),
-    ];
-    for (error, kind, retryable, part) in table {
-        let driver = error.to_string();
-        let ours = from_driver(error);
-        assert_eq!(ours.kind(), kind, "{driver}");
-        assert_eq!(ours.is_retryable(), retryable, "{driver}");
-        assert!(ours.message().contains(part), "{driver}: {ours}");
-        assert_eq!(ours.backend(), Some(NAME));
-        assert!(ours.downcast_ref::<DriverError>().is_some() && ours.source().is_some(), "{driver}");
-    }
+    ]);
 }
 
 #[test]
