@@ -151,7 +151,7 @@ fn bench_measures_the_bare_driver_beside_and_leaves_nothing() {
         let mut bench =
             home.command(&["bench", "--size", "small", "--workload", workloads, "--reference", "driver"]);
         let run = Run::of(bench.env("NODESTORE_URL", url).stdin(Stdio::null())).ok();
-        run.shows(&[server.1.driver, "store / driver"]).says(&["in the namespace bench"]);
+        let run = run.shows(&[server.1.driver, "store / driver"]).says(&["in the namespace bench"]);
         // Each on both sides.
         for workload in workloads.split(',') {
             assert!(run.out.matches(workload).count() >= 2, "{workload}: {}", run.out);
