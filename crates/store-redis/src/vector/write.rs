@@ -13,7 +13,6 @@ use super::RedisVectorStore;
 use super::rows::{self, Keep};
 use super::set::{READ, selects};
 use crate::driver::{Cmd, items, text};
-use crate::error::is_no_script;
 use crate::script::Script;
 
 /// Bytes and rows that one round trip writes.
@@ -131,24 +130,20 @@ impl RedisVectorStore {
 
     /// Writes one round trip's rows: who was there already, who could not be written, and why.
     async fn put_part(&self, rows: Vec<Row>) -> (Vec<String>, Vec<String>, Option<Error>) {
-        let commands = rows.iter().map(|row| PUT.by_hash(std::slice::from_ref(&row.key), &row.args));
-        let answers = match self.set.space.pipeline(commands.collect()).await {
+        let (ids, calls): (Vec<String>, Vec<_>) =
+            rows.into_iter().map(|row| (row.id, (vec![row.key], row.args))).unzip();
+        let answers = match self.set.space.scripts(&PUT, calls).await {
             Ok(answers) => answers,
-            Err(error) => return (Vec::new(), rows.into_iter().map(|row| row.id).collect(), Some(error)),
+            Err(error) => return (Vec::new(), ids, Some(error)),
         };
         let (mut existing, mut failed, mut first) = (Vec::new(), Vec::new(), None);
-        for (row, answer) in rows.into_iter().zip(answers) {
-            let answer = match answer {
-                // The server does not know the script yet: so it knows it from the first row on.
-                Err(error) if is_no_script(&error) => self.set.space.script(&PUT, [row.key], row.args).await,
-                answer => answer,
-            };
+        for (id, answer) in ids.into_iter().zip(answers) {
             match answer {
-                Ok(Value::Integer(0)) => existing.push(row.id),
+                Ok(Value::Integer(0)) => existing.push(id),
                 Ok(_) => {}
                 Err(error) => {
-                    first = first.or_else(|| Some(error.with_key(&row.id)));
-                    failed.push(row.id);
+                    first = first.or_else(|| Some(error.with_key(&id)));
+                    failed.push(id);
                 }
             }
         }
@@ -187,7 +182,7 @@ impl RedisVectorStore {
         for _ in 0..ROUNDS {
             let commands: Vec<Cmd> =
                 open.iter().map(|id| set.read_command(id, Keep::NODE).at_primary()).collect();
-            let mut changes = Vec::new();
+            let (mut changed, mut changes) = (Vec::new(), Vec::new());
             for (id, answer) in open.iter().zip(set.space.pipeline(commands).await?) {
                 let values = items(answer?);
                 let content = values.first().cloned().unwrap_or(Value::Null);
@@ -203,17 +198,12 @@ impl RedisVectorStore {
                 let mut args = vec![content];
                 let fields = rows::changed(&node, config);
                 args.extend(fields.map_err(|error| error.with_key(id).with_failed([id]))?);
-                changes.push((id.clone(), Value::from(set.key(id)), args));
+                changed.push(id.clone());
+                changes.push((vec![Value::from(set.key(id))], args));
             }
-            let commands =
-                changes.iter().map(|(_, key, args)| CHANGE.by_hash(std::slice::from_ref(key), args));
-            let answers = set.space.pipeline(commands.collect()).await?;
+            let answers = set.space.scripts(&CHANGE, changes).await?;
             let mut missed = Vec::new();
-            for ((id, key, args), answer) in changes.into_iter().zip(answers) {
-                let answer = match answer {
-                    Err(error) if is_no_script(&error) => set.space.script(&CHANGE, [key], args).await,
-                    answer => answer,
-                };
+            for (id, answer) in changed.into_iter().zip(answers) {
                 match answer.map_err(|error| error.with_key(&id).with_failed([&id]))? {
                     Value::Integer(0) => missed.push(id),
                     _ => count += 1,
