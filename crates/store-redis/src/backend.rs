@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fred::clients::Pool;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
+    KvStore, Result, VectorStore, check,
 };
 
 use crate::chat::RedisChatStore;
 use crate::config::RedisConfig;
 use crate::diagnose::look;
+use crate::docs::RedisDocStore;
 use crate::driver::{Cmd, Driver, bytes, items};
 use crate::error::{NAME, at};
 use crate::kv::{self, RedisKvStore};
@@ -134,8 +135,7 @@ impl Backend for RedisBackend {
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        let kv = RedisKvStore::new(Arc::clone(&self.space));
-        Ok(Arc::new(KvDocStore::with_collections(kv, schema::doc_collections()).with_backend(NAME)))
+        Ok(Arc::new(RedisDocStore::new(Arc::clone(&self.space))))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {

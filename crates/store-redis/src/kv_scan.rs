@@ -13,7 +13,7 @@ use crate::schema::begins_with;
 /// Bytes of values that one step should read.
 const STEP_BYTES: usize = 1 << 20;
 /// Keys in the first step, when nothing is known of their values.
-const FIRST_KEYS: usize = 100;
+const FIRST_KEYS: usize = 32;
 /// Bytes of values that are kept while the names are listed, so that a small collection is read once only.
 const KEPT_BYTES: usize = 4 << 20;
 

@@ -130,6 +130,13 @@ impl RedisKvStore {
         Err(Error::new(ErrorKind::Conflict, message).with_key(key).with_failed(open))
     }
 
+    /// Removes a key if its stored bytes are still these; answers whether they were.
+    pub(crate) async fn remove_if(&self, collection: &str, key: &str, old: &Bytes) -> Result<bool> {
+        let hash = self.keyed(collection, &[key])?;
+        let change = Change { place: 0, key, old: Some(old.clone()), new: Bytes::new() };
+        Ok(self.change(&hash, &[change]).await?.is_empty())
+    }
+
     /// Makes the changes whose old value still stands; answers the places of the others, in order.
     async fn change(&self, hash: &Bytes, changes: &[Change<'_>]) -> Result<Vec<usize>> {
         let (mut open, mut sent) = (Vec::new(), 0);

@@ -5,6 +5,7 @@ mod chat;
 mod command;
 mod config;
 mod diagnose;
+mod docs;
 mod driver;
 mod error;
 mod filter;

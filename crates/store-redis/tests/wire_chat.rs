@@ -161,8 +161,8 @@ async fn equal_messages_are_told_apart_by_their_place(db: Db) {
         let removed = place.map(|place| user(expected.remove(place)));
         assert_eq!(chats.remove_at("k", index).await.unwrap(), removed, "{index}");
         assert_eq!(texts(&chats, "k").await, expected, "removed at {index}");
-        let place =
-            if index < 0 { (expected.len() as i64 + index).max(0) } else { index.min(expected.len() as i64) };
+        let length = i64::try_from(expected.len()).unwrap();
+        let place = if index < 0 { (length + index).max(0) } else { index.min(length) };
         expected.insert(usize::try_from(place).unwrap(), "a");
         chats.insert_at("k", index, user("a")).await.unwrap();
         assert_eq!(texts(&chats, "k").await, expected, "inserted at {index}");
