@@ -90,7 +90,7 @@ async fn index_of_python(db: &Db, dimensions: &str, metric: &str) {
         "ON HASH PREFIX 1 {prefix} SCORE 1.0 SCHEMA id TAG SEPARATOR , doc_id TAG SEPARATOR , text TEXT WEIGHT 1.0 \
          vector VECTOR FLAT 6 TYPE FLOAT32 DIM {dimensions} DISTANCE_METRIC {metric}"
     );
-    let create = words.split_whitespace().fold(create, |create, word| create.arg(word));
+    let create = words.split_whitespace().fold(create, RedisCommand::arg);
     db.store.command(create).await.unwrap();
 }
 
@@ -168,7 +168,7 @@ async fn python_finds_our_rows(db: Db) {
     // As `RedisVectorStore.query` sends it.
     let knn = search("*=>[KNN 1 @vector $vector AS vector_distance]");
     let words = "RETURN 5 id doc_id text _node_content vector_distance SORTBY vector_distance ASC DIALECT 2 LIMIT 0 1";
-    let knn = words.split(' ').fold(knn, |knn, word| knn.arg(word));
+    let knn = words.split(' ').fold(knn, RedisCommand::arg);
     let knn = knn.arg("PARAMS").arg("2").arg("vector").arg(bytes(&[1.0, 0.1]));
     let answer = format!("{:?}", db.store.command(knn).await.unwrap());
     assert!(

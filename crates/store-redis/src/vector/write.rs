@@ -182,7 +182,7 @@ impl RedisVectorStore {
         for _ in 0..ROUNDS {
             let commands: Vec<Cmd> =
                 open.iter().map(|id| set.read_command(id, Keep::NODE).at_primary()).collect();
-            let (mut changed, mut changes) = (Vec::new(), Vec::new());
+            let (mut read, mut changes) = (Vec::new(), Vec::new());
             for (id, answer) in open.iter().zip(set.space.pipeline(commands).await?) {
                 let values = items(answer?);
                 let content = values.first().cloned().unwrap_or(Value::Null);
@@ -198,12 +198,12 @@ impl RedisVectorStore {
                 let mut args = vec![content];
                 let fields = rows::changed(&node, config);
                 args.extend(fields.map_err(|error| error.with_key(id).with_failed([id]))?);
-                changed.push(id.clone());
+                read.push(id.clone());
                 changes.push((vec![Value::from(set.key(id))], args));
             }
             let answers = set.space.scripts(&CHANGE, changes).await?;
             let mut missed = Vec::new();
-            for (id, answer) in changed.into_iter().zip(answers) {
+            for (id, answer) in read.into_iter().zip(answers) {
                 match answer.map_err(|error| error.with_key(&id).with_failed([&id]))? {
                     Value::Integer(0) => missed.push(id),
                     _ => count += 1,
