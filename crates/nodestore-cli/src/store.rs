@@ -16,6 +16,8 @@ pub(crate) enum Access {
     Create,
     /// It looks, so a store that is not there is an error.
     Existing,
+    /// It must be there, and gets something new in it: an index on a server, for one.
+    Extended,
 }
 
 /// An open store and its name for people.
@@ -70,10 +72,12 @@ pub(crate) fn url(global: &Global) -> Result<String, Failure> {
 pub(crate) async fn open_url(url: &str, namespace: Option<&str>, access: Access) -> Result<Store, Failure> {
     let mut options = OpenOptions::default();
     options.namespace = namespace.map(str::to_owned);
-    if access == Access::Existing && !url.contains("store.create") {
+    let folder = folder(url);
+    // A folder is a store or not; on a server it says whether indexes may be made.
+    let looks = access == Access::Existing || access == Access::Extended && folder.is_some();
+    if looks && !url.contains("store.create") {
         options.create = Some(false);
     }
-    let folder = folder(url);
     let shown = folder.as_ref().map_or_else(|| nodestore::redact(url), |folder| folder.display().to_string());
     if folder.as_deref().is_some_and(Path::is_file) {
         return Err(Failure::new(format!("{shown} is a file; a store is a folder")).with_help(
@@ -81,7 +85,7 @@ pub(crate) async fn open_url(url: &str, namespace: Option<&str>, access: Access)
         ));
     }
     let named = folder.as_deref().filter(|folder| !folder.as_os_str().is_empty());
-    if access == Access::Existing && named.is_some_and(|folder| !folder.exists()) {
+    if access != Access::Create && named.is_some_and(|folder| !folder.exists()) {
         return Err(no_store(&shown));
     }
     match nodestore::open_with(url, &options).await {

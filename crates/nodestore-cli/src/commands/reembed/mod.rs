@@ -61,7 +61,7 @@ pub(crate) struct Reembed {
 const MOST_PASSES: usize = 10;
 
 pub(crate) async fn run(options: &Reembed, global: &Global) -> Result<Outcome, Failure> {
-    with_store(global, Access::Existing, async |store| {
+    with_store(global, Access::Extended, async |store| {
         if options.clear_cache {
             return clear_cache(options, store).await;
         }
