@@ -112,12 +112,10 @@ impl Bm25Index {
         let mut scores: HashMap<u32, f64> = HashMap::new();
         for postings in words.iter().filter_map(|word| self.postings.get(&**word)) {
             let holding = postings.len() as f64;
-            let idf = (1.0 + (count - holding + 0.5) / (holding + 0.5)).ln();
+            let idf = idf(count, holding);
             for (row, frequency) in postings {
-                let length = self.texts.get(row).map_or(0.0, |text| f64::from(text.length));
-                let frequency = f64::from(*frequency);
-                let norm = K1 * (1.0 - B + B * length / average);
-                *scores.entry(*row).or_default() += idf * (K1 + 1.0) * frequency / (frequency + norm);
+                let length = self.texts.get(row).map_or(0, |text| text.length);
+                *scores.entry(*row).or_default() += part(idf, *frequency, length, average);
             }
         }
         let listed: Option<HashSet<u32>> = match rows {
@@ -135,6 +133,106 @@ impl Bm25Index {
         }
         best.into_sorted().into_iter().map(|(score, row)| ScoredRow { row, score }).collect()
     }
+}
+
+/// The same search over texts that pass by once, for stores that keep no index of words: the scores are those of
+/// [`Bm25Index`] over the same texts, to the last bit. Holds what was found, not the texts.
+///
+/// ```
+/// use store_core::bm25::Bm25Scan;
+/// let mut scan = Bm25Scan::new("Which cat?");
+/// for (id, text) in [(0, "The cat sat on the mat."), (1, "A dog barked at the moon.")] {
+///     scan.add(text, || Some(id));
+/// }
+/// let found = scan.finish(10, Ord::cmp);
+/// assert_eq!(found.iter().map(|(_, id)| *id).collect::<Vec<_>>(), [0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bm25Scan<T> {
+    /// In order, each once.
+    words: Vec<Box<str>>,
+    /// How many texts hold each word.
+    holding: Vec<u64>,
+    count: u64,
+    total_length: u64,
+    found: Vec<Found<T>>,
+}
+
+#[derive(Clone, Debug)]
+struct Found<T> {
+    item: T,
+    length: u32,
+    /// How often each word of the query stands in it.
+    frequencies: Box<[u32]>,
+}
+
+impl<T> Bm25Scan<T> {
+    /// A search for these words.
+    #[must_use]
+    pub fn new(query: &str) -> Self {
+        let words: BTreeSet<Box<str>> = tokens(query).map(|token| token.text.into()).collect();
+        let holding = vec![0; words.len()];
+        Self { words: words.into_iter().collect(), holding, count: 0, total_length: 0, found: Vec::new() }
+    }
+
+    /// Whether there is no word to look for, so that nothing can be found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Shows a text. `item` is asked for when the text holds a word of the query; `None` for a text that counts, but
+    /// is not to be found.
+    pub fn add(&mut self, text: &str, item: impl FnOnce() -> Option<T>) {
+        let mut frequencies = vec![0_u32; self.words.len()].into_boxed_slice();
+        let mut length = 0_u32;
+        for token in tokens(text) {
+            length = length.saturating_add(1);
+            let place = self.words.binary_search_by(|word| (**word).cmp(&*token.text)).ok();
+            if let Some(frequency) = place.and_then(|place| frequencies.get_mut(place)) {
+                *frequency = frequency.saturating_add(1);
+            }
+        }
+        self.count += 1;
+        self.total_length += u64::from(length);
+        for (holding, frequency) in self.holding.iter_mut().zip(&frequencies) {
+            *holding += u64::from(*frequency > 0);
+        }
+        if frequencies.iter().any(|frequency| *frequency > 0)
+            && let Some(item) = item()
+        {
+            self.found.push(Found { item, length, frequencies });
+        }
+    }
+
+    /// The best `k`, best first; `ties` orders items of equal score, at the cut as well.
+    #[must_use]
+    pub fn finish(self, k: usize, ties: impl FnMut(&T, &T) -> Ordering) -> Vec<(f64, T)> {
+        let count = self.count as f64;
+        let average = self.total_length as f64 / count;
+        let weights: Vec<f64> = self.holding.iter().map(|holding| idf(count, *holding as f64)).collect();
+        let mut best = TopK::new(k, ties);
+        for Found { item, length, frequencies } in self.found {
+            let mut score = 0.0;
+            // A word that is not there adds nothing at all, not even a zero.
+            for (idf, frequency) in weights.iter().zip(frequencies).filter(|(_, frequency)| *frequency > 0) {
+                score += part(*idf, frequency, length, average);
+            }
+            best.push(score, item);
+        }
+        best.into_sorted()
+    }
+}
+
+fn idf(count: f64, holding: f64) -> f64 {
+    (1.0 + (count - holding + 0.5) / (holding + 0.5)).ln()
+}
+
+/// What a word adds to the score of a text that holds it.
+fn part(idf: f64, frequency: u32, length: u32, average: f64) -> f64 {
+    let frequency = f64::from(frequency);
+    let norm = K1 * (1.0 - B + B * f64::from(length) / average);
+    idf * (K1 + 1.0) * frequency / (frequency + norm)
 }
 
 #[cfg(test)]
@@ -201,6 +299,12 @@ mod tests {
                 let all = matches!(rows, Rows::All);
                 let found = index.search(&query, k, rows, |a, b| b.cmp(&a));
                 let expected = naive(&texts, &query, k, |row| all || keep(row));
+                let mut scan = Bm25Scan::new(&query);
+                for (row, text) in &texts {
+                    scan.add(text, || (all || keep(*row)).then_some(*row));
+                }
+                let scanned = scan.finish(k, |a, b| b.cmp(a)).into_iter();
+                prop_assert_eq!(scanned.map(|(score, row)| ScoredRow { row, score }).collect::<Vec<_>>(), found.clone());
                 prop_assert_eq!(found.iter().map(|f| f.row).collect::<Vec<_>>(), expected.iter().map(|e| e.0).collect::<Vec<_>>());
                 for (found, (_, score)) in found.iter().zip(expected) {
                     prop_assert!((found.score - score).abs() < 1e-12);

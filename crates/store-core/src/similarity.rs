@@ -167,8 +167,10 @@ pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     total + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
 }
 
-/// Rounds to 24 significant bits, the precision of `f32` at the range of `f64`; −0 becomes 0.
-pub(crate) fn rounded(score: f64) -> f64 {
+/// Rounds to 24 significant bits, the precision of `f32` at the range of `f64`; −0 becomes 0. Every score is so, and
+/// what scores are held against must be.
+#[must_use]
+pub fn rounded(score: f64) -> f64 {
     const DROPPED: u64 = 1 << (52 - 23);
     if !score.is_finite() {
         return score;

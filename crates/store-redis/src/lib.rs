@@ -9,6 +9,7 @@ mod docs;
 mod driver;
 mod error;
 mod filter;
+mod keys;
 mod kv;
 mod kv_scan;
 mod kv_update;

@@ -12,6 +12,7 @@ mod options;
 mod plan;
 mod prefilter;
 mod rows;
+mod scan;
 mod search;
 mod select;
 mod set;
@@ -43,7 +44,7 @@ const QUERIES: usize = 4;
 
 /// What the vector role of this space can do; `None` where there is no engine for it.
 pub(crate) fn capabilities(space: &Space) -> Option<VectorCapabilities> {
-    space.server.search.then(|| engine(space).ok().map(|engine| engine.capabilities())).flatten()
+    engine(space).ok().map(|engine| engine.capabilities())
 }
 
 /// The engine of a space.
