@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fred::clients::Pool;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Result, VectorStore, check,
+    KvStore, Reader, Result, VectorStore, check,
 };
 
 use crate::chat::RedisChatStore;
@@ -99,6 +99,7 @@ impl Backend for RedisBackend {
         capabilities.index = true;
         capabilities.chat = true;
         capabilities.vectors = vector::capabilities(&self.space);
+        capabilities.reader = true;
         capabilities
     }
 
@@ -168,6 +169,10 @@ impl Backend for RedisBackend {
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))
+    }
+
+    fn collection_reader(&self, collection: &str) -> Result<Arc<dyn Reader>> {
+        Ok(Arc::new(self.reader(collection)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! nodes is an [`engine`]: the module ([`search`]), or a read of every row ([`exact`]).
 
 mod answer;
+mod any_index;
 mod engine;
 mod exact;
 mod fields;
@@ -30,6 +31,7 @@ use store_core::{
 };
 use tokio::sync::Mutex;
 
+pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_index};
 use self::engine::Engine;
 use self::exact::ExactSearch;
 pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
