@@ -10,7 +10,7 @@ use store_core::{Diagnosis, ErrorKind, Finding, Result};
 use crate::config::{RedisConfig, RedisConnection, Topology};
 use crate::driver::{Cmd, integer, items, text};
 use crate::space::Space;
-use crate::vector::capabilities;
+use crate::vector::{capabilities, is_exact};
 
 /// Clocks that differ more put times of expiry and of chat messages in the wrong place.
 const MUCH_SKEW: Duration = Duration::from_secs(5);
@@ -20,6 +20,8 @@ const SLOW: Duration = Duration::from_millis(20);
 const PINGS: usize = 5;
 /// How full memory and connections may be, in percent.
 const NEARLY_FULL: f64 = 90.0;
+/// A SCAN of more takes a good part of a second.
+const MANY_KEYS: i64 = 100_000;
 /// The oldest release that the tests run on.
 const OLDEST_TESTED: (u32, u32) = (7, 0);
 
@@ -61,6 +63,17 @@ pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
     }
     for (name, value) in abilities(space) {
         facts = facts.with_fact(name, value);
+    }
+    if is_exact(space)
+        && let Some(keys) = keys(space).await?
+    {
+        facts = facts.with_fact(
+            "vector search",
+            format!(
+                "exact, without an index: a query meets all {keys} keys, and reads every node of its set"
+            ),
+        );
+        findings.extend(many_keys(keys));
     }
     if space.driver()?.is_own() {
         facts = facts
@@ -120,6 +133,31 @@ async fn setting(space: &Space, name: &'static str) -> Option<String> {
         }
         answer => items(answer).get(1).and_then(text).map(str::to_owned),
     }
+}
+
+/// How many keys the server holds; `None` if the user may not ask.
+async fn keys(space: &Space) -> Result<Option<i64>> {
+    let asked = space.primaries()?.into_iter().map(|node| Cmd::keyless("DBSIZE").on(node)).collect();
+    let mut keys = 0;
+    for answer in space.pipeline(asked).await? {
+        match answer {
+            Ok(answer) => keys += integer(&answer).unwrap_or(0),
+            Err(error) if refused(error.kind()) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(keys))
+}
+
+fn many_keys(keys: i64) -> Option<Finding> {
+    let finding = || {
+        Finding::note(
+            "vector search",
+            format!("without an index every query by vector or by words meets {keys} keys"),
+            "use a server with the search module, or keep vectors on a server or in a database of their own",
+        )
+    };
+    (keys > MANY_KEYS).then(finding)
 }
 
 async fn answer_time(space: &Space) -> Result<Duration> {

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{
     BoxStream, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
 };
 
 use super::set::Set;
+
+/// Queries of one call that the server works on at once.
+const QUERIES: usize = 4;
 
 /// Ids that may be selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,18 @@ pub(super) trait Engine: std::fmt::Debug + Send + Sync {
         config: &VectorConfig,
         query: &VectorQuery,
     ) -> Result<Vec<ScoredNode>>;
+
+    /// Answers several queries that were found right, each as [`query`](Self::query) does.
+    async fn queries(
+        &self,
+        set: &Arc<Set>,
+        config: &VectorConfig,
+        queries: &[VectorQuery],
+    ) -> Result<Vec<Vec<ScoredNode>>> {
+        // Collected first: a stream over borrowed queries is not general enough for the compiler.
+        let searches: Vec<_> = queries.iter().map(|query| self.query(set, config, query)).collect();
+        stream::iter(searches).buffered(QUERIES).try_collect().await
+    }
 
     /// How [`query`](Self::query) would answer.
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan>;

@@ -235,16 +235,34 @@ impl Engine for ExactSearch {
         config: &VectorConfig,
         query: &VectorQuery,
     ) -> Result<Vec<ScoredNode>> {
-        let mut search = Search::new(query, config)?;
-        if search.is_vain() {
-            return Ok(Vec::new());
+        let found = self.queries(set, config, std::slice::from_ref(query)).await?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    async fn queries(
+        &self,
+        set: &Arc<Set>,
+        config: &VectorConfig,
+        queries: &[VectorQuery],
+    ) -> Result<Vec<Vec<ScoredNode>>> {
+        let mut searches =
+            queries.iter().map(|query| Search::new(query, config)).collect::<Result<Vec<Search<'_>>>>()?;
+        // Those without named nodes share one reading of all.
+        let mut of_all = Vec::new();
+        for search in searches.iter_mut().filter(|search| !search.is_vain()) {
+            match search.named() {
+                Some(ids) => pass(set, stream::iter([Ok(ids)]).boxed(), &mut [search]).await?,
+                None => of_all.push(search),
+            }
         }
-        let ids = match search.named() {
-            Some(ids) => stream::iter([Ok(ids)]).boxed(),
-            None => scan::ids(set),
-        };
-        pass(set, ids, &mut [&mut search]).await?;
-        fetch(set, search.finish()?, query).await
+        if !of_all.is_empty() {
+            pass(set, scan::ids(set), &mut of_all).await?;
+        }
+        let mut answers = Vec::with_capacity(queries.len());
+        for (search, query) in searches.into_iter().zip(queries) {
+            answers.push(fetch(set, search.finish()?, query).await?);
+        }
+        Ok(answers)
     }
 
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan> {

@@ -23,7 +23,6 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{
     AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
     ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
@@ -41,27 +40,34 @@ pub(crate) use self::set::set_names;
 use crate::error::at;
 use crate::space::Space;
 
-/// Queries of one call that the server works on at once.
-const QUERIES: usize = 4;
-
 /// What the vector role of this space can do; `None` where there is no engine for it.
 pub(crate) fn capabilities(space: &Space) -> Option<VectorCapabilities> {
     engine(space).ok().map(|engine| engine.capabilities())
 }
 
-/// The engine of a space.
-fn engine(space: &Space) -> Result<Arc<dyn Engine>> {
+/// Whether queries read every node, here: no index helps.
+pub(crate) fn is_exact(space: &Space) -> bool {
     let server = &space.server;
     match space.config.vectors.engine {
-        VectorEngine::Search if !server.search => Err(Error::new(
-            ErrorKind::Unsupported,
-            "the server has no search module; open the store with store.vector_engine=exact, or load the module",
-        )),
-        VectorEngine::Search => Ok(Arc::new(ModuleSearch)),
+        VectorEngine::Search => false,
         // In a cluster an index sees the keys of one node only, unless the module is the coordinator's edition.
-        VectorEngine::Auto if server.search && server.mode != "cluster" => Ok(Arc::new(ModuleSearch)),
-        VectorEngine::Auto | VectorEngine::Exact => Ok(Arc::new(ExactSearch)),
+        VectorEngine::Auto => !server.search || server.mode == "cluster",
+        VectorEngine::Exact => true,
     }
+}
+
+/// The engine of a space.
+fn engine(space: &Space) -> Result<Arc<dyn Engine>> {
+    if is_exact(space) {
+        return Ok(Arc::new(ExactSearch));
+    }
+    if space.server.search {
+        return Ok(Arc::new(ModuleSearch));
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "the server has no search module; open the store with store.vector_engine=exact, or load the module",
+    ))
 }
 
 /// Removes the indexes of every set of the space; they are no keys, and a SCAN does not meet them.
@@ -149,10 +155,7 @@ impl RedisVectorStore {
         if let [query] = queries {
             return Ok(vec![self.engine.query(&self.set, config, query).await?]);
         }
-        // Collected first: a stream over borrowed queries is not general enough for the compiler.
-        let searches: Vec<_> =
-            queries.iter().map(|query| self.engine.query(&self.set, config, query)).collect();
-        stream::iter(searches).buffered(QUERIES).try_collect().await
+        self.engine.queries(&self.set, config, queries).await
     }
 }
 
