@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store_conformance::Harness;
 use store_core::Backend;
-use store_redis::{RedisBackend, RedisConfig};
+use store_redis::{RedisBackend, RedisConfig, RedisConnection};
 
 /// Each server that the suite runs on, and the variable that names it.
 const SERVERS: [(&str, &str); 5] = [
@@ -29,9 +29,13 @@ fn main() -> ExitCode {
 fn harness(name: &'static str, variable: &str) -> Option<Harness> {
     let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
     let open = move |namespace: String| {
-        let config = url.parse::<RedisConfig>().map(|config| config.with_namespace(namespace));
+        // Server and tests share a machine that may be busy.
+        let patient = RedisConnection::default().with_connect_timeout(Duration::from_mins(1));
+        let config = url.parse::<RedisConfig>().map(|config| {
+            let config = config.with_connection(patient).with_namespace(namespace);
+            config.with_operation_timeout(Duration::from_mins(1))
+        });
         async move { Ok(Arc::new(RedisBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
-    // Server and tests share a machine that may be busy.
     Some(Harness::new(name, open).with_deadline(Duration::from_mins(10)))
 }

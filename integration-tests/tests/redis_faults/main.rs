@@ -10,6 +10,7 @@ mod failover;
 mod locks;
 mod outages;
 mod resharding;
+mod subscribers;
 #[path = "../common/writers.rs"]
 mod writers;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     common::run_all(&[
         failover::TRIALS,
         locks::TRIALS,
+        subscribers::TRIALS,
         resharding::TRIALS,
         outages::TRIALS,
         connecting::TRIALS,
