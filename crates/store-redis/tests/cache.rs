@@ -1,6 +1,7 @@
 //! Caches, on real servers; the semantic cache on the store in memory, as it stands on any.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+#![allow(clippy::unused_async, reason = "loaders are asynchronous")]
 
 mod common;
 
@@ -236,12 +237,20 @@ async fn a_panic_or_a_dead_process_lets_others_load(db: Db) {
 
 async fn a_load_outlives_its_caller(db: Db) {
     let cache = cache(&db, CacheConfig::new(MINUTE));
-    let slow = || async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        found("Ann").await
+    let (begun, go) = (Notify::new(), Arc::new(Notify::new()));
+    let load = || {
+        begun.notify_one();
+        let go = Arc::clone(&go);
+        async move {
+            go.notified().await;
+            found("Ann").await
+        }
     };
-    let call = cache.get_or_load("a", slow);
-    tokio::time::timeout(Duration::from_millis(50), call).await.unwrap_err();
+    tokio::select! {
+        _ = cache.get_or_load("a", load) => panic!("it can not be loaded yet"),
+        () = begun.notified() => {}
+    }
+    go.notify_one();
     eventually("loaded all the same", async || cache.get("a").await.unwrap().is_some()).await;
 }
 

@@ -46,15 +46,26 @@ async fn published_after_subscribing_it_comes(db: Db) {
         far.publish("b", &turn).await.unwrap();
         far.publish("c", &99).await.unwrap();
         here.publish("a", &(turn + 1)).await.unwrap();
-        let mut got = [next(&mut events).await, next(&mut events).await];
-        got.sort_by_key(|event| format!("{event:?}"));
-        assert_eq!(got, [message("a", turn + 1), message("b", turn)]);
+        // A cluster's node may yet hear what was published at another before.
+        let mut missing = vec![message("a", turn + 1), message("b", turn)];
+        while !missing.is_empty() {
+            match next(&mut events).await {
+                PubSubEvent::Message { channel, value }
+                    if value < turn || (channel == "a" && value == turn) => {}
+                event => {
+                    let place = missing.iter().position(|missing| *missing == event);
+                    missing.remove(place.unwrap_or_else(|| panic!("{event:?} in turn {turn}")));
+                }
+            }
+        }
     }
     // In the order of one publisher.
-    let mut events = here.subscribe(["a"]).await.unwrap();
+    let mut events = here.subscribe(["order"]).await.unwrap();
     for i in 0..500 {
-        far.publish("a", &i).await.unwrap();
-        assert_eq!(next(&mut events).await, message("a", i));
+        far.publish("order", &i).await.unwrap();
+    }
+    for i in 0..500 {
+        assert_eq!(next(&mut events).await, message("order", i));
     }
 }
 

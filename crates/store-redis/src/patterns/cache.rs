@@ -321,7 +321,11 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
         let token = self.inner.token();
         let (mut backoff, mut waited) = (BACKOFF.0, false);
         loop {
-            let look = match self.inner.look(&place, &token).await {
+            // Dropped before the answer, the token is given back.
+            let mut flight = Flight::new(&self.inner, &place, &token);
+            let looked = self.inner.look(&place, &token).await;
+            flight.open = looked.as_ref().map_or(true, |look| look.ours);
+            let look = match looked {
                 Ok(look) => look,
                 Err(error) if self.inner.config.bypass && unreachable(&error) => {
                     warn!(error = %error, "a cache can not be reached; its loader is asked");
@@ -337,18 +341,18 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
                     (false, _) => &counters.stale,
                 });
                 if look.ours {
-                    drop(self.take_off(place, token, loader()));
+                    drop(self.take_off(flight, loader()));
                 }
                 return decode(&value);
             }
             if look.ours {
                 count(&counters.misses);
-                return land(self.take_off(place, token, loader())).await;
+                return land(self.take_off(flight, loader())).await;
             }
-            let flight = self.inner.flights().get(&look.loader).cloned();
-            if let Some(flight) = flight {
+            let other = self.inner.flights().get(&look.loader).cloned();
+            if let Some(other) = other {
                 count(&counters.coalesced);
-                return land(flight).await;
+                return land(other).await;
             }
             waited = true;
             let pause = backoff.mul_f64(0.5 + 0.5 * fastrand::f64());
@@ -358,14 +362,13 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
     }
 
     /// Begins to load, under a token that the server knows.
-    fn take_off<L>(&self, place: String, token: Bytes, loading: L) -> watch::Receiver<Landed>
+    fn take_off<L>(&self, mut flight: Flight, loading: L) -> watch::Receiver<Landed>
     where
         L: Future<Output = Result<Option<T>>> + Send + 'static,
     {
         count(&self.inner.counters.loads);
         let (sender, receiver) = watch::channel(None);
-        self.inner.flights().insert(token.clone(), receiver.clone());
-        let mut flight = Flight { inner: Arc::clone(&self.inner), place, token, open: true };
+        self.inner.flights().insert(flight.token.clone(), receiver.clone());
         // Ends with the loader; whoever waits has the receiver.
         tokio::spawn(async move {
             let landed = flight.fly(loading).await;
@@ -465,7 +468,8 @@ impl Inner {
     }
 }
 
-/// A load under way. Ended early, by a panic of the loader, it gives its token back.
+/// A load under way, or asked for. Ended early, by a panic of the loader or a caller that goes away, it gives its token
+/// back.
 struct Flight {
     inner: Arc<Inner>,
     place: String,
@@ -474,6 +478,10 @@ struct Flight {
 }
 
 impl Flight {
+    fn new(inner: &Arc<Inner>, place: &str, token: &Bytes) -> Self {
+        Self { inner: Arc::clone(inner), place: place.to_owned(), token: token.clone(), open: true }
+    }
+
     async fn fly<T: Serialize>(
         &mut self,
         loading: impl Future<Output = Result<Option<T>>>,
@@ -520,9 +528,17 @@ impl Drop for Flight {
         }
         let (inner, place, token) = (Arc::clone(&self.inner), self.place.clone(), self.token.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // One call; if it fails, the lease ends.
+            // Ends after a few calls: what was asked for may still be on its way, on another connection.
             runtime.spawn(async move {
-                let _ = inner.space.script(&GIVE_UP, [place], [token]).await;
+                let mut pause = BACKOFF.0;
+                while pause < inner.config.lease {
+                    let given = inner.space.script(&GIVE_UP, [place.as_str()], [token.clone()]).await;
+                    if given.is_ok_and(|given| integer(&given).is_some_and(|removed| removed > 0)) {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause *= 4;
+                }
             });
         }
     }

@@ -19,6 +19,8 @@ use crate::space::Space;
 
 /// The first and the longest wait before something that is taken is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// The longest wait before it is looked again whether something that was given up came to the server after all.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 /// How many times in a lease it is renewed.
 const RENEWALS: u32 = 3;
 
@@ -87,23 +89,20 @@ impl Place {
 
     /// Takes it if it is free.
     pub(super) async fn try_acquire(self: &Arc<Self>) -> Result<Option<Held>> {
-        let claim = Claim::new(self);
-        match self.attempt(&claim.token).await.map_err(self.named("try_acquire"))? {
+        let mut claim = Claim::new(self);
+        match claim.attempt().await.map_err(self.named("try_acquire"))? {
             Attempt::Held { number, until } => Ok(Some(Held::new(claim, number, until))),
-            Attempt::Taken { .. } => {
-                claim.nothing_held();
-                Ok(None)
-            }
+            Attempt::Taken { .. } => Ok(None),
         }
     }
 
     /// Takes it, and waits for it so long.
     pub(super) async fn acquire(self: &Arc<Self>, patience: Duration) -> Result<Held> {
-        let claim = Claim::new(self);
+        let mut claim = Claim::new(self);
         let end = Instant::now() + patience.min(super::MAX_TIME);
         let mut backoff = BACKOFF.0;
         loop {
-            let (wait, refusal) = match self.attempt(&claim.token).await {
+            let (wait, refusal) = match claim.attempt().await {
                 Ok(Attempt::Held { number, until }) => return Ok(Held::new(claim, number, until)),
                 Ok(Attempt::Taken { wait }) => (wait, None),
                 Err(error) if error.is_retryable() => (Duration::MAX, Some(error)),
@@ -138,34 +137,61 @@ struct Claim {
     place: Arc<Place>,
     token: Bytes,
     runtime: Handle,
-    open: bool,
+    known: Known,
+}
+
+/// What is known of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// The server does not have it.
+    Nothing,
+    /// It was sent, and not answered.
+    Asked,
+    /// The server has it.
+    Held,
 }
 
 impl Claim {
     fn new(place: &Arc<Place>) -> Self {
         let token = Bytes::from(uuid::Uuid::new_v4().simple().to_string());
-        Self { place: Arc::clone(place), token, runtime: Handle::current(), open: true }
+        Self { place: Arc::clone(place), token, runtime: Handle::current(), known: Known::Nothing }
     }
 
-    fn nothing_held(mut self) {
-        self.open = false;
+    async fn attempt(&mut self) -> Result<Attempt> {
+        // Once it went unanswered it may yet come to the server, whatever is answered later.
+        if self.known == Known::Nothing {
+            self.known = Known::Asked;
+            let attempt = self.place.attempt(&self.token).await?;
+            let held = matches!(attempt, Attempt::Held { .. });
+            self.known = if held { Known::Held } else { Known::Nothing };
+            return Ok(attempt);
+        }
+        self.place.attempt(&self.token).await
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.open {
+        if self.known == Known::Nothing {
             return;
         }
-        let (place, token) = (Arc::clone(&self.place), self.token.clone());
+        let (place, token, known) = (Arc::clone(&self.place), self.token.clone(), self.known);
         // Ends when the server has answered, and at the latest with the lease.
         self.runtime.spawn(async move {
             let end = Instant::now() + place.lease;
-            while let Err(error) = place.release(&token).await {
-                if !error.is_retryable() || Instant::now() >= end {
+            let mut pause = BACKOFF.0;
+            loop {
+                match place.release(&token).await {
+                    // What was only asked for may still be on its way, on another connection.
+                    Ok(false) if known == Known::Asked => {}
+                    Err(error) if error.is_retryable() => {}
+                    Ok(_) | Err(_) => return,
+                }
+                if Instant::now() >= end || pause > LAST_LOOK {
                     return;
                 }
-                tokio::time::sleep(BACKOFF.1).await;
+                tokio::time::sleep(pause).await;
+                pause *= 2;
             }
         });
     }
@@ -211,7 +237,7 @@ impl Held {
         let _ = (&mut self.renewal).await;
         let place = Arc::clone(&self.claim.place);
         let held = place.release(&self.claim.token).await.map_err(place.named("release"))?;
-        self.claim.open = false;
+        self.claim.known = Known::Nothing;
         Ok(held)
     }
 }

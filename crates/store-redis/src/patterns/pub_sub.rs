@@ -121,7 +121,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> RedisPubSub<T> {
         publish.await.map_err(|error| at("pub_sub.publish")(error).with_key(channel))
     }
 
-    /// Listens to channels. When this returns the server has the subscription: what is published later comes.
+    /// Listens to channels. When this returns the server has the subscription: what is published later comes; in a
+    /// cluster perhaps also what was published just before.
     ///
     /// A message that is no such value is a `Corrupt` error in the stream, which goes on. The stream ends with an error
     /// when the store is closed.
