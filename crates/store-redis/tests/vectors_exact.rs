@@ -1,6 +1,6 @@
 //! Vectors where no search module helps: every row is read, and the answers are those of the store in memory.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 
