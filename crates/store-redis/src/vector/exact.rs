@@ -178,8 +178,7 @@ impl<'a> Search<'a> {
             }
             Sort::Diverse { embedding, threshold, candidates } => {
                 let rows = candidates.iter().map(|(id, vector)| (id, vector.as_slice()));
-                let chosen =
-                    mmr::select(config.metric, embedding, rows, threshold, query.top_k, |a, b| a.cmp(b))?;
+                let chosen = mmr::select(config.metric, embedding, rows, threshold, query.top_k, Ord::cmp)?;
                 return Ok(chosen.into_iter().map(|(id, score)| (id.clone(), score)).collect());
             }
         };
