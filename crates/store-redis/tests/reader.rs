@@ -1,6 +1,6 @@
 //! Readers of collections, keys and indexes, and the retriever over any index.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 
@@ -112,7 +112,7 @@ async fn says_what_is_missing(db: Db) {
     assert_eq!(skipped.len(), 1);
     let mut left = all(&reader.with_missing(MissingField::LeaveOut)).await.unwrap();
     left.sort_by_key(|document| document.id.clone());
-    assert_eq!(left.iter().map(|document| document.text_content()).collect::<Vec<_>>(), ["one1", "two"]);
+    assert_eq!(texts(&left).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["one1", "two"]);
 }
 
 async fn reads_an_index_and_finds_words_in_it(db: Db) {
@@ -148,7 +148,7 @@ async fn reads_an_index_and_finds_words_in_it(db: Db) {
     let vectors = db.store.vectors().unwrap();
     vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
     let node =
-        Node::text("a cat").with_id("a/vector_b").with_metadata("n", json!([1])).with_embedding(&[1.0, 0.0]);
+        Node::text("a cat").with_id("a/vector_b").with_metadata("n", json!([1])).with_embedding([1.0, 0.0]);
     vectors.upsert(vec![node.clone()], AddMode::Overwrite).await.unwrap();
     let own = db.store.text_retriever(format!("{}:llama_index", db.name));
     eventually("it is found", async || !own.retrieve("cat").await.unwrap().is_empty()).await;

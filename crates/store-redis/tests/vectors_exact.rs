@@ -56,7 +56,7 @@ fn nodes(numbers: &mut Numbers, count: usize) -> Vec<Node> {
         let mut node = Node::text(numbers.words()).with_id(format!("n{n}"));
         node = node.with_metadata("year", numbers.next(10)).with_metadata("even", n.is_multiple_of(2));
         if numbers.next(10) > 0 {
-            node = node.with_embedding(&numbers.embedding());
+            node = node.with_embedding(numbers.embedding());
         }
         if numbers.next(2) > 0 { node.with_source(format!("doc{}", numbers.next(5))) } else { node }
     };
@@ -162,7 +162,7 @@ async fn rows_of_python_are_found(db: Db) {
 async fn only_rows_of_the_set_are_met(db: Db) {
     let (one, other) = (store(&db, Metric::Dot).await, db.store.vector_set("other").unwrap());
     other.configure(VectorConfig::new(DIMENSIONS, Metric::Dot)).await.unwrap();
-    let node = |id: &str| Node::text("a cat").with_id(id).with_embedding(&[1.0; DIMENSIONS]);
+    let node = |id: &str| Node::text("a cat").with_id(id).with_embedding([1.0; DIMENSIONS]);
     one.upsert(vec![node("1"), node("x*[y]?\\")], AddMode::Overwrite).await.unwrap();
     other.upsert(vec![node("2")], AddMode::Overwrite).await.unwrap();
     let text = RedisCommand::write("SET").key("llama_index/vector_text").arg("no node");
