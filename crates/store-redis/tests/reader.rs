@@ -119,7 +119,7 @@ async fn reads_an_index_and_finds_words_in_it(db: Db) {
     let index = format!("{}:articles", db.name);
     let create = RedisCommand::write("FT.CREATE").key("articles");
     let words = format!("ON HASH PREFIX 1 {}:art: SCHEMA body TEXT tag TAG", db.name);
-    let create = words.split(' ').fold(create, |create, word| create.arg(word));
+    let create = words.split(' ').fold(create, RedisCommand::arg);
     db.store.command(create).await.unwrap();
     hash(&db, "art:1", &[("body", "cats sleep by day, cats"), ("tag", "pet")]).await;
     hash(&db, "art:2", &[("body", "dogs sleep at night")]).await;
