@@ -62,6 +62,10 @@ enum Running {
     Container(#[expect(dead_code, reason = "held for its drop")] container::Container),
 }
 
+/// Starts a container; answers it and its URL.
+#[cfg(feature = "containers")]
+type StartContainer = fn() -> Result<(container::Container, String), Missing>;
+
 /// How one kind of server is found or started.
 struct Kind {
     variable: &'static str,
@@ -70,7 +74,7 @@ struct Kind {
     script: Option<(&'static str, &'static [&'static str])>,
     /// Runs it in a container; `None` when it only comes as a process.
     #[cfg(feature = "containers")]
-    container: Option<fn() -> Result<(container::Container, String), Missing>>,
+    container: Option<StartContainer>,
 }
 
 impl Kind {

@@ -56,22 +56,6 @@ pub(crate) fn not_ours(what: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The key of something of ours that belongs to another key, and stands in the same slot of a cluster: a script may
-/// touch both.
-pub(crate) fn beside(prefix: &str, key: &str, what: &str) -> String {
-    format!("{prefix}nodestore:{what}:{{{}}}{key}", hash_tag(key))
-}
-
-/// What of a key decides on its slot: what stands in its first pair of braces, if anything does, else all of it
-/// (Redis Cluster specification, "Hash tags").
-fn hash_tag(key: &str) -> &str {
-    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-    match tag {
-        Some(tag) if !tag.is_empty() => tag,
-        _ => key,
-    }
-}
-
 /// A pattern for SCAN that matches what begins with this text, and nothing else.
 pub(crate) fn begins_with(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 1);
