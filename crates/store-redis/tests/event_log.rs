@@ -113,9 +113,9 @@ async fn a_group_shares_and_acknowledges(db: Db) {
     let late = log.group("late", "one", GroupConfig::default().with_start(GroupStart::New)).unwrap();
     assert_eq!(late.lag().await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(late.ensure().await.unwrap());
-    let mut lates = late.read().await.unwrap();
+    let mut late_events = late.read().await.unwrap();
     log.append(&job(301)).await.unwrap();
-    assert_eq!(next(&mut lates).await.value, job(301));
+    assert_eq!(next(&mut late_events).await.value, job(301));
 }
 
 async fn the_stuck_are_claimed_and_die_at_last(db: Db) {
