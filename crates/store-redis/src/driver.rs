@@ -31,6 +31,8 @@ const READ_ATTEMPTS: u32 = 3;
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a client rests that the driver gave up.
 const REST: Duration = Duration::from_millis(100);
+/// How long to wait for word of a connection before looking again whether it is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long the server may take to hear that we are leaving.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -171,11 +173,11 @@ impl Driver {
         let mut tasks: Vec<Task> = pool.clients().iter().map(Task::of).collect();
         let ready = pool.clients().iter().zip(&mut tasks).map(|(client, task)| async {
             tokio::select! {
-                ready = client.wait_for_connect() => ready,
+                ready = connected(client) => ready,
                 // It ends when the first attempt fails.
                 ended = &mut task.0 => match ended {
                     Ok(Err(error)) => Err(error),
-                    Ok(Ok(())) | Err(_) => client.wait_for_connect().await,
+                    Ok(Ok(())) | Err(_) => connected(client).await,
                 },
             }
         });
@@ -364,6 +366,16 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // The tasks would keep their connections for ever.
         self.keepers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Waits until a client is connected, or could not connect. The driver looks and then listens: told in between, it
+/// would wait for ever.
+async fn connected(client: &Client) -> std::result::Result<(), DriverError> {
+    loop {
+        if let Ok(told) = tokio::time::timeout(LOOK_AGAIN, client.wait_for_connect()).await {
+            return told;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
-use super::{Driver, Task, keep};
+use super::{Driver, Task, connected, keep};
 use crate::error::{from_driver, not_connected};
 
 /// What a listener hears.
@@ -66,7 +66,7 @@ impl Driver {
         let client = Client::new(like.client_config(), Some(performance), Some(connection), policy);
         let messages = client.message_rx();
         let task = Task::of(&client);
-        let ready = tokio::time::timeout(connect_limit, client.wait_for_connect()).await;
+        let ready = tokio::time::timeout(connect_limit, connected(&client)).await;
         ready
             .map_err(|_| not_connected(connect_limit, like.client_config().uses_tls()))?
             .map_err(from_driver)?;

@@ -13,7 +13,7 @@ use fred::types::config::{Options, Server, ServerConfig};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use tokio::sync::Mutex;
 
-use super::Task;
+use super::{Task, connected};
 
 /// How often a command is sent on.
 const MOST: usize = 8;
@@ -72,7 +72,7 @@ impl Nodes {
                 }
             }
         };
-        client.wait_for_connect().await?;
+        connected(&client).await?;
         Ok(client)
     }
 }
