@@ -10,13 +10,15 @@ use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use mongodb::{Collection, Cursor};
+use mongodb::Collection;
+use mongodb::options::FindOptions;
 use store_core::batches::cut;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions,
     UpdateFn, check,
 };
 
+use crate::batches::{BATCH, Batch, Batches};
 use crate::codec::MAX_DOCUMENT_BYTES;
 use crate::config::LargeValues;
 use crate::error::at;
@@ -135,13 +137,14 @@ impl MongoKvStore {
             places.entry(key).or_default().push(place);
         }
         for keys in key_batches(keys) {
-            let size = bulk::one_batch(keys.len());
-            let mut cursor = self.space.call(collection.find(one_of(keys)).batch_size(size)).await?;
-            while self.space.call(cursor.advance()).await? {
-                let document = cursor.current();
-                let key = bulk::id(document)?;
-                for place in places.get(key).into_iter().flatten() {
-                    take(*place, document).map_err(|error| error.with_key(key))?;
+            let options = FindOptions::builder().batch_size(bulk::one_batch(keys.len())).build();
+            let mut batches = Batches::open(&self.space, collection.clone(), one_of(keys), options).await?;
+            while let Some(mut batch) = batches.next().await? {
+                while let Some(document) = batch.take()? {
+                    let key = bulk::id(document)?;
+                    for place in places.get(key).into_iter().flatten() {
+                        take(*place, document).map_err(|error| error.with_key(key))?;
+                    }
                 }
             }
         }
@@ -168,7 +171,8 @@ struct Scan {
     target: Collection<RawDocumentBuf>,
     prefix: String,
     after: Option<String>,
-    cursor: Option<Cursor<RawDocumentBuf>>,
+    batches: Option<Batches>,
+    batch: Option<Batch>,
 }
 
 impl Scan {
@@ -177,7 +181,7 @@ impl Scan {
     async fn next(&mut self) -> Result<Option<(String, JsonObject)>> {
         match self.step().await {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                self.cursor = None;
+                self.batches = None;
                 self.step().await
             }
             answer => answer,
@@ -185,27 +189,30 @@ impl Scan {
     }
 
     async fn step(&mut self) -> Result<Option<(String, JsonObject)>> {
-        let mut cursor = match self.cursor.take() {
-            Some(cursor) => cursor,
-            None => self.open().await?,
-        };
-        while self.store.space.call(cursor.advance()).await? {
-            let document = cursor.current();
-            let key = bulk::id(document)?.to_owned();
-            let stored = decode(document, DateTime::now()).map_err(|error| error.with_key(&key))?;
-            let value = self.store.value_of(&self.target, &key, stored).await?;
-            self.after = Some(key.clone());
-            if let Some(value) = value {
-                self.cursor = Some(cursor);
-                return Ok(Some((key, value)));
+        loop {
+            while let Some(document) = self.batch.as_mut().map(Batch::take).transpose()?.flatten() {
+                let key = bulk::id(document)?.to_owned();
+                let stored = decode(document, DateTime::now()).map_err(|error| error.with_key(&key))?;
+                let value = self.store.value_of(&self.target, &key, stored).await?;
+                self.after = Some(key.clone());
+                if let Some(value) = value {
+                    return Ok(Some((key, value)));
+                }
+            }
+            let batches = match &mut self.batches {
+                Some(batches) => batches,
+                none => {
+                    let keys = doc! {"_id": key_range(&self.prefix, self.after.as_deref())};
+                    let options = FindOptions::builder().sort(doc! {"_id": 1}).batch_size(BATCH).build();
+                    let target = self.target.clone();
+                    none.insert(Batches::open(&self.store.space, target, keys, options).await?)
+                }
+            };
+            self.batch = batches.next().await?;
+            if self.batch.is_none() {
+                return Ok(None);
             }
         }
-        Ok(None)
-    }
-
-    async fn open(&mut self) -> Result<Cursor<RawDocumentBuf>> {
-        let keys = doc! {"_id": key_range(&self.prefix, self.after.as_deref())};
-        self.store.space.call(self.target.find(keys).sort(doc! {"_id": 1})).await
     }
 }
 
@@ -249,7 +256,7 @@ impl KvStore for MongoKvStore {
             Err(error) => return stream::iter([Err(named("kv.scan", collection)(error))]).boxed(),
         };
         let ScanOptions { prefix, after, .. } = options;
-        let scan = Scan { store: self.clone(), target, prefix, after, cursor: None };
+        let scan = Scan { store: self.clone(), target, prefix, after, batches: None, batch: None };
         let collection = collection.to_owned();
         stream::try_unfold(scan, |mut scan| async move {
             let entry = scan.next().await?;

@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod backend;
+mod batches;
 mod bulk;
 mod chat;
 mod codec;

@@ -1,6 +1,5 @@
 //! Reading collections of any kind as documents, as LlamaIndex's `SimpleMongoReader` does.
 
-mod batches;
 mod rows;
 
 use std::fmt;
@@ -16,6 +15,7 @@ use serde_json::Value;
 use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Node, Reader, Result};
 
 use crate::MongoBackend;
+use crate::batches::BATCH;
 use crate::codec::damaged;
 use crate::config::ReadPreference;
 use crate::field_path;
@@ -225,8 +225,8 @@ impl MongoReader {
         self
     }
 
-    /// How many documents the server sends at a time; the reader holds two such batches at most. Default: as many as
-    /// 16 MB hold, after a first batch of 101.
+    /// How many documents the server sends at a time; the reader holds two such batches at most. Default
+    /// 1,000, or as many as 16 MB hold.
     #[must_use]
     pub fn with_batch_size(mut self, documents: u32) -> Self {
         self.batch_size = Some(documents);
@@ -339,7 +339,7 @@ impl MongoReader {
         options.sort = (!self.natural_order).then(|| doc! {"_id": 1});
         // A filter may serve better than the index on _id; its documents are then sorted, on disk if they must be.
         options.allow_disk_use = (!self.natural_order).then_some(true);
-        options.batch_size = self.batch_size;
+        options.batch_size = Some(self.batch_size.unwrap_or(BATCH));
         options.selection_criteria = self.read_preference.map(criteria);
         if self.missing != MissingField::SkipDocument && rest.is_none() {
             options.limit = left.and_then(|left| i64::try_from(left).ok());

@@ -4,8 +4,8 @@ use bson::raw::{RawBson, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document as BsonDocument, doc};
 use store_core::{Document, Error, Filter, Result};
 
-use super::batches::{Batch, Batches};
 use super::{MongoReader, READ};
+use crate::batches::{Batch, Batches};
 use crate::codec::{damaged, to_json};
 use crate::error::server_code;
 use crate::filter::{Place, Translated, translate};

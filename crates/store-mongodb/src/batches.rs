@@ -16,8 +16,12 @@ use crate::codec::damaged;
 use crate::error::from_driver;
 use crate::space::Space;
 
+/// Documents in a batch, if nobody says otherwise: few enough that the server works on the next while one is read, and
+/// so many that a round trip for each costs little.
+pub(crate) const BATCH: u32 = 1_000;
+
 /// The cursor of a query, at most one batch ahead of who reads.
-pub(super) struct Batches {
+pub(crate) struct Batches {
     space: Arc<Space>,
     cursor: Option<RawBatchCursor>,
     /// The one batch on its way, with the cursor; ends when this is dropped.
@@ -30,7 +34,7 @@ type Fetched = (RawBatchCursor, Result<Option<RawBatch>>);
 
 impl Batches {
     /// Sends the query.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         space: &Arc<Space>,
         collection: Collection<RawDocumentBuf>,
         query: BsonDocument,
@@ -41,7 +45,7 @@ impl Batches {
     }
 
     /// The next batch; `None` after the last one, and after an error.
-    pub(super) async fn next(&mut self) -> Result<Option<Batch>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Batch>> {
         let (cursor, batch) = match (self.ahead.join_next().await, self.cursor.take()) {
             (Some(fetched), _) => fetched.map_err(|error| {
                 let message = "the reading was cut off as its runtime ended";
@@ -67,7 +71,7 @@ async fn fetch(mut cursor: RawBatchCursor, space: Arc<Space>) -> Fetched {
 }
 
 /// The documents of one answer of the server's, where they lie in it.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     answer: RawBatch,
     /// Where they stand in the bytes of the list that they are in.
     places: Vec<Range<usize>>,
@@ -90,14 +94,14 @@ impl Batch {
     }
 
     /// Takes the next document; `None` after the last one.
-    pub(super) fn take(&mut self) -> Result<Option<&RawDocument>> {
+    pub(crate) fn take(&mut self) -> Result<Option<&RawDocument>> {
         let Some(place) = self.places.get(self.taken) else { return Ok(None) };
         self.taken += 1;
         self.at(place).map(Some)
     }
 
     /// The document that was taken last, if one was.
-    pub(super) fn last(&self) -> Result<Option<&RawDocument>> {
+    pub(crate) fn last(&self) -> Result<Option<&RawDocument>> {
         let place = self.taken.checked_sub(1).and_then(|place| self.places.get(place));
         place.map(|place| self.at(place)).transpose()
     }
