@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use fred::clients::Pool;
+use futures::TryStreamExt as _;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
     KvStore, Reader, Result, VectorStore, check,
@@ -14,17 +14,13 @@ use crate::chat::RedisChatStore;
 use crate::config::RedisConfig;
 use crate::diagnose::look;
 use crate::docs::RedisDocStore;
-use crate::driver::{Cmd, Driver, bytes, items};
+use crate::driver::{Cmd, Driver};
 use crate::error::{NAME, at};
+use crate::keys::{Keys, keys};
 use crate::kv::{self, RedisKvStore};
 use crate::schema::{self, begins_with};
 use crate::space::Space;
 use crate::vector::{self, RedisVectorStore};
-
-/// How many keys a step of SCAN looks at.
-const SCAN_COUNT: i64 = 1_000;
-/// The cursor at which SCAN begins, and has ended.
-const END: &[u8] = b"0";
 
 /// A Redis store: every role on a server, a cluster, or a service of Sentinel.
 ///
@@ -177,23 +173,11 @@ impl Backend for RedisBackend {
 }
 
 /// Removes every key of the space: those that are there when it begins, and whatever else SCAN meets.
-async fn remove_all(space: &Space) -> Result<()> {
-    let pattern = begins_with(&space.prefix);
-    for node in space.primaries()? {
-        let mut cursor = Bytes::from_static(END);
-        loop {
-            let step = Cmd::keyless("SCAN").on(node.clone()).arg(cursor);
-            let step = step.arg("MATCH").arg(pattern.clone()).arg("COUNT").arg(SCAN_COUNT);
-            let mut answer = items(space.call(step).await?).into_iter();
-            cursor = answer.next().and_then(bytes).unwrap_or_else(|| Bytes::from_static(END));
-            let keys = answer.next().map(items).unwrap_or_default();
-            let removed =
-                space.pipeline(keys.into_iter().map(|key| Cmd::write("UNLINK", key)).collect()).await?;
-            removed.into_iter().try_for_each(|one| one.map(|_| ()))?;
-            if cursor.as_ref() == END {
-                break;
-            }
-        }
+async fn remove_all(space: &Arc<Space>) -> Result<()> {
+    let mut found = keys(space, Keys { pattern: begins_with(&space.prefix), kind: None });
+    while let Some(part) = found.try_next().await? {
+        let removed = space.pipeline(part.into_iter().map(|key| Cmd::write("UNLINK", key)).collect()).await?;
+        removed.into_iter().try_for_each(|one| one.map(|_| ()))?;
     }
     Ok(())
 }

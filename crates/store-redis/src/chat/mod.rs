@@ -23,6 +23,7 @@ use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, ch
 
 use crate::driver::{Cmd, bytes, integer, items, unexpected};
 use crate::error::{at, server_says};
+use crate::keys::{Keys, keys};
 use crate::kv::MAX_BYTES;
 use crate::schema::{self, begins_with};
 use crate::script::Script;
@@ -31,10 +32,6 @@ use crate::time_to_live::millis;
 
 /// The most messages of one call; a command takes some more words.
 const MAX_MESSAGES: usize = 1_000_000;
-/// How many keys a step of SCAN looks at.
-const SCAN_COUNT: i64 = 1_000;
-/// The cursor at which SCAN begins, and has ended.
-const END: &[u8] = b"0";
 /// How often a removal that meets others looks again before it answers `Conflict`.
 const ROUNDS: usize = 1_000;
 
@@ -133,26 +130,16 @@ impl RedisChatStore {
     /// The names of all sessions after this one, in order. Only their names are held.
     async fn sessions(&self, after: Option<&str>) -> Result<Vec<String>> {
         let prefix = schema::chat_prefix(&self.space.config);
-        let pattern = begins_with(&prefix);
+        let lists = Keys { pattern: begins_with(&prefix), kind: Some("list") };
+        let mut found = keys(&self.space, lists);
         let mut sessions = Vec::new();
-        for node in self.space.primaries()? {
-            let mut cursor = Bytes::from_static(END);
-            loop {
-                let step =
-                    Cmd::keyless("SCAN").on(node.clone()).arg(cursor).arg("MATCH").arg(pattern.clone());
-                let step = step.arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("list");
-                let mut answer = items(self.space.call(step).await?).into_iter();
-                cursor = answer.next().and_then(bytes).unwrap_or_else(|| Bytes::from_static(END));
-                for key in answer.next().map(items).unwrap_or_default().into_iter().filter_map(bytes) {
-                    let key = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(&prefix));
-                    let Some(session) = key.filter(|session| !session.is_empty()) else { continue };
-                    let listed = schema::chat(&self.space.config, session).is_ok();
-                    if listed && after.is_none_or(|after| session > after) {
-                        sessions.push(session.to_owned());
-                    }
-                }
-                if cursor.as_ref() == END {
-                    break;
+        while let Some(part) = found.try_next().await? {
+            for key in part {
+                let key = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(&prefix));
+                let Some(session) = key.filter(|session| !session.is_empty()) else { continue };
+                let listed = schema::chat(&self.space.config, session).is_ok();
+                if listed && after.is_none_or(|after| session > after) {
+                    sessions.push(session.to_owned());
                 }
             }
         }
