@@ -1,0 +1,134 @@
+//! The backend: one store of an account and region, every role.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use store_core::{
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
+    VectorStore, check,
+};
+
+use crate::config::DynamoDbConfig;
+use crate::error::{NAME, at};
+use crate::space::Space;
+use crate::tables;
+
+/// A DynamoDB store.
+///
+/// Clones share the connections, and are closed together.
+#[derive(Clone, Debug)]
+pub struct DynamoDbBackend {
+    pub(crate) space: Arc<Space>,
+}
+
+impl DynamoDbBackend {
+    /// A store with a client of its own. Nothing is sent yet: a service that can not be reached, or a missing table, is
+    /// an error of the first call.
+    ///
+    /// Settings that can not be are refused with `Config`.
+    pub async fn connect(config: DynamoDbConfig) -> Result<Self> {
+        let connect = async { Space::new(config.client().await?, config) };
+        Ok(Self { space: Arc::new(connect.await.map_err(at("connect"))?) })
+    }
+
+    /// A store on a client of your own. The configured connection is not looked at.
+    pub fn from_client(client: Client, config: DynamoDbConfig) -> Result<Self> {
+        Ok(Self { space: Arc::new(Space::new(client, config).map_err(at("connect"))?) })
+    }
+
+    /// What the store was opened with.
+    #[must_use]
+    pub fn config(&self) -> &DynamoDbConfig {
+        &self.space.config
+    }
+
+    /// The driver's client; `Unavailable` once closed.
+    pub fn client(&self) -> Result<&Client> {
+        self.space.client()
+    }
+}
+
+fn set_name(name: &str) -> Result<()> {
+    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
+}
+
+#[async_trait]
+impl Backend for DynamoDbBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(true)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let ping = async {
+            let list = self.space.client()?.list_tables().limit(1);
+            self.space.call(list.send()).await.map(|_| ())
+        };
+        ping.await.map_err(at("ping"))
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        self.ping().await?;
+        Ok(Diagnosis::new().with_fact("store-dynamodb", env!("CARGO_PKG_VERSION")))
+    }
+
+    async fn drop_namespace(&self) -> Result<()> {
+        let drop = async {
+            if self.space.config.namespace.is_none() {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "the store was opened without a namespace, and others may share its table; open it with \
+                     store.namespace, or delete the table yourself",
+                ));
+            }
+            for table in tables::of_store(&self.space).await? {
+                tables::delete(&self.space, &table).await?;
+            }
+            Ok(())
+        };
+        drop.await.map_err(at("drop_namespace"))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.space.close();
+        Ok(())
+    }
+
+    fn kv(&self) -> Result<Arc<dyn KvStore>> {
+        Err(Error::unsupported(NAME, "kv"))
+    }
+
+    fn docs(&self) -> Result<Arc<dyn DocStore>> {
+        Err(Error::unsupported(NAME, "docs"))
+    }
+
+    fn index(&self) -> Result<Arc<dyn IndexStore>> {
+        Err(Error::unsupported(NAME, "index"))
+    }
+
+    fn chat(&self) -> Result<Arc<dyn ChatStore>> {
+        Err(Error::unsupported(NAME, "chat"))
+    }
+
+    fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        set_name(name).map_err(at("vector_set"))?;
+        Err(Error::unsupported(NAME, "vector_set"))
+    }
+
+    async fn vector_sets(&self) -> Result<Vec<String>> {
+        Err(Error::unsupported(NAME, "vector_sets"))
+    }
+
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        name.map_or(Ok(()), set_name).map_err(at("drop_vector_set"))?;
+        Err(Error::unsupported(NAME, "drop_vector_set"))
+    }
+}

@@ -1,0 +1,173 @@
+//! What a DynamoDB store is opened with.
+
+mod connection;
+mod url;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use serde::{Deserialize, Deserializer};
+use store_core::{Error, Result, check};
+
+use crate::error::NAME;
+
+pub use connection::DynamoDbConnection;
+
+/// How long a call may take when nothing else is said.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a DynamoDB store is opened with: where the service is, which tables it uses and how.
+///
+/// ```
+/// use store_dynamodb::DynamoDbConfig;
+///
+/// let config: DynamoDbConfig = "dynamodb://eu-central-1/app?store.namespace=news".parse()?;
+/// assert_eq!(config.table.as_deref(), Some("app"));
+/// assert_eq!(config.namespace.as_deref(), Some("news"));
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct DynamoDbConfig {
+    /// The service and how to reach it.
+    pub connection: DynamoDbConnection,
+    /// The table of all roles but vectors, which stand in tables beside it (`<table>-vectors`, a named set in
+    /// `<table>-vectors-<set>`). With a namespace the tables' names begin with it. In a URL the path. Default `None`:
+    /// `nodestore` with a namespace; without one it must be given.
+    pub table: Option<String>,
+    /// Keeps stores of one account and region apart: the table is `<table>.<namespace>`, and
+    /// [`drop_namespace`](store_core::Backend::drop_namespace) may delete it and those beside it. `a-z` and `0-9`, a
+    /// letter first, at most 32. Default `None`: the table itself.
+    pub namespace: Option<String>,
+    /// Whether a table that a role needs is made at its first use; default `false`, since tables cost money: a call
+    /// that can not do without is `NotFound`. What exists is never changed.
+    pub create: bool,
+    /// Whether reads see every write that was answered before them, at twice the price; default `false` as in
+    /// LlamaIndex: a read may lag by a moment.
+    pub consistent_reads: bool,
+    /// How long one call may take, with all retries; default 30 s.
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    pub operation_timeout: Duration,
+}
+
+impl Default for DynamoDbConfig {
+    fn default() -> Self {
+        Self {
+            connection: DynamoDbConnection::default(),
+            table: None,
+            namespace: None,
+            create: false,
+            consistent_reads: false,
+            operation_timeout: OPERATION_TIMEOUT,
+        }
+    }
+}
+
+impl DynamoDbConfig {
+    /// The store in this table, with every default.
+    pub fn new(table: impl Into<String>) -> Self {
+        Self { table: Some(table.into()), ..Self::default() }
+    }
+
+    /// Sets the service and how to reach it.
+    #[must_use]
+    pub fn with_connection(mut self, connection: DynamoDbConnection) -> Self {
+        self.connection = connection;
+        self
+    }
+
+    /// Sets the table.
+    #[must_use]
+    pub fn with_table(mut self, table: impl Into<String>) -> Self {
+        self.table = Some(table.into());
+        self
+    }
+
+    /// Sets the namespace.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Says whether tables are made at first use.
+    #[must_use]
+    pub fn with_create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Says whether reads see every write that was answered before them.
+    #[must_use]
+    pub fn with_consistent_reads(mut self, consistent: bool) -> Self {
+        self.consistent_reads = consistent;
+        self
+    }
+
+    /// Sets how long one call may take.
+    #[must_use]
+    pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
+        self.operation_timeout = timeout;
+        self
+    }
+
+    /// A client of the driver's; nothing is sent yet but what finding credentials takes.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        self.validate()?;
+        self.connection.client().await
+    }
+
+    /// Refuses settings that can not be, or contradict each other.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if let Some(namespace) = &self.namespace {
+            check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
+        } else if self.table.is_none() {
+            return Err(refused("no table is named; write dynamodb://region/table, or give a namespace"));
+        }
+        if self.operation_timeout.is_zero() {
+            return Err(refused("the operation timeout is zero, so no call could succeed"));
+        }
+        Ok(())
+    }
+
+    /// Sets one of our own settings of a URL.
+    fn set(&mut self, key: &str, value: String) -> Result<()> {
+        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        match key {
+            "store.namespace" => self.namespace = Some(value),
+            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
+            "store.consistent_reads" => {
+                self.consistent_reads = value.parse().map_err(|_| bad("true or false"))?;
+            }
+            "store.operation_timeout_ms" => {
+                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
+                self.operation_timeout = Duration::from_millis(limit);
+            }
+            _ => return Err(url::unknown(key)),
+        }
+        Ok(())
+    }
+}
+
+/// Reads `dynamodb://region/table?endpoint_url=…`, with our own settings in its query.
+impl FromStr for DynamoDbConfig {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut config = Self::default();
+        url::read(text.trim(), &mut config)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The error of settings that can not be.
+fn refused(message: impl Into<String>) -> Error {
+    Error::config(message).with_backend(NAME)
+}
+
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod config;
+mod error;
+mod schema;
+mod space;
+mod tables;
+
+pub use aws_sdk_dynamodb;
+pub use backend::DynamoDbBackend;
+pub use config::{DynamoDbConfig, DynamoDbConnection};

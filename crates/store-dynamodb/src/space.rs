@@ -1,0 +1,64 @@
+//! What a backend and all its roles share: the client, the settings, the tables.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use store_core::Result;
+
+use crate::config::DynamoDbConfig;
+use crate::error::{closed, from_driver, timed_out};
+use crate::schema;
+use crate::tables::Tables;
+
+/// One store of an account and region.
+#[derive(Debug)]
+pub(crate) struct Space {
+    client: Client,
+    pub(crate) config: DynamoDbConfig,
+    /// The table of all roles but vectors.
+    pub(crate) main: String,
+    /// What is known of the tables.
+    pub(crate) tables: Tables,
+    closed: AtomicBool,
+}
+
+impl Space {
+    pub(crate) fn new(client: Client, config: DynamoDbConfig) -> Result<Self> {
+        config.validate()?;
+        let main = schema::main_table(&config).unwrap_or_default();
+        Ok(Self { client, config, main, tables: Tables::default(), closed: AtomicBool::new(false) })
+    }
+
+    /// The client; `Unavailable` once closed.
+    pub(crate) fn client(&self) -> Result<&Client> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(&self.client) }
+    }
+
+    /// Waits for the driver, as long as the configuration allows.
+    pub(crate) async fn call<T, E, R>(
+        &self,
+        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        self.try_call(call).await?.map_err(from_driver)
+    }
+
+    /// As [`call`](Self::call), with the driver's own error for those who read it closer.
+    pub(crate) async fn try_call<T, E, R>(
+        &self,
+        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<Result<T, SdkError<E, R>>> {
+        self.client()?;
+        let limit = self.config.operation_timeout;
+        tokio::time::timeout(limit, call).await.map_err(|_| timed_out(limit))
+    }
+
+    /// Lets go of the client. Calls in flight may yet finish, streams end with `Unavailable` at their next item.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,168 @@
+//! Tables: looked at before their first use, made when the configuration says so, waited for, never changed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
+    TableStatus,
+};
+use store_core::{Error, ErrorKind, Result};
+use tokio::sync::Mutex;
+
+use crate::error::NAME;
+use crate::schema::{self, PARTITION_KEY, SORT_KEY};
+use crate::space::Space;
+
+/// How long to wait between two looks at a table that is being made or deleted, at first and at most.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The key attributes of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) partition: String,
+    pub(crate) sort: String,
+}
+
+/// The tables that were looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    known: Mutex<HashMap<String, Keys>>,
+}
+
+impl Tables {
+    /// Forgets what is known, since tables went.
+    pub(crate) async fn forget(&self) {
+        self.known.lock().await.clear();
+    }
+}
+
+/// The keys of the main table, which is made if the configuration says so: a partition key and a sort key, both text,
+/// of whatever name, as in LlamaIndex. `NotFound` when it is not there and is not to be made.
+pub(crate) async fn main(space: &Space) -> Result<Keys> {
+    let name = &space.main;
+    let mut known = space.tables.known.lock().await;
+    if let Some(keys) = known.get(name) {
+        return Ok(keys.clone());
+    }
+    let table = match describe(space, name).await? {
+        Some(table) => table,
+        None if space.config.create => {
+            create_main(space, name).await?;
+            active(space, name).await?
+        }
+        None => {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "there is no table {name:?}; make it with a partition key and a sort key of type S, or open the \
+                     store with store.create=true"
+                ),
+            ));
+        }
+    };
+    let keys = keys_of(&table).ok_or_else(|| {
+        Error::config(format!(
+            "the table {name:?} can not hold the store: it needs a partition key and a sort key, both of type S"
+        ))
+        .with_backend(NAME)
+    })?;
+    known.insert(name.clone(), keys.clone());
+    Ok(keys)
+}
+
+/// A table's description; `None` when there is none.
+pub(crate) async fn describe(space: &Space, name: &str) -> Result<Option<TableDescription>> {
+    match space.call(space.client()?.describe_table().table_name(name).send()).await {
+        Ok(answer) => Ok(answer.table),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names of the store's tables that are there.
+pub(crate) async fn of_store(space: &Space) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let list = space.client()?.list_tables().set_exclusive_start_table_name(after);
+        let answer = space.call(list.send()).await?;
+        found.extend(
+            answer
+                .table_names
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|name| schema::is_of(&space.main, name)),
+        );
+        after = answer.last_evaluated_table_name;
+        if after.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Deletes a table and waits until it is gone. One that is gone already is no error.
+pub(crate) async fn delete(space: &Space, name: &str) -> Result<()> {
+    match space.call(space.client()?.delete_table().table_name(name).send()).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut wait = FIRST_LOOK;
+    while describe(space, name).await?.is_some() {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LOOK);
+    }
+    space.tables.forget().await;
+    Ok(())
+}
+
+async fn create_main(space: &Space, name: &str) -> Result<()> {
+    let mut create = space.client()?.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for (attribute, kind) in [(PARTITION_KEY, KeyType::Hash), (SORT_KEY, KeyType::Range)] {
+        let definition = AttributeDefinition::builder()
+            .attribute_name(attribute)
+            .attribute_type(ScalarAttributeType::S)
+            .build();
+        let element = KeySchemaElement::builder().attribute_name(attribute).key_type(kind).build();
+        create =
+            create.attribute_definitions(definition.map_err(unbuilt)?).key_schema(element.map_err(unbuilt)?);
+    }
+    match space.call(create.send()).await {
+        // Another made it meanwhile.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        answer => answer.map(|_| ()),
+    }
+}
+
+/// Waits until a table can be used.
+async fn active(space: &Space, name: &str) -> Result<TableDescription> {
+    let mut wait = FIRST_LOOK;
+    loop {
+        if let Some(table) = describe(space, name).await?
+            && table.table_status == Some(TableStatus::Active)
+        {
+            return Ok(table);
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LOOK);
+    }
+}
+
+fn keys_of(table: &TableDescription) -> Option<Keys> {
+    let text = |name: &str| {
+        let mut definitions = table.attribute_definitions.iter().flatten();
+        definitions.any(|one| one.attribute_name == name && one.attribute_type == ScalarAttributeType::S)
+    };
+    let key = |kind: &KeyType| {
+        let found = table.key_schema.iter().flatten().find(|element| element.key_type == *kind)?;
+        text(&found.attribute_name).then(|| found.attribute_name.clone())
+    };
+    Some(Keys { partition: key(&KeyType::Hash)?, sort: key(&KeyType::Range)? })
+}
+
+/// The error of a request that lacks a part; the driver's builders want each to be looked at.
+fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
+    Error::new(ErrorKind::Other, "a request can not be built").with_backend(NAME).with_source(error)
+}
