@@ -1,6 +1,7 @@
 //! What a DynamoDB store is opened with.
 
 mod connection;
+mod table_options;
 mod url;
 
 use std::str::FromStr;
@@ -12,8 +13,24 @@ use store_core::{Error, Result, check};
 
 use crate::error::NAME;
 
-pub use connection::DynamoDbConnection;
+pub use connection::{DynamoDbConnection, DynamoDbRetryMode};
+pub use table_options::{DynamoDbBilling, DynamoDbTableOptions};
 
+/// The variable that [`DynamoDbConfig::from_env`] reads.
+const URL_VARIABLE: &str = "DYNAMODB_STORE_URL";
+/// Settings of ours in a URL, in order.
+const OWN: [&str; 8] = [
+    "store.billing",
+    "store.consistent_reads",
+    "store.create",
+    "store.deletion_protection",
+    "store.namespace",
+    "store.operation_timeout_ms",
+    "store.read_units",
+    "store.write_units",
+];
+/// The longest name of a table, 255 characters, less what ours add: a namespace, a vector set, and the words between.
+const MAX_BASE: usize = 255 - 1 - 32 - "-vectors-".len() - 32;
 /// How long a call may take when nothing else is said.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -44,6 +61,8 @@ pub struct DynamoDbConfig {
     /// Whether a table that a role needs is made at its first use; default `false`, since tables cost money: a call
     /// that can not do without is `NotFound`. What exists is never changed.
     pub create: bool,
+    /// How tables are made.
+    pub tables: DynamoDbTableOptions,
     /// Whether reads see every write that was answered before them, at twice the price; default `false` as in
     /// LlamaIndex: a read may lag by a moment.
     pub consistent_reads: bool,
@@ -59,6 +78,7 @@ impl Default for DynamoDbConfig {
             table: None,
             namespace: None,
             create: false,
+            tables: DynamoDbTableOptions::default(),
             consistent_reads: false,
             operation_timeout: OPERATION_TIMEOUT,
         }
@@ -69,6 +89,17 @@ impl DynamoDbConfig {
     /// The store in this table, with every default.
     pub fn new(table: impl Into<String>) -> Self {
         Self { table: Some(table.into()), ..Self::default() }
+    }
+
+    /// Reads the URL in the variable `DYNAMODB_STORE_URL`; settings of ours may stand in it. `Config` when it is not
+    /// set. (`DYNAMODB_URL` is the endpoint in LlamaIndex, and no URL of a store.)
+    pub fn from_env() -> Result<Self> {
+        let url = std::env::var(URL_VARIABLE).map_err(|_| {
+            refused(format!(
+                "the variable {URL_VARIABLE} is not set; set it to the store's URL, dynamodb://region/table"
+            ))
+        })?;
+        url.parse()
     }
 
     /// Sets the service and how to reach it.
@@ -99,6 +130,13 @@ impl DynamoDbConfig {
         self
     }
 
+    /// Says how tables are made.
+    #[must_use]
+    pub fn with_tables(mut self, tables: DynamoDbTableOptions) -> Self {
+        self.tables = tables;
+        self
+    }
+
     /// Says whether reads see every write that was answered before them.
     #[must_use]
     pub fn with_consistent_reads(mut self, consistent: bool) -> Self {
@@ -121,15 +159,25 @@ impl DynamoDbConfig {
 
     /// Refuses settings that can not be, or contradict each other.
     pub(crate) fn validate(&self) -> Result<()> {
-        if let Some(namespace) = &self.namespace {
-            check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
-        } else if self.table.is_none() {
-            return Err(refused("no table is named; write dynamodb://region/table, or give a namespace"));
+        match &self.namespace {
+            Some(namespace) => {
+                check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
+            }
+            None if self.table.is_none() => {
+                return Err(refused(
+                    "no table is named; write dynamodb://region/table, or give a namespace (store.namespace)",
+                ));
+            }
+            None => {}
+        }
+        if let Some(table) = &self.table {
+            check_table("table", table, MAX_BASE)?;
         }
         if self.operation_timeout.is_zero() {
             return Err(refused("the operation timeout is zero, so no call could succeed"));
         }
-        Ok(())
+        self.tables.check()?;
+        self.connection.check()
     }
 
     /// Sets one of our own settings of a URL.
@@ -140,6 +188,22 @@ impl DynamoDbConfig {
             "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
             "store.consistent_reads" => {
                 self.consistent_reads = value.parse().map_err(|_| bad("true or false"))?;
+            }
+            "store.billing" => {
+                self.tables.billing = match value.as_str() {
+                    "on_demand" => DynamoDbBilling::OnDemand,
+                    "provisioned" => DynamoDbBilling::Provisioned,
+                    _ => return Err(bad("on_demand or provisioned")),
+                };
+            }
+            "store.read_units" => {
+                self.tables.read_units = Some(value.parse().map_err(|_| bad("a whole number"))?)
+            }
+            "store.write_units" => {
+                self.tables.write_units = Some(value.parse().map_err(|_| bad("a whole number"))?)
+            }
+            "store.deletion_protection" => {
+                self.tables.deletion_protection = value.parse().map_err(|_| bad("true or false"))?;
             }
             "store.operation_timeout_ms" => {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
@@ -156,8 +220,10 @@ impl FromStr for DynamoDbConfig {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut config = Self::default();
-        url::read(text.trim(), &mut config)?;
+        let (mut config, own) = url::read(text.trim())?;
+        for (key, value) in own {
+            config.set(&key, value)?;
+        }
         config.validate()?;
         Ok(config)
     }
@@ -168,6 +234,21 @@ fn refused(message: impl Into<String>) -> Error {
     Error::config(message).with_backend(NAME)
 }
 
+/// Refuses the name of a table that the service would refuse.
+fn check_table(what: &str, name: &str, most: usize) -> Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if (3..=most).contains(&name.len()) && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "the {what} {name:?} is not allowed: it has 3 to {most} of a-z, A-Z, 0-9, _, - and ."
+    )))
+}
+
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -9,4 +9,6 @@ mod tables;
 
 pub use aws_sdk_dynamodb;
 pub use backend::DynamoDbBackend;
-pub use config::{DynamoDbConfig, DynamoDbConnection};
+pub use config::{
+    DynamoDbBilling, DynamoDbConfig, DynamoDbConnection, DynamoDbRetryMode, DynamoDbTableOptions,
+};

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
-    TableStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput, ScalarAttributeType,
+    TableDescription, TableStatus, TimeToLiveSpecification,
 };
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 
+use crate::config::DynamoDbBilling;
 use crate::error::NAME;
-use crate::schema::{self, PARTITION_KEY, SORT_KEY};
+use crate::schema::{self, EXPIRES, PARTITION_KEY, SORT_KEY};
 use crate::space::Space;
 
 /// How long to wait between two looks at a table that is being made or deleted, at first and at most.
@@ -50,7 +52,9 @@ pub(crate) async fn main(space: &Space) -> Result<Keys> {
         Some(table) => table,
         None if space.config.create => {
             create_main(space, name).await?;
-            active(space, name).await?
+            let table = active(space, name).await?;
+            expire(space, name).await?;
+            table
         }
         None => {
             return Err(Error::new(
@@ -118,8 +122,25 @@ pub(crate) async fn delete(space: &Space, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The request that makes a table, as the configuration says tables are made, without its keys.
+pub(crate) fn creation(space: &Space, name: &str) -> Result<CreateTableFluentBuilder> {
+    let options = &space.config.tables;
+    let create = space.client()?.create_table().table_name(name);
+    let create = create.deletion_protection_enabled(options.deletion_protection);
+    match options.billing {
+        DynamoDbBilling::OnDemand => Ok(create.billing_mode(BillingMode::PayPerRequest)),
+        DynamoDbBilling::Provisioned => {
+            let throughput = ProvisionedThroughput::builder()
+                .read_capacity_units(options.read_units.unwrap_or(1))
+                .write_capacity_units(options.write_units.unwrap_or(1));
+            let throughput = throughput.build().map_err(unbuilt)?;
+            Ok(create.billing_mode(BillingMode::Provisioned).provisioned_throughput(throughput))
+        }
+    }
+}
+
 async fn create_main(space: &Space, name: &str) -> Result<()> {
-    let mut create = space.client()?.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    let mut create = creation(space, name)?;
     for (attribute, kind) in [(PARTITION_KEY, KeyType::Hash), (SORT_KEY, KeyType::Range)] {
         let definition = AttributeDefinition::builder()
             .attribute_name(attribute)
@@ -136,8 +157,20 @@ async fn create_main(space: &Space, name: &str) -> Result<()> {
     }
 }
 
+/// Has the service remove items that are past their time.
+async fn expire(space: &Space, name: &str) -> Result<()> {
+    let expires = TimeToLiveSpecification::builder().attribute_name(EXPIRES).enabled(true).build();
+    let update = space.client()?.update_time_to_live().table_name(name);
+    let update = update.time_to_live_specification(expires.map_err(unbuilt)?);
+    match space.call(update.send()).await {
+        // It is so already: another made the table with us.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        answer => answer.map(|_| ()),
+    }
+}
+
 /// Waits until a table can be used.
-async fn active(space: &Space, name: &str) -> Result<TableDescription> {
+pub(crate) async fn active(space: &Space, name: &str) -> Result<TableDescription> {
     let mut wait = FIRST_LOOK;
     loop {
         if let Some(table) = describe(space, name).await?
@@ -163,6 +196,6 @@ fn keys_of(table: &TableDescription) -> Option<Keys> {
 }
 
 /// The error of a request that lacks a part; the driver's builders want each to be looked at.
-fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
+pub(crate) fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
     Error::new(ErrorKind::Other, "a request can not be built").with_backend(NAME).with_source(error)
 }

@@ -1,46 +1,135 @@
-//! The store's URL.
+//! The store's URL, `dynamodb://region/table?…`. No message shows any part that may be a secret.
+
+use std::str::FromStr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use store_core::{Error, Result, url_text};
 
+use super::connection::{DynamoDbConnection, DynamoDbRetryMode};
 use super::{DynamoDbConfig, refused};
 
-/// Settings that are ours.
-const OWN: &str = "store.namespace, store.create, store.consistent_reads, store.operation_timeout_ms";
 /// Settings of the connection.
-const KNOWN: &str = "endpoint_url";
+const KNOWN: [&str; 10] = [
+    "attempt_timeout_ms",
+    "connect_timeout_ms",
+    "endpoint_url",
+    "max_attempts",
+    "profile",
+    "read_timeout_ms",
+    "retry_mode",
+    "session_token",
+    "use_dual_stack",
+    "use_fips",
+];
+/// How an access key is written.
+const KEY: &str = "write the access key before the region, id:secret@region, with %XX for what is no letter and no digit in it";
 
 /// The error of a setting that nobody knows.
 pub(super) fn unknown(key: &str) -> Error {
-    refused(format!("unknown option {key:?} in the URL; known are {OWN}, {KNOWN}"))
+    let own = super::OWN.join(", ");
+    let connection =
+        if key.starts_with("store.") { String::new() } else { format!(", {}", KNOWN.join(", ")) };
+    refused(format!("unknown option {key:?} in the URL; known are {own}{connection}"))
 }
 
-/// Reads a URL into a configuration.
-pub(super) fn read(url: &str, config: &mut DynamoDbConfig) -> Result<()> {
-    let Some(rest) = url.strip_prefix("dynamodb://") else {
+/// Reads a URL: the configuration without settings of ours, and these.
+pub(super) fn read(url: &str) -> Result<(DynamoDbConfig, Vec<(String, String)>)> {
+    let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("dynamodb"))
+    else {
         return Err(refused("the URL does not begin with dynamodb://"));
     };
+    if rest.contains('#') {
+        return Err(refused("the URL has a # in it; write %23 for it"));
+    }
     let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (user, place) = before.rsplit_once('@').map_or((None, before), |(user, rest)| (Some(user), rest));
     let (region, table) = place.split_once('/').unwrap_or((place, ""));
+    let table = table.strip_suffix('/').unwrap_or(table);
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    config.connection.region = some(region);
-    config.table = some(table);
+
+    let mut connection = DynamoDbConnection { region: some(region), ..DynamoDbConnection::default() };
     if let Some(user) = user {
-        let (id, secret) = user.split_once(':').ok_or_else(|| {
-            refused("the URL has an access key without a secret; write id:secret@region, with %XX for / and + in it")
-        })?;
-        config.connection.access_key_id = Some(url_text::decode(id)?);
-        config.connection.secret_access_key = Some(SecretString::from(url_text::decode(secret)?));
+        read_key(&mut connection, user)?;
     }
+    let mut own: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(refused(format!(
+                "a part of the URL's query is no key=value; if it is of a secret, {KEY}"
+            )));
+        };
         let value =
             url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
-        match key {
-            "endpoint_url" => config.connection.endpoint_url = Some(value),
-            key => config.set(key, value)?,
+        if key.starts_with("store.") {
+            if own.iter().any(|(other, _)| other == key) {
+                return Err(repeated(key));
+            }
+            own.push((key.to_owned(), value));
+        } else {
+            set(&mut connection, key, value)?;
         }
     }
+    Ok((DynamoDbConfig { connection, table: some(table), ..DynamoDbConfig::default() }, own))
+}
+
+fn read_key(connection: &mut DynamoDbConnection, text: &str) -> Result<()> {
+    let Some((id, secret)) = text.split_once(':') else {
+        return Err(refused(format!("the URL has an access key without a secret; {KEY}")));
+    };
+    let decoded = |text: &str| {
+        let decoded = url_text::decode(text).ok().filter(|_| !text.contains([':', '/', '@']));
+        decoded
+            .filter(|decoded| !decoded.is_empty())
+            .ok_or_else(|| refused(format!("the access key can not be read; {KEY}")))
+    };
+    connection.access_key_id = Some(decoded(id)?);
+    connection.secret_access_key = Some(SecretString::from(decoded(secret)?));
     Ok(())
+}
+
+fn set(connection: &mut DynamoDbConnection, key: &str, value: String) -> Result<()> {
+    match key {
+        "endpoint_url" => put(key, &mut connection.endpoint_url, value),
+        "profile" => put(key, &mut connection.profile, value),
+        "session_token" => {
+            let token = connection.session_token.replace(SecretString::from(value));
+            if token.is_some() { Err(repeated(key)) } else { Ok(()) }
+        }
+        "use_fips" => put(key, &mut connection.use_fips, parsed(key, &value, "true or false")?),
+        "use_dual_stack" => put(key, &mut connection.use_dual_stack, parsed(key, &value, "true or false")?),
+        "connect_timeout_ms" => put(key, &mut connection.connect_timeout, millis(key, &value)?),
+        "read_timeout_ms" => put(key, &mut connection.read_timeout, millis(key, &value)?),
+        "attempt_timeout_ms" => put(key, &mut connection.attempt_timeout, millis(key, &value)?),
+        "max_attempts" => put(key, &mut connection.max_attempts, parsed(key, &value, "a whole number")?),
+        "retry_mode" => {
+            let mode = match value.as_str() {
+                "standard" => DynamoDbRetryMode::Standard,
+                "adaptive" => DynamoDbRetryMode::Adaptive,
+                _ => return Err(must_be(key, "standard or adaptive")),
+            };
+            put(key, &mut connection.retry_mode, mode)
+        }
+        _ => Err(unknown(key)),
+    }
+}
+
+fn put<T>(key: &str, slot: &mut Option<T>, value: T) -> Result<()> {
+    if slot.replace(value).is_some() { Err(repeated(key)) } else { Ok(()) }
+}
+
+fn repeated(key: &str) -> Error {
+    refused(format!("{key} is in the URL twice; keep one of them"))
+}
+
+fn must_be(key: &str, what: &str) -> Error {
+    refused(format!("{key} must be {what}"))
+}
+
+fn parsed<T: FromStr>(key: &str, value: &str, what: &str) -> Result<T> {
+    value.parse().map_err(|_| must_be(key, what))
+}
+
+fn millis(key: &str, value: &str) -> Result<Duration> {
+    parsed(key, value, "a number of milliseconds").map(Duration::from_millis)
 }
