@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod batch;
+mod codec;
 mod config;
+mod decimal;
 mod error;
 mod schema;
 mod space;

@@ -1,0 +1,295 @@
+//! BatchGetItem and BatchWriteItem over any number of items: in requests of the service's size, several at once, and
+//! what the service leaves undone again until it is done or the time of the call is over.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::batches::cut;
+use store_core::{Error, ErrorKind, Result};
+use tokio::time::Instant;
+
+use crate::codec::{Item, item_size};
+use crate::decimal::Decimal;
+use crate::error::timed_out;
+use crate::space::Space;
+use crate::tables::unbuilt;
+
+/// Keys in one BatchGetItem, the service's limit.
+const READ_KEYS: usize = 100;
+/// Items in one BatchWriteItem, the service's limit.
+const WRITE_ITEMS: usize = 25;
+/// Bytes of items in one BatchWriteItem. The service takes 16 MB as sent, where a character may take six bytes.
+const WRITE_BYTES: usize = 5 << 19;
+/// Requests of one call that are under way at the same time.
+const AT_ONCE: usize = 8;
+/// The longest pause after a first refusal, doubled with each further one, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a read is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read<'a> {
+    pub(crate) table: &'a str,
+    /// The attributes of the table's key.
+    pub(crate) key: &'a [&'a str],
+    /// Only these attributes, besides the key's; `None` = all.
+    pub(crate) fields: Option<&'a [&'a str]>,
+    /// Whether the read sees every write that was answered before it.
+    pub(crate) consistent: bool,
+}
+
+/// Pauses between repetitions: of random length, the longer the more of them there were, until a deadline.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    pub(crate) deadline: Instant,
+    limit: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// For a call that may take so long.
+    pub(crate) fn new(limit: Duration) -> Self {
+        let now = Instant::now();
+        // A limit too long to be added is as good as thirty years.
+        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(1 << 30));
+        Self { deadline, limit, longest: FIRST_PAUSE }
+    }
+
+    /// Waits for a call of the driver, no longer than until the deadline.
+    pub(crate) async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout_at(self.deadline, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(timed_out(self.limit)),
+        }
+    }
+
+    /// Pauses; `false`, without a pause, if the time would be over. After `progress` the next pauses are short again.
+    pub(crate) async fn pause(&mut self, progress: bool) -> bool {
+        if progress {
+            self.longest = FIRST_PAUSE;
+        }
+        let most = u64::try_from(self.longest.as_micros()).unwrap_or(u64::MAX);
+        let pause = Duration::from_micros(fastrand::u64(0..=most));
+        if Instant::now() + pause >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        self.longest = (self.longest * 2).min(LONGEST_PAUSE);
+        true
+    }
+
+    /// The error of what was not done in time; `failed` names it.
+    pub(crate) fn throttled(&self, failed: Vec<String>) -> Error {
+        let message = format!(
+            "the service asks for a slower pace and left {} items undone for {} ms; try them again later, or give \
+             the table more capacity",
+            failed.len(),
+            self.limit.as_millis()
+        );
+        Error::new(ErrorKind::Throttled, message).with_failed(failed)
+    }
+}
+
+/// The items of these keys, in their order; `None` where there is none. A key may be given more than once.
+///
+/// `Throttled` when the service did not give all of them in time; `failed` names those by the last attribute of their
+/// keys.
+pub(crate) async fn get(space: &Space, read: &Read<'_>, keys: Vec<Item>) -> Result<Vec<Option<Item>>> {
+    let mut places: HashMap<String, Vec<usize>> = HashMap::with_capacity(keys.len());
+    let mut found = vec![None; keys.len()];
+    let mut unique = Vec::with_capacity(keys.len());
+    for (place, key) in keys.into_iter().enumerate() {
+        let places = places.entry(identity(&key, read.key)).or_default();
+        places.push(place);
+        if places.len() == 1 {
+            unique.push(key);
+        }
+    }
+    let limit = space.config.operation_timeout;
+    let requests = runs(unique, READ_KEYS, usize::MAX, |_| 0)
+        .into_iter()
+        .map(|run| async move { get_run(space, read, run, Backoff::new(limit)).await });
+    let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
+    while let Some(items) = answers.try_next().await? {
+        for item in items {
+            let Some(places) = places.get(&identity(&item, read.key)) else { continue };
+            let Some((last, others)) = places.split_last() else { continue };
+            for place in others {
+                if let Some(slot) = found.get_mut(*place) {
+                    *slot = Some(item.clone());
+                }
+            }
+            if let Some(slot) = found.get_mut(*last) {
+                *slot = Some(item);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What one request reads, with its repetitions.
+async fn get_run(
+    space: &Space,
+    read: &Read<'_>,
+    mut keys: Vec<Item>,
+    mut backoff: Backoff,
+) -> Result<Vec<Item>> {
+    let mut found = Vec::with_capacity(keys.len());
+    loop {
+        let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys.clone()));
+        if read.consistent {
+            wanted = wanted.consistent_read(true);
+        }
+        if let Some(fields) = read.fields {
+            let (names, projection) = projection(read.key.iter().chain(fields).copied());
+            wanted = wanted.set_expression_attribute_names(Some(names)).projection_expression(projection);
+        }
+        let request =
+            space.client()?.batch_get_item().request_items(read.table, wanted.build().map_err(unbuilt)?);
+        let before = found.len();
+        match backoff.within(space.call(request.send())).await {
+            Ok(answer) => {
+                found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items));
+                let left = answer.unprocessed_keys.into_iter().flatten();
+                keys = left.flat_map(|(_, left)| left.keys).collect();
+            }
+            Err(error) if error.kind() == ErrorKind::Throttled => {}
+            Err(error) => return Err(error),
+        }
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        if !backoff.pause(found.len() > before).await {
+            let last = read.key.last().copied().unwrap_or_default();
+            return Err(backoff.throttled(keys.iter().map(|key| name_of(key, last)).collect()));
+        }
+    }
+}
+
+/// Makes unconditional writes, each of its own item: a key given twice in one call is refused by the service.
+///
+/// On an error `failed` names all that was not written, or of which it is not known, by the attribute `name`.
+pub(crate) async fn write(space: &Space, table: &str, writes: Vec<WriteRequest>, name: &str) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    let limit = space.config.operation_timeout;
+    let requests = runs(writes, WRITE_ITEMS, WRITE_BYTES, |write| content(write).map_or(0, item_size))
+        .into_iter()
+        .map(|run| {
+            let stop = &stop;
+            async move {
+                if stop.load(Ordering::Acquire) {
+                    return (run, None);
+                }
+                let (left, error) = write_run(space, table, run, Backoff::new(limit), name).await;
+                stop.fetch_or(error.is_some(), Ordering::AcqRel);
+                (left, error)
+            }
+        });
+    let (mut failed, mut first) = (Vec::new(), None);
+    let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
+    while let Some((left, error)) = answers.next().await {
+        failed.extend(left.iter().filter_map(content).map(|item| name_of(item, name)));
+        first = first.or(error);
+    }
+    match first {
+        None => Ok(()),
+        Some(error) => Err(error.with_failed(failed)),
+    }
+}
+
+/// What one request writes, with its repetitions; what was left, and why.
+async fn write_run(
+    space: &Space,
+    table: &str,
+    mut writes: Vec<WriteRequest>,
+    mut backoff: Backoff,
+    name: &str,
+) -> (Vec<WriteRequest>, Option<Error>) {
+    loop {
+        let before = writes.len();
+        let client = match space.client() {
+            Ok(client) => client,
+            Err(error) => return (writes, Some(error)),
+        };
+        let request = client.batch_write_item().request_items(table, writes.clone());
+        match backoff.within(space.call(request.send())).await {
+            Ok(answer) => {
+                writes = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
+            }
+            Err(error) if error.kind() == ErrorKind::Throttled => {}
+            Err(error) => return (writes, Some(error)),
+        }
+        if writes.is_empty() {
+            return (writes, None);
+        }
+        if !backoff.pause(writes.len() < before).await {
+            let failed = writes.iter().filter_map(content).map(|item| name_of(item, name)).collect();
+            return (writes, Some(backoff.throttled(failed)));
+        }
+    }
+}
+
+/// Puts an item, whatever is there.
+pub(crate) fn put(item: Item) -> Result<WriteRequest> {
+    let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
+    Ok(WriteRequest::builder().put_request(put).build())
+}
+
+/// Deletes the item of a key, if there is one.
+pub(crate) fn delete(key: Item) -> Result<WriteRequest> {
+    let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuilt)?;
+    Ok(WriteRequest::builder().delete_request(delete).build())
+}
+
+/// The names and the expression of a projection.
+pub(crate) fn projection<'a>(fields: impl IntoIterator<Item = &'a str>) -> (HashMap<String, String>, String) {
+    let mut fields: Vec<&str> = fields.into_iter().collect();
+    fields.sort_unstable();
+    fields.dedup();
+    let names: Vec<String> = (0..fields.len()).map(|number| format!("#f{number}")).collect();
+    let expression = names.join(", ");
+    (names.into_iter().zip(fields.into_iter().map(str::to_owned)).collect(), expression)
+}
+
+/// Cuts items into what goes in one request.
+fn runs<T>(items: Vec<T>, most: usize, most_bytes: usize, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let lengths: Vec<usize> = cut(&items, most, most_bytes, bytes_of).map(<[T]>::len).collect();
+    let mut items = items.into_iter();
+    lengths.into_iter().map(|length| items.by_ref().take(length).collect()).collect()
+}
+
+fn content(write: &WriteRequest) -> Option<&Item> {
+    let put = write.put_request.as_ref().map(|put| &put.item);
+    put.or_else(|| write.delete_request.as_ref().map(|delete| &delete.key))
+}
+
+/// What tells one key from another, however the service writes its numbers.
+fn identity(item: &Item, key: &[&str]) -> String {
+    let mut identity = String::new();
+    for name in key {
+        let part = name_of(item, name);
+        identity.push_str(&part.len().to_string());
+        identity.push(':');
+        identity.push_str(&part);
+    }
+    identity
+}
+
+/// A key attribute as text.
+fn name_of(item: &Item, name: &str) -> String {
+    match item.get(name) {
+        Some(AttributeValue::S(text)) => text.clone(),
+        Some(AttributeValue::N(number)) => Decimal::parse(number).map_or_else(
+            || number.clone(),
+            |decimal| {
+                let sign = if decimal.negative { "-" } else { "" };
+                decimal.integer().unwrap_or_else(|| format!("{sign}0.{}e{}", decimal.digits, decimal.point))
+            },
+        ),
+        Some(AttributeValue::B(bytes)) => bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => String::new(),
+    }
+}
