@@ -74,7 +74,7 @@ pub use node::{
     NodeId, RefDocId, Related, RelatedNode, Relationship, Relationships, TextContent,
 };
 pub use page::{Cursor, Page};
-pub use reader::Reader;
+pub use reader::{MissingField, Reader};
 pub use retriever::Retriever;
 pub use retrievers::{DEFAULT_TOP_K, HybridRetriever, TextRetriever, VectorRetriever};
 pub use similarity::Metric;

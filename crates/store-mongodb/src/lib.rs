@@ -44,9 +44,10 @@ pub use config::{
 pub use date_range::DateRange;
 pub use indexes::{Index, IndexDifference, IndexReport};
 pub use mongodb;
-pub use reader::{MissingField, MongoReader};
+pub use reader::MongoReader;
 pub use retriever::MongoTextRetriever;
 pub use sharding::ShardKey;
+pub use store_core::MissingField;
 pub use time_series::{Bucket, Granularity, Measure, MongoTimeSeries, TimeSeriesConfig};
 pub use transaction::Transaction;
 pub use vector::SearchConfig;

@@ -12,7 +12,9 @@ use bson::{Bson, Document as BsonDocument, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::FindOptions;
 use serde_json::Value;
-use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Node, Reader, Result};
+use store_core::{
+    BoxStream, Cursor, Document, Error, Filter, JsonObject, MissingField, Node, Reader, Result,
+};
 
 use crate::MongoBackend;
 use crate::batches::BATCH;
@@ -26,20 +28,6 @@ use rows::Rows;
 const READ: &str = "reader.read";
 
 type Extractor = Arc<dyn Fn(&Value) -> Result<String> + Send + Sync>;
-
-/// What a reader does with a document that has not all of the fields its text is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MissingField {
-    /// Gives an error that names the field and the document, and goes on with the next one. The default, as in
-    /// Python (which ends there).
-    #[default]
-    Fail,
-    /// Leaves the document out.
-    SkipDocument,
-    /// Makes the text of the other fields.
-    LeaveOut,
-}
 
 /// Reads any collection as documents: the text from some fields, metadata from others.
 ///
@@ -383,14 +371,14 @@ impl MongoReader {
         for field in &self.fields {
             let Some(found) = field_path::lookup(stored, &field.path)? else {
                 match self.missing {
-                    MissingField::Fail => {
+                    MissingField::SkipDocument => return Ok(None),
+                    MissingField::LeaveOut => continue,
+                    _ => {
                         return Err(Error::invalid_input(format!(
                             "the document {id:?} has no field {:?}; say with_missing how to treat such documents",
                             field.path
                         )));
                     }
-                    MissingField::SkipDocument => return Ok(None),
-                    MissingField::LeaveOut => continue,
                 }
             };
             if !std::mem::take(&mut first) {

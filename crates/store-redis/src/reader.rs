@@ -9,7 +9,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use store_core::filter::lookup;
 use store_core::{
-    BoxStream, Document, Error, JsonObject, KvStore as _, Node, Reader, Result, ScanOptions, python,
+    BoxStream, Document, Error, JsonObject, KvStore as _, MissingField, Node, Reader, Result, ScanOptions,
+    python,
 };
 
 use crate::RedisBackend;
@@ -24,19 +25,6 @@ const READ: &str = "reader.read";
 /// Records that one round trip reads, and round trips that are under way at once.
 const BATCH: usize = 100;
 const READS: usize = 2;
-
-/// What a reader does with a record that has not all of the fields its text is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MissingField {
-    /// Gives an error that names the field and the record, and goes on with the next one. The default.
-    #[default]
-    Fail,
-    /// Leaves the record out.
-    SkipDocument,
-    /// Makes the text of the other fields.
-    LeaveOut,
-}
 
 /// What is read.
 #[derive(Clone, Debug)]
@@ -322,7 +310,7 @@ impl RedisReader {
                 (Some(other), _) => texts.push(python::str(&other)),
                 (None, MissingField::LeaveOut) => {}
                 (None, MissingField::SkipDocument) => return Ok(None),
-                (None, MissingField::Fail) => {
+                (None, _) => {
                     return Err(Error::invalid_input(format!(
                         "the record {id:?} has no field {field:?}; say with_missing how to treat such records"
                     )));
