@@ -204,16 +204,17 @@ def chat(run):
         given = itertools.islice(lines(run.corpus / "messages.jsonl"), start, end)
         return [ChatMessage(**line) for line in given]
 
+    session = run.made.session("session")
     meter = Meter("C1", "append", "messages")
     for message in meter.prepare(lambda: messages(0, MESSAGES)):
-        meter.call(1, store.add_message, "session", message)
+        meter.call(1, store.add_message, session, message)
     meter.finish()
     meter = Meter("C2", "read back", "messages")
     for _ in range(READS):
-        assert len(meter.call(MESSAGES, store.get_messages, "session")) == MESSAGES
+        assert len(meter.call(MESSAGES, store.get_messages, session)) == MESSAGES
     meter.finish()
     for length, part in HISTORIES:
-        session = f"session-{length}"
+        session = run.made.session(f"session-{length}")
         store.set_messages(session, messages(0, length))
         meter = Meter("C3", part, "messages")
         for message in meter.prepare(lambda: messages(length, length + APPENDS)):  # noqa: B023
@@ -231,7 +232,7 @@ def vectors(run):
     def persist():
         store.persist(str(run.folder / "default__vector_store.json"))
 
-    run.write("V1", "add", "nodes", nodes(run.corpus, embedded=True), add, persist)
+    run.write("V1", "add", "nodes", map(run.made.node, nodes(run.corpus, embedded=True)), add, persist)
     queries = list(lines(run.corpus / "queries.jsonl"))
 
     def filtered(line):
@@ -248,7 +249,8 @@ def vectors(run):
         meter = Meter(workload, single, "queries")
         answers = 0xCBF29CE484222325
         for query in made:
-            for byte in "".join(f"{id}\n" for id in meter.call(1, store.query, query).ids).encode():
+            answer = meter.call(1, store.query, query)
+            for byte in meter.prepare(lambda: "".join(f"{id}\n" for id in run.made.ids(answer)).encode()):  # noqa: B023
                 answers = (answers ^ byte) * 0x100000001B3 % (1 << 64)
         meter.figure["answers"] = f"{answers:016x}"
         meter.finish()

@@ -5,16 +5,36 @@ A class says
  - WORKLOADS: what both sides do, in groups that share a process;
  - GOALS: for a part of a workload, how many times the speed of Python ours is to have, and how many times less
    processor time it is to take (None: no goal);
- - SERVER: the script in scripts/servers that starts one;
+ - GROWTH: how many times as long as at 10 messages a chat append may take at 2,000;
+ - VARIABLE, SERVER: what names a server that runs, and what in scripts/servers starts one;
  - documents, chat, vectors: the stores, empty, ready to use; reader: how many documents there are, and what loads them;
+ - session: a name of a chat; node: what the vector store can keep of a node; ids: those of the nodes in its answer;
  - clear: removes everything. `about` tells the server's version.
 Packages are imported where they are used: a process shall hold no more than its group needs.
 """
 
+import contextlib
 import importlib.metadata
+import itertools
+
+# Of the corpus.
+DIMENSIONS = 384
 
 
-class Memory:
+class Kind:
+    """Where the database parts the runs, and its store takes every node and answers ids."""
+
+    def session(self, name):
+        return name
+
+    def node(self, node):
+        return node
+
+    def ids(self, answer):
+        return answer.ids
+
+
+class Memory(Kind):
     """The stores that LlamaIndex brings along. They keep everything in memory, and write it to a file when told to."""
 
     PACKAGES = ["llama-index-core", "numpy"]
@@ -44,18 +64,19 @@ def version(_package):
     return importlib.metadata.version("llama-index-core")
 
 
-class MongoDb:
+class MongoDb(Kind):
     """Writes are acknowledged by a majority, as ours are. The database has the name of the run."""
 
     PACKAGES = ["llama-index-core", "llama-index-storage-docstore-mongodb", "llama-index-storage-kvstore-mongodb",
                 "llama-index-storage-chat-store-mongo", "llama-index-vector-stores-mongodb",
                 "llama-index-readers-mongodb", "pymongo"]
-    SERVER = "mongod.sh"
+    VARIABLE, SERVER = "STORE_TEST_MONGODB_URL", ["mongod.sh", "run"]
     # A search needs an index that only Atlas makes.
     WORKLOADS = {"documents": "D1,D2,D3,D4", "chat": "C1,C2,C3", "vectors": "V1", "reader": "R1"}
     GOALS = {("D1", "add"): (12, 20), ("D2", "read by id"): (20, 30), ("D3", "list hashes"): (1.5, None),
              ("D3", "list sources"): (1.5, None), ("D4", "delete"): (15, None), ("C1", "append"): (1.5, None),
              ("C2", "read back"): (5, None), ("V1", "add"): (1.5, 10), ("R1", "read all"): (6, 8)}
+    GROWTH = 1.1
 
     def __init__(self, url, name, batch):
         from pymongo import MongoClient
@@ -95,5 +116,70 @@ class MongoDb:
         self.client.drop_database(self.name)
 
 
+class Redis(Kind):
+    """One server with the search module for all, the index that LlamaIndex makes unless told otherwise (FLAT, cosine),
+    and the field that is filtered by declared in it. All keys begin with the name of the run."""
+
+    PACKAGES = ["llama-index-core", "llama-index-storage-docstore-redis", "llama-index-storage-kvstore-redis",
+                "llama-index-storage-chat-store-redis", "llama-index-vector-stores-redis", "redisvl", "redis", "numpy"]
+    VARIABLE, SERVER = "STORE_TEST_REDIS_STACK_URL", ["redis.sh", "run", "--flavor", "stack"]
+    WORKLOADS = Memory.WORKLOADS
+    GOALS = {("D1", "add"): (20, 20), ("D2", "read by id"): (15, 20), ("D3", "list hashes"): (5, None),
+             ("D3", "list sources"): (5, None), ("D4", "delete"): (20, None), ("C1", "append"): (1.2, None),
+             ("C2", "read back"): (4, None), ("V1", "add"): (1.8, 10), ("V2", "query"): (1.8, 15),
+             ("V2", "query, 8 at once"): (1.8, 15), ("V3", "filter"): (1.8, 15),
+             ("V3", "filter, 8 at once"): (1.8, 15)}
+    GROWTH = 1.0
+
+    def __init__(self, url, name, batch):
+        from redis import Redis as Client
+        self.url, self.name, self.batch = url, name, batch
+        self.client = Client.from_url(url)
+
+    def about(self):
+        modules = {module[b"name"].decode(): module[b"ver"] for module in self.client.module_list()}
+        return f"Redis {self.client.info('server')['redis_version']}, search {modules.get('search', 'none')}"
+
+    def documents(self):
+        from llama_index.storage.docstore.redis import RedisDocumentStore
+        from llama_index.storage.kvstore.redis import RedisKVStore
+        return RedisDocumentStore(RedisKVStore(self.url), namespace=self.name, batch_size=self.batch)
+
+    def chat(self):
+        from llama_index.storage.chat_store.redis import RedisChatStore
+        return RedisChatStore(redis_url=self.url)
+
+    def session(self, name):
+        return f"{self.name}:{name}"
+
+    def vectors(self):
+        from llama_index.vector_stores.redis import RedisVectorStore
+        from redisvl.schema import IndexSchema
+        fields = [{"name": "id", "type": "tag"}, {"name": "doc_id", "type": "tag"}, {"name": "text", "type": "text"},
+                  {"name": "vector", "type": "vector",
+                   "attrs": {"dims": DIMENSIONS, "algorithm": "flat", "distance_metric": "cosine"}},
+                  {"name": "group", "type": "tag"}]
+        index = {"name": self.name, "prefix": f"{self.name}/vector", "key_separator": "_"}
+        return RedisVectorStore(IndexSchema.from_dict({"index": index, "fields": fields}), redis_url=self.url)
+
+    def node(self, node):
+        """It raises at a bool in the metadata."""
+        node.metadata = {key: int(value) if isinstance(value, bool) else value for key, value in node.metadata.items()}
+        return node
+
+    def ids(self, answer):
+        """Its ids are the keys."""
+        return [node.node_id for node in answer.nodes]
+
+    def clear(self):
+        from redis import ResponseError
+        with contextlib.suppress(ResponseError):
+            # There is none unless vectors were measured.
+            self.client.ft(self.name).dropindex()
+        found = self.client.scan_iter(f"{self.name}*", 1000)
+        while keys := list(itertools.islice(found, 1000)):
+            self.client.unlink(*keys)
+
+
 # By the name of the backend.
-KINDS = {"memory": Memory, "mongodb": MongoDb}
+KINDS = {"memory": Memory, "mongodb": MongoDb, "redis": Redis}
