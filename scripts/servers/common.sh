@@ -112,6 +112,28 @@ wait_log() {
     return 1
 }
 
+# listens PIDFILE PORT: whether this process, and no other, listens on the port.
+listens() {
+    local pid sockets
+    pid=$(cat "$1")
+    # Of a socket that listens: the port in hexadecimal, state 0A, its number.
+    sockets=$(awk -v port=":$(printf %04X "$2")" '$4 == "0A" && substr($2, length($2) - 4) == port { print "socket:[" $10 "]" }' \
+        "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null) || true
+    [[ -n $sockets ]] && find "/proc/$pid/fd" -printf '%l\n' 2>/dev/null | grep -qF "$sockets"
+}
+
+# wait_port PIDFILE LOG PORT: until the process listens on it.
+wait_port() {
+    local seconds=60 i
+    for ((i = 0; i < seconds * 20; i++)); do
+        listens "$1" "$3" && return
+        alive "$1" || break
+        sleep 0.05
+    done
+    tail -n 20 "$2" >&2 || true
+    return 1
+}
+
 # kill_all PIDFILE...: at once, with no time to save anything.
 kill_all() {
     local file
