@@ -159,8 +159,23 @@ stop_all() {
     kill_all "$@"
 }
 
-# sweep STOP: end what runs that were killed left behind. STOP DIR ends the
-# server of a folder.
+# each_pid COMMAND DIR: the command with the pid files of all members.
+each_pid() {
+    local files=("$2"/n?/pid)
+    [[ ! -f ${files[0]} ]] || "$1" "${files[@]}"
+}
+
+# stop DIR: the server of the folder, in peace.
+stop() {
+    each_pid stop_all "$1"
+}
+
+# end DIR: at once; what it held is removed anyway.
+end() {
+    each_pid kill_all "$1"
+}
+
+# sweep: end what runs that were killed left behind.
 sweep() {
     local folder
     for folder in "$cache"/servers/run-*/; do
@@ -169,24 +184,23 @@ sweep() {
         (
             # A run that lives holds its lock.
             flock -n 9 || exit 0
-            "$1" "$folder"
+            end "$folder"
             rm -rf "$folder" "$folder.lock"
         ) 9>>"$folder.lock"
     done
 }
 
-# run START STOP OPTIONS...: a server for one run of tests. START DIR OPTIONS...
+# run OPTIONS...: a server for one run of tests. "start DIR OPTIONS" of the script
 # starts it and prints name=value lines; the line "ready" follows. When standard
-# input ends, however the process at its other end came to its own, STOP DIR
-# ends the server, and its folder is removed.
+# input ends, however the process at its other end came to its own, the server
+# is ended and its folder removed.
 run() {
-    local start=$1 stop=$2 folder lines
-    shift 2
+    local folder lines
     mkdir -p "$cache/servers"
     # One at a time, or one sweeps away what another has not locked yet.
     exec 8>>"$cache/servers/lock"
     flock 8
-    sweep "$stop" 8>&-
+    sweep 8>&-
     folder=$(mktemp -d "$cache/servers/run-XXXXXX")
     exec 9>>"$folder.lock"
     flock -n 9
@@ -194,8 +208,8 @@ run() {
     trap '' INT HUP
     trap 'exit 143' TERM
     # shellcheck disable=SC2064
-    trap "'$stop' '$folder' 9>&-; rm -rf '$folder' '$folder.lock'" EXIT
-    lines=$("$start" "$folder" "$@" 9>&-)
+    trap "end '$folder' 9>&-; rm -rf '$folder' '$folder.lock'" EXIT
+    lines=$(start "$folder" "$@" 9>&-)
     printf '%s\nready\n' "$lines"
     exec >&-
     cat >/dev/null

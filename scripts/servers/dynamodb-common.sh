@@ -56,20 +56,11 @@ start() {
         "$dir" "$(<"$port_file")" "$(<"$port_file")"
 }
 
-stop() {
-    stop_all "$1/n0/pid"
-}
-
-# What it held is removed anyway.
-end() {
-    kill_all "$1/n0/pid"
-}
-
 # obey ARGUMENTS...: what the script was called with.
 obey() {
     case ${1:-} in
         fetch) fetch ;;
-        run) shift; parse "$@"; fetch; run start end "$@" ;;
+        run) shift; parse "$@"; fetch; run "$@" ;;
         start) shift; parse "${@:2}"; fetch; start "$@" ;;
         member)
             # shellcheck disable=SC2046

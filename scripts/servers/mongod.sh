@@ -128,24 +128,9 @@ YAML
     done
 }
 
-# each_pid COMMAND DIR: the command with the pid files of all members.
-each_pid() {
-    local files=("$2"/n?/pid)
-    [[ ! -f ${files[0]} ]] || "$1" "${files[@]}"
-}
-
-stop() {
-    each_pid stop_all "$1"
-}
-
-# What it held is removed anyway.
-end() {
-    each_pid kill_all "$1"
-}
-
 case ${1:-} in
     fetch) fetch ;;
-    run) shift; fetch; run start end "$@" ;;
+    run) shift; fetch; run "$@" ;;
     start) shift; fetch; start "$@" ;;
     member) fetch; member "${2:?DIR}" "${3:?NUMBER}" ;;
     stop) stop "${2:?DIR}" ;;

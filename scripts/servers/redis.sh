@@ -217,24 +217,9 @@ sentinel failover-timeout main 5000
 CONF
 }
 
-# each_pid COMMAND DIR: the command with the pid files of all members.
-each_pid() {
-    local files=("$2"/n?/pid)
-    [[ ! -f ${files[0]} ]] || "$1" "${files[@]}"
-}
-
-stop() {
-    each_pid stop_all "$1"
-}
-
-# What it held is removed anyway.
-end() {
-    each_pid kill_all "$1"
-}
-
 case ${1:-} in
     fetch) shift; parse "$@"; fetch ;;
-    run) shift; parse "$@"; fetch; run start end "$@" ;;
+    run) shift; parse "$@"; fetch; run "$@" ;;
     start) shift; parse "${@:2}"; fetch; start "$@" ;;
     member)
         # shellcheck disable=SC2046
