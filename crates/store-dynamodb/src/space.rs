@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use store_core::Result;
 
@@ -36,22 +37,21 @@ impl Space {
     }
 
     /// Waits for the driver, as long as the configuration allows.
-    pub(crate) async fn call<T, E, R>(
+    pub(crate) async fn call<T, E>(
         &self,
-        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         self.try_call(call).await?.map_err(from_driver)
     }
 
     /// As [`call`](Self::call), with the driver's own error for those who read it closer.
-    pub(crate) async fn try_call<T, E, R>(
+    pub(crate) async fn try_call<T, E>(
         &self,
-        call: impl Future<Output = Result<T, SdkError<E, R>>>,
-    ) -> Result<Result<T, SdkError<E, R>>> {
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<Result<T, SdkError<E, HttpResponse>>> {
         self.client()?;
         let limit = self.config.operation_timeout;
         tokio::time::timeout(limit, call).await.map_err(|_| timed_out(limit))
