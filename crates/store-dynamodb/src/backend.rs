@@ -9,6 +9,7 @@ use store_core::{
     VectorStore, check,
 };
 
+use crate::chat::OwnChatStore;
 use crate::config::DynamoDbConfig;
 use crate::error::{NAME, at};
 use crate::space::Space;
@@ -60,7 +61,9 @@ impl Backend for DynamoDbBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(true)
+        let mut offers = Capabilities::new(true);
+        offers.chat = true;
+        offers
     }
 
     async fn ping(&self) -> Result<()> {
@@ -111,7 +114,7 @@ impl Backend for DynamoDbBackend {
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Err(Error::unsupported(NAME, "chat"))
+        Ok(Arc::new(OwnChatStore::new(Arc::clone(&self.space))))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {

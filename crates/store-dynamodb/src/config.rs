@@ -1,5 +1,6 @@
 //! What a DynamoDB store is opened with.
 
+mod chat_layout;
 mod connection;
 mod table_options;
 mod url;
@@ -12,15 +13,20 @@ use serde::{Deserialize, Deserializer};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
+use crate::schema;
 
+pub use chat_layout::DynamoDbChatLayout;
 pub use connection::{DynamoDbConnection, DynamoDbRetryMode};
 pub use table_options::{DynamoDbBilling, DynamoDbTableOptions};
 
 /// The variable that [`DynamoDbConfig::from_env`] reads.
 const URL_VARIABLE: &str = "DYNAMODB_STORE_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 8] = [
+const OWN: [&str; 11] = [
     "store.billing",
+    "store.chat_layout",
+    "store.chat_table",
+    "store.chat_ttl_secs",
     "store.consistent_reads",
     "store.create",
     "store.deletion_protection",
@@ -66,6 +72,17 @@ pub struct DynamoDbConfig {
     /// Whether reads see every write that was answered before them, at twice the price; default `false` as in
     /// LlamaIndex: a read may lag by a moment.
     pub consistent_reads: bool,
+    /// How chats are kept; default [`Nodestore`](DynamoDbChatLayout::Nodestore). A store reads the one that it is opened
+    /// with. In a URL `store.chat_layout`.
+    pub chat_layout: DynamoDbChatLayout,
+    /// The table of LlamaIndex's chats, in no namespace, with a partition key of type S and no sort key; default `None`:
+    /// `<table>-chats` beside the main one. In a URL `store.chat_table`.
+    pub chat_table: Option<String>,
+    /// How long a chat message is kept after it was written; in LlamaIndex's layout how long a chat is kept after the
+    /// last write to it. Reads hide what is past its time; the service removes it within a few days if the table says
+    /// so, for the attribute `_nodestore_expires`, in LlamaIndex's layout `TTL`. Default `None`: for ever.
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    pub chat_ttl: Option<Duration>,
     /// How long one call may take, with all retries; default 30 s.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
@@ -80,6 +97,9 @@ impl Default for DynamoDbConfig {
             create: false,
             tables: DynamoDbTableOptions::default(),
             consistent_reads: false,
+            chat_layout: DynamoDbChatLayout::default(),
+            chat_table: None,
+            chat_ttl: None,
             operation_timeout: OPERATION_TIMEOUT,
         }
     }
@@ -144,6 +164,27 @@ impl DynamoDbConfig {
         self
     }
 
+    /// Sets how chats are kept.
+    #[must_use]
+    pub fn with_chat_layout(mut self, layout: DynamoDbChatLayout) -> Self {
+        self.chat_layout = layout;
+        self
+    }
+
+    /// Sets the table of LlamaIndex's chats.
+    #[must_use]
+    pub fn with_chat_table(mut self, table: impl Into<String>) -> Self {
+        self.chat_table = Some(table.into());
+        self
+    }
+
+    /// Sets how long chat messages are kept.
+    #[must_use]
+    pub fn with_chat_ttl(mut self, ttl: Duration) -> Self {
+        self.chat_ttl = Some(ttl);
+        self
+    }
+
     /// Sets how long one call may take.
     #[must_use]
     pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
@@ -172,6 +213,24 @@ impl DynamoDbConfig {
         }
         if let Some(table) = &self.table {
             check_table("table", table, MAX_BASE)?;
+        }
+        if let Some(table) = &self.chat_table {
+            check_table("chat table", table, 255)?;
+            if self.chat_layout == DynamoDbChatLayout::Nodestore {
+                return Err(refused(
+                    "a chat table is given, but chats are kept in the main table; set store.chat_layout=llamaindex",
+                ));
+            }
+            if schema::main_table(self).is_some_and(|main| schema::is_of(&main, table)) {
+                return Err(refused(format!(
+                    "the chat table {table:?} is a table of another role; name another"
+                )));
+            }
+        }
+        if self.chat_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
+            return Err(refused(
+                "the time to live of chats is less than a second; leave it out to keep them for ever",
+            ));
         }
         if self.operation_timeout.is_zero() {
             return Err(refused("the operation timeout is zero, so no call could succeed"));
@@ -204,6 +263,14 @@ impl DynamoDbConfig {
             }
             "store.deletion_protection" => {
                 self.tables.deletion_protection = value.parse().map_err(|_| bad("true or false"))?;
+            }
+            "store.chat_layout" => {
+                self.chat_layout = value.parse().map_err(|()| bad("nodestore or llamaindex"))?;
+            }
+            "store.chat_table" => self.chat_table = Some(value),
+            "store.chat_ttl_secs" => {
+                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
+                self.chat_ttl = Some(Duration::from_secs(ttl));
             }
             "store.operation_timeout_ms" => {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
@@ -247,6 +314,10 @@ fn check_table(what: &str, name: &str, most: usize) -> Result<()> {
 
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
 }
 
 #[cfg(test)]

@@ -26,6 +26,11 @@ pub(crate) fn main_table(config: &DynamoDbConfig) -> Option<String> {
     }
 }
 
+/// The table of chats in LlamaIndex's layout, beside the main one if no other is named.
+pub(crate) fn chat_table(config: &DynamoDbConfig, main: &str) -> String {
+    config.chat_table.clone().unwrap_or_else(|| format!("{main}-chats"))
+}
+
 /// The table of a vector set, beside the main one.
 pub(crate) fn vector_table(main: &str, set: Option<&str>) -> String {
     match set {
@@ -37,7 +42,7 @@ pub(crate) fn vector_table(main: &str, set: Option<&str>) -> String {
 /// Whether a table is of the store whose main table is `main`.
 pub(crate) fn is_of(main: &str, table: &str) -> bool {
     let Some(rest) = table.strip_prefix(main) else { return false };
-    if rest.is_empty() {
+    if rest.is_empty() || rest == "-chats" {
         return true;
     }
     let Some(set) = rest.strip_prefix("-vectors") else { return false };
@@ -61,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_table_is_of_one_store() {
-        let tables = ["app.a", "app.a-vectors", "app.a-vectors-b"];
+        let tables = ["app.a", "app.a-chats", "app.a-vectors", "app.a-vectors-b"];
         assert!(tables.iter().all(|table| is_of("app.a", table)));
         let others = ["app.ab", "app.a.b", "app.a-vectors-", "app.a-vectors-B", "app.a-vectors-b.c", "app"];
         assert!(!others.iter().any(|table| is_of("app.a", table)));

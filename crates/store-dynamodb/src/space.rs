@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use store_core::Result;
 
+use crate::chat;
 use crate::config::DynamoDbConfig;
 use crate::error::{closed, from_driver, timed_out};
 use crate::schema;
@@ -21,6 +22,8 @@ pub(crate) struct Space {
     pub(crate) main: String,
     /// What is known of the tables.
     pub(crate) tables: Tables,
+    /// What the handles of the chat role share.
+    pub(crate) chats: chat::Shared,
     closed: AtomicBool,
 }
 
@@ -28,7 +31,14 @@ impl Space {
     pub(crate) fn new(client: Client, config: DynamoDbConfig) -> Result<Self> {
         config.validate()?;
         let main = schema::main_table(&config).unwrap_or_default();
-        Ok(Self { client, config, main, tables: Tables::default(), closed: AtomicBool::new(false) })
+        Ok(Self {
+            client,
+            config,
+            main,
+            tables: Tables::default(),
+            chats: chat::Shared::default(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// The client; `Unavailable` once closed.
@@ -37,24 +47,29 @@ impl Space {
     }
 
     /// Waits for the driver, as long as the configuration allows.
-    pub(crate) async fn call<T, E>(
+    pub(crate) fn call<T, E>(
         &self,
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T>
+    ) -> impl Future<Output = Result<T>>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.try_call(call).await?.map_err(from_driver)
+        let call = self.try_call(call);
+        async move { call.await?.map_err(from_driver) }
     }
 
     /// As [`call`](Self::call), with the driver's own error for those who read it closer.
-    pub(crate) async fn try_call<T, E>(
+    pub(crate) fn try_call<T, E>(
         &self,
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<Result<T, SdkError<E, HttpResponse>>> {
-        self.client()?;
-        let limit = self.config.operation_timeout;
-        tokio::time::timeout(limit, call).await.map_err(|_| timed_out(limit))
+    ) -> impl Future<Output = Result<Result<T, SdkError<E, HttpResponse>>>> {
+        // The driver's futures are of 20 KB; on the heap at once, ours do not become as large.
+        let call = Box::pin(call);
+        async move {
+            self.client()?;
+            let limit = self.config.operation_timeout;
+            tokio::time::timeout(limit, call).await.map_err(|_| timed_out(limit))
+        }
     }
 
     /// Lets go of the client. Calls in flight may yet finish, streams end with `Unavailable` at their next item.
