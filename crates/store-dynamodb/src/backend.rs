@@ -5,13 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
-    VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
+    KvIndexStore, KvStore, Result, VectorStore, check,
 };
 
 use crate::chat::OwnChatStore;
 use crate::config::DynamoDbConfig;
 use crate::error::{NAME, at};
+use crate::kv::{self, DynamoKvStore};
+use crate::schema;
 use crate::space::Space;
 use crate::tables;
 
@@ -63,6 +65,9 @@ impl Backend for DynamoDbBackend {
     fn capabilities(&self) -> Capabilities {
         let mut offers = Capabilities::new(true);
         offers.chat = true;
+        offers.kv = Some(kv::capabilities(&self.space.config));
+        offers.docs = true;
+        offers.index = true;
         offers
     }
 
@@ -102,15 +107,17 @@ impl Backend for DynamoDbBackend {
     }
 
     fn kv(&self) -> Result<Arc<dyn KvStore>> {
-        Err(Error::unsupported(NAME, "kv"))
+        Ok(Arc::new(DynamoKvStore::new(Arc::clone(&self.space))))
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        Err(Error::unsupported(NAME, "docs"))
+        let kv = DynamoKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvDocStore::new(kv).with_backend(NAME)))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {
-        Err(Error::unsupported(NAME, "index"))
+        let kv = DynamoKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvIndexStore::with_collection(kv, schema::INDEX_STRUCTS).with_backend(NAME)))
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {

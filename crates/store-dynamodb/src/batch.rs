@@ -24,7 +24,7 @@ const WRITE_ITEMS: usize = 25;
 /// Bytes of items in one BatchWriteItem. The service takes 16 MB as sent, where a character may take six bytes.
 const WRITE_BYTES: usize = 5 << 19;
 /// Requests of one call that are under way at the same time.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 /// The longest pause after a first refusal, doubled with each further one, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -255,7 +255,12 @@ pub(crate) fn projection<'a>(fields: impl IntoIterator<Item = &'a str>) -> (Hash
 }
 
 /// Cuts items into what goes in one request.
-fn runs<T>(items: Vec<T>, most: usize, most_bytes: usize, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+pub(crate) fn runs<T>(
+    items: Vec<T>,
+    most: usize,
+    most_bytes: usize,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Vec<Vec<T>> {
     let lengths: Vec<usize> = cut(&items, most, most_bytes, bytes_of).map(<[T]>::len).collect();
     let mut items = items.into_iter();
     lengths.into_iter().map(|length| items.by_ref().take(length).collect()).collect()

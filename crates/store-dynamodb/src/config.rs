@@ -22,7 +22,7 @@ pub use table_options::{DynamoDbBilling, DynamoDbTableOptions};
 /// The variable that [`DynamoDbConfig::from_env`] reads.
 const URL_VARIABLE: &str = "DYNAMODB_STORE_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "store.billing",
     "store.chat_layout",
     "store.chat_table",
@@ -30,6 +30,7 @@ const OWN: [&str; 11] = [
     "store.consistent_reads",
     "store.create",
     "store.deletion_protection",
+    "store.large_values",
     "store.namespace",
     "store.operation_timeout_ms",
     "store.read_units",
@@ -39,6 +40,19 @@ const OWN: [&str; 11] = [
 const MAX_BASE: usize = 255 - 1 - 32 - "-vectors-".len() - 32;
 /// How long a call may take when nothing else is said.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What becomes of a value that is too large for an item, which the service holds up to 400 KB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DynamoDbLargeValues {
+    /// It is refused with `LimitExceeded`, before anything is written.
+    #[default]
+    Refuse,
+    /// It is cut into items of its own, up to 16 MB. LlamaIndex's Python packages can not read it then. Writes have to
+    /// look first what they replace: one request more for each 100 keys.
+    Chunks,
+}
 
 /// What a DynamoDB store is opened with: where the service is, which tables it uses and how.
 ///
@@ -83,6 +97,8 @@ pub struct DynamoDbConfig {
     /// so, for the attribute `_nodestore_expires`, in LlamaIndex's layout `TTL`. Default `None`: for ever.
     #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
     pub chat_ttl: Option<Duration>,
+    /// What becomes of a key-value, a node or an index struct that is too large for an item (400 KB); default refused.
+    pub large_values: DynamoDbLargeValues,
     /// How long one call may take, with all retries; default 30 s.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
@@ -100,6 +116,7 @@ impl Default for DynamoDbConfig {
             chat_layout: DynamoDbChatLayout::default(),
             chat_table: None,
             chat_ttl: None,
+            large_values: DynamoDbLargeValues::default(),
             operation_timeout: OPERATION_TIMEOUT,
         }
     }
@@ -185,6 +202,13 @@ impl DynamoDbConfig {
         self
     }
 
+    /// Says what becomes of values that are too large for an item.
+    #[must_use]
+    pub fn with_large_values(mut self, large_values: DynamoDbLargeValues) -> Self {
+        self.large_values = large_values;
+        self
+    }
+
     /// Sets how long one call may take.
     #[must_use]
     pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
@@ -247,6 +271,13 @@ impl DynamoDbConfig {
             "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
             "store.consistent_reads" => {
                 self.consistent_reads = value.parse().map_err(|_| bad("true or false"))?;
+            }
+            "store.large_values" => {
+                self.large_values = match value.as_str() {
+                    "refuse" => DynamoDbLargeValues::Refuse,
+                    "chunks" => DynamoDbLargeValues::Chunks,
+                    _ => return Err(bad("refuse or chunks")),
+                }
             }
             "store.billing" => {
                 self.tables.billing = match value.as_str() {

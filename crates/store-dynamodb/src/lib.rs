@@ -4,18 +4,27 @@ mod backend;
 mod batch;
 mod chat;
 mod codec;
+mod conditional;
 mod config;
 mod decimal;
 mod error;
+mod kv;
+mod kv_layout;
+mod kv_scan;
+mod kv_update;
+mod kv_write;
+mod large;
 mod query;
 mod schema;
 mod space;
 mod tables;
+mod transact;
 mod transaction;
 
 pub use aws_sdk_dynamodb;
 pub use backend::DynamoDbBackend;
 pub use config::{
-    DynamoDbBilling, DynamoDbChatLayout, DynamoDbConfig, DynamoDbConnection, DynamoDbRetryMode,
-    DynamoDbTableOptions,
+    DynamoDbBilling, DynamoDbChatLayout, DynamoDbConfig, DynamoDbConnection, DynamoDbLargeValues,
+    DynamoDbRetryMode, DynamoDbTableOptions,
 };
+pub use transact::DynamoDbTransaction;

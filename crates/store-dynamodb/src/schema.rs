@@ -15,6 +15,11 @@ pub(crate) const BESIDE: &str = "_nodestore";
 /// The attribute with the second at which an item expires, the table's TTL attribute.
 pub(crate) const EXPIRES: &str = "_nodestore_expires";
 
+/// The attribute that says where the chunks of a large value are: their id, how many they are, and their bytes.
+pub(crate) const LARGE: &str = "_nodestore_large";
+/// The attribute with the bytes of a chunk.
+pub(crate) const DATA: &str = "_nodestore_data";
+
 /// The collection of index structs, as Python names it.
 pub(crate) const INDEX_STRUCTS: &str = "index_store/data";
 

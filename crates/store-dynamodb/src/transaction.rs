@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
@@ -20,6 +19,12 @@ pub(crate) const MAX_ITEMS: usize = 100;
 /// The most bytes of a transaction's items, with some room for what the service counts besides.
 pub(crate) const MAX_BYTES: usize = 4_000_000;
 
+const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+/// The service's word for a condition that does not hold.
+pub(crate) const FAILED_CONDITION: &str = "ConditionalCheckFailed";
+const THROTTLED: [&str; 2] = ["ProvisionedThroughputExceeded", "ThrottlingError"];
+const CONFLICT: &str = "TransactionConflict";
+
 /// What became of a transaction.
 #[derive(Debug)]
 pub(crate) enum Committed {
@@ -36,6 +41,8 @@ pub(crate) struct Condition {
     pub(crate) expression: String,
     pub(crate) names: HashMap<String, String>,
     pub(crate) values: Item,
+    /// Whether the item that does not fulfil it is not to be told.
+    pub(crate) quiet: bool,
 }
 
 impl Condition {
@@ -63,12 +70,12 @@ impl Condition {
 /// Puts an item, if the condition holds.
 pub(crate) fn put(table: &str, item: Item, condition: Option<Condition>) -> Result<TransactWriteItem> {
     let mut put = Put::builder().table_name(table).set_item(Some(item));
-    if let Some(Condition { expression, names, values }) = condition {
+    if let Some(Condition { expression, names, values, quiet }) = condition {
         put = put
             .condition_expression(expression)
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            .set_return_values_on_condition_check_failure((!quiet).then_some(ALL_OLD));
     }
     Ok(TransactWriteItem::builder().put(put.build().map_err(unbuilt)?).build())
 }
@@ -76,12 +83,12 @@ pub(crate) fn put(table: &str, item: Item, condition: Option<Condition>) -> Resu
 /// Deletes an item, if the condition holds.
 pub(crate) fn delete(table: &str, key: Item, condition: Option<Condition>) -> Result<TransactWriteItem> {
     let mut delete = Delete::builder().table_name(table).set_key(Some(key));
-    if let Some(Condition { expression, names, values }) = condition {
+    if let Some(Condition { expression, names, values, quiet }) = condition {
         delete = delete
             .condition_expression(expression)
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            .set_return_values_on_condition_check_failure((!quiet).then_some(ALL_OLD));
     }
     Ok(TransactWriteItem::builder().delete(delete.build().map_err(unbuilt)?).build())
 }
@@ -91,45 +98,101 @@ pub(crate) fn delete(table: &str, key: Item, condition: Option<Condition>) -> Re
 /// The driver gives it a token, by which the service knows a request that is repeated since its answer was lost.
 pub(crate) async fn commit(space: &Space, actions: Vec<TransactWriteItem>) -> Result<Committed> {
     let mut backoff = Backoff::new(space.config.operation_timeout);
+    match attempt(space, &actions, None, &mut backoff).await? {
+        Outcome::Done => Ok(Committed::Yes),
+        Outcome::Undone { reasons, .. } if reasons.iter().any(|reason| code(reason) == FAILED_CONDITION) => {
+            Ok(Committed::No(reasons.into_iter().map(|reason| reason.item).collect()))
+        }
+        Outcome::Undone { error, .. } => Err(error),
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    /// The service undid it, for each item for a reason, and would do so again.
+    Undone {
+        reasons: Vec<CancellationReason>,
+        error: Error,
+    },
+}
+
+/// Makes a transaction, again and again while only others are in the way; `token` tells it from all others, if the
+/// driver is not to choose one.
+pub(crate) async fn attempt(
+    space: &Space,
+    actions: &[TransactWriteItem],
+    token: Option<&str>,
+    backoff: &mut Backoff,
+) -> Result<Outcome> {
     loop {
-        let request = space.client()?.transact_write_items().set_transact_items(Some(actions.clone()));
-        let Err(error) = space.try_call(request.send()).await? else { return Ok(Committed::Yes) };
-        let Some(reasons) = reasons(&error) else { return Err(from_driver(error)) };
-        let said = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
-        if said("ConditionalCheckFailed") {
-            return Ok(Committed::No(reasons.iter().map(|reason| reason.item.clone()).collect()));
-        }
-        let throttled = said("ThrottlingError") || said("ProvisionedThroughputExceeded");
-        if !throttled && !said("TransactionConflict") {
-            return Err(refused(reasons).with_source(error));
-        }
+        let request = space
+            .client()?
+            .transact_write_items()
+            .set_transact_items(Some(actions.to_vec()))
+            .set_client_request_token(token.map(str::to_owned));
+        let Err(error) = backoff.within(space.try_call(request.send())).await? else {
+            return Ok(Outcome::Done);
+        };
+        let error = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                let reasons = canceled.cancellation_reasons().to_vec();
+                let passing = |reason: &CancellationReason| {
+                    matches!(code(reason), "None" | CONFLICT) || THROTTLED.contains(&code(reason))
+                };
+                let passes = reasons.iter().all(passing);
+                let error = undone(&reasons).with_source(error);
+                if !passes {
+                    return Ok(Outcome::Undone { reasons, error });
+                }
+                error
+            }
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => from_driver(error),
+            _ => {
+                let error = from_driver(error);
+                if error.kind() != ErrorKind::Throttled {
+                    return Err(error);
+                }
+                error
+            }
+        };
         if !backoff.pause(false).await {
-            return Err(
-                if throttled { backoff.throttled(Vec::new()) } else { conflict(space) }.with_source(error)
-            );
+            return Err(error);
         }
     }
 }
 
-fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<&[CancellationReason]> {
-    match error.as_service_error()? {
-        TransactWriteItemsError::TransactionCanceledException(canceled) => {
-            Some(canceled.cancellation_reasons())
-        }
-        _ => None,
-    }
+/// Why an item was not written.
+pub(crate) fn code(reason: &CancellationReason) -> &str {
+    reason.code().unwrap_or("None")
 }
 
-fn refused(reasons: &[CancellationReason]) -> Error {
-    let reason = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
-    let code = reason.and_then(CancellationReason::code).unwrap_or_default();
-    let says = reason.and_then(CancellationReason::message).unwrap_or("no reason");
-    let kind = match code {
-        "ValidationError" => ErrorKind::InvalidInput,
-        "ItemCollectionSizeLimitExceeded" => ErrorKind::LimitExceeded,
-        _ => ErrorKind::Other,
+/// The error of a transaction that was undone, with the reasons; `failed` names the places of the items.
+fn undone(reasons: &[CancellationReason]) -> Error {
+    let faults: Vec<(usize, &CancellationReason)> =
+        reasons.iter().enumerate().filter(|(_, reason)| code(reason) != "None").collect();
+    let any = |wanted: &str| faults.iter().any(|(_, reason)| code(reason) == wanted);
+    let kind = if any("ValidationError") {
+        ErrorKind::InvalidInput
+    } else if any("ItemCollectionSizeLimitExceeded") {
+        ErrorKind::LimitExceeded
+    } else if any(FAILED_CONDITION) || any(CONFLICT) {
+        ErrorKind::Conflict
+    } else if faults.iter().any(|(_, reason)| THROTTLED.contains(&code(reason))) {
+        ErrorKind::Throttled
+    } else {
+        ErrorKind::Other
     };
-    Error::new(kind, format!("the service refuses the transaction: {code}: {says}")).with_backend(NAME)
+    let told: Vec<String> = faults
+        .iter()
+        .map(|(place, reason)| {
+            format!("item {place}: {} ({})", code(reason), reason.message().unwrap_or("no reason"))
+        })
+        .collect();
+    Error::new(kind, format!("the transaction was undone, nothing was written: {}", told.join("; ")))
+        .with_backend(NAME)
+        .with_failed(faults.iter().map(|(place, _)| place.to_string()))
 }
 
 /// The error of what met others each time that it was tried, for as long as a call may take.

@@ -1,0 +1,185 @@
+//! Reading a whole collection of key-values, in the order of the keys: a Query of its partition, page by page.
+
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use store_core::{Error, ErrorKind, JsonObject, Result, ScanOptions, check};
+use tokio::task::JoinSet;
+
+use crate::batch::projection;
+use crate::codec::Item;
+use crate::kv::{DynamoKvStore, MAX_KEY_BYTES};
+use crate::kv_layout::{is_expired, key, now};
+use crate::space::Space;
+use crate::tables::Keys;
+
+/// Items in the first page: who reads no further pays for no more.
+const FIRST_ITEMS: i32 = 100;
+
+/// Which items of a collection a query reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    space: Arc<Space>,
+    keys: Keys,
+    collection: String,
+    prefix: String,
+    /// Only these attributes, besides the key's; `None` = all.
+    fields: Option<&'static [&'static str]>,
+    after: Option<Item>,
+}
+
+/// A page, and where the next one begins.
+type Page = (Vec<Item>, Option<Item>);
+
+impl Pages {
+    async fn fetch(self, most: Option<i32>) -> Result<Page> {
+        let keys = &self.keys;
+        let mut query = self
+            .space
+            .client()?
+            .query()
+            .table_name(&self.space.main)
+            .expression_attribute_names("#p", &keys.partition)
+            .expression_attribute_values(":p", AttributeValue::S(self.collection.clone()))
+            .set_exclusive_start_key(self.after.clone())
+            .set_limit(most)
+            .consistent_read(self.space.config.consistent_reads);
+        query = if self.prefix.is_empty() {
+            query.key_condition_expression("#p = :p")
+        } else {
+            query
+                .key_condition_expression("#p = :p AND begins_with(#s, :s)")
+                .expression_attribute_names("#s", &keys.sort)
+                .expression_attribute_values(":s", AttributeValue::S(self.prefix.clone()))
+        };
+        if let Some(fields) = self.fields {
+            let (names, expression) =
+                projection([keys.partition.as_str(), &keys.sort].into_iter().chain(fields.iter().copied()));
+            query = query.projection_expression(expression);
+            for (placeholder, name) in names {
+                query = query.expression_attribute_names(placeholder, name);
+            }
+        }
+        let page = self.space.call(query.send()).await?;
+        Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
+    }
+}
+
+/// A scan under way, at most one page ahead of who reads.
+#[derive(Debug)]
+pub(crate) struct Items {
+    pages: Pages,
+    page: IntoIter<Item>,
+    /// The one page on its way; ends when this is dropped.
+    ahead: JoinSet<Result<Page>>,
+    begun: bool,
+    ended: bool,
+}
+
+impl Items {
+    fn new(pages: Pages) -> Self {
+        Self { pages, page: Vec::new().into_iter(), ahead: JoinSet::new(), begun: false, ended: false }
+    }
+
+    /// The next item that has not expired.
+    pub(crate) async fn next(&mut self) -> Result<Option<Item>> {
+        loop {
+            self.pages.space.client()?;
+            let now = now();
+            if let Some(item) = self.page.find(|item| !is_expired(item, now)) {
+                return Ok(Some(item));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let (items, after) = match self.ahead.join_next().await {
+                Some(fetched) => fetched.map_err(|error| {
+                    let message = "the reading was cut off as its runtime ended";
+                    Error::new(ErrorKind::Unavailable, message).with_retryable(false).with_source(error)
+                })??,
+                None => self.pages.clone().fetch((!self.begun).then_some(FIRST_ITEMS)).await?,
+            };
+            self.page = items.into_iter();
+            self.ended = after.is_none();
+            self.pages.after = after;
+            if std::mem::replace(&mut self.begun, true) && !self.ended {
+                self.ahead.spawn(self.pages.clone().fetch(None));
+            }
+        }
+    }
+}
+
+/// A scan of a collection.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    store: DynamoKvStore,
+    collection: String,
+    options: ScanOptions,
+    fields: Option<&'static [&'static str]>,
+    /// Nothing is to be found.
+    nothing: bool,
+    /// `None` until the first is asked for.
+    items: Option<(Keys, Items)>,
+}
+
+impl Scan {
+    pub(crate) fn new(store: DynamoKvStore, collection: &str, options: ScanOptions) -> Result<Self> {
+        let after = options.after.as_deref().filter(|after| !after.is_empty());
+        DynamoKvStore::check(collection, [])?;
+        if let Some(after) = after {
+            check::within("key", after, after.len(), MAX_KEY_BYTES)?;
+        }
+        // No key is so long, or all that begin so come before.
+        let nothing = options.prefix.len() > MAX_KEY_BYTES
+            || after
+                .is_some_and(|after| after > options.prefix.as_str() && !after.starts_with(&options.prefix));
+        Ok(Self { store, collection: collection.to_owned(), options, fields: None, nothing, items: None })
+    }
+
+    /// Reads only these attributes, besides the key's and the time of expiry.
+    pub(crate) fn with_fields(mut self, fields: &'static [&'static str]) -> Self {
+        self.fields = Some(fields);
+        self
+    }
+
+    /// The next key and item that has not expired.
+    pub(crate) async fn next_item(&mut self) -> Result<Option<(String, Item)>> {
+        if self.nothing {
+            return Ok(None);
+        }
+        let (keys, items) = match &mut self.items {
+            Some(items) => items,
+            None => {
+                let keys = self.store.keys().await?;
+                // A place before the first key with the prefix is none that the service takes.
+                let after = self.options.after.as_deref();
+                let after =
+                    after.filter(|after| !after.is_empty() && after.starts_with(&self.options.prefix));
+                let pages = Pages {
+                    space: Arc::clone(&self.store.space),
+                    collection: self.collection.clone(),
+                    prefix: self.options.prefix.clone(),
+                    fields: self.fields,
+                    after: after.map(|after| key(&keys, &self.collection, after)),
+                    keys: keys.clone(),
+                };
+                self.items.insert((keys, Items::new(pages)))
+            }
+        };
+        let Some(item) = items.next().await? else { return Ok(None) };
+        let name = item.get(&keys.sort).and_then(|name| name.as_s().ok()).cloned().unwrap_or_default();
+        Ok(Some((name, item)))
+    }
+
+    /// The next entry; `Unavailable` once the store is closed.
+    pub(crate) async fn next(&mut self) -> Result<Option<(String, JsonObject)>> {
+        while let Some((name, item)) = self.next_item().await? {
+            let Some((keys, _)) = &self.items else { return Ok(None) };
+            if let Some(value) = self.store.value(keys, &self.collection, &name, item).await? {
+                return Ok(Some((name, value)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,182 @@
+//! Reading, deciding and writing key-values in one step.
+//!
+//! Python's layout has no versions: a change is made on the condition that the item still is what was read. Each of
+//! its attributes must be the same, and none of those there that could have come since: the condition language can
+//! not say "no others", but an item that gains a member gains or changes the attribute beside it, too
+//! (see [`crate::codec`]). Items of more than 80 attributes are told by that attribute and the first 80.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use store_core::batches::cut;
+use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
+
+use crate::batch::Backoff;
+use crate::codec::{Item, SHAPES, item_size};
+use crate::conditional::{self, Change};
+use crate::kv::DynamoKvStore;
+use crate::kv_layout::{is_expired, key, now};
+use crate::kv_write::absent;
+use crate::large::{self, Head};
+use crate::schema::{BESIDE, EXPIRES, LARGE};
+use crate::tables::Keys;
+use crate::transaction::{self, Condition};
+
+/// Keys that one round reads, decides and writes.
+const KEYS: usize = 800;
+/// Attributes in a condition, which may have 300 operators and 4 KB.
+const COMPARED: usize = 80;
+
+/// What became of the chunks of a key by a change.
+#[derive(Debug)]
+struct Chunks<'a> {
+    place: usize,
+    name: &'a str,
+    old: Option<String>,
+    new: Option<String>,
+}
+
+impl DynamoKvStore {
+    pub(crate) async fn update(
+        &self,
+        collection: &str,
+        names: &[&str],
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<Vec<Option<JsonObject>>> {
+        Self::check(collection, names.iter().copied())?;
+        check::no_duplicates("key", names.iter().copied())?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.keys().await?;
+        let mut after = Vec::with_capacity(names.len());
+        for names in cut(names, KEYS, usize::MAX, |_| 0) {
+            after.extend(self.update_some(&keys, collection, names, apply).await?);
+        }
+        Ok(after)
+    }
+
+    async fn update_some(
+        &self,
+        keys: &Keys,
+        collection: &str,
+        names: &[&str],
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<Vec<Option<JsonObject>>> {
+        let mut after = vec![None; names.len()];
+        let mut open: Vec<usize> = (0..names.len()).collect();
+        let mut backoff = Backoff::new(self.space.config.operation_timeout);
+        loop {
+            let wanted: Vec<&str> = open.iter().filter_map(|place| names.get(*place).copied()).collect();
+            let stored = self.read_all(keys, collection, &wanted, None, true).await?;
+            let (mut changes, mut chunks, mut refused) = (Vec::new(), Vec::new(), None);
+            for ((place, name), stored) in open.iter().zip(&wanted).zip(stored) {
+                match self.decide(keys, collection, name, stored, apply).await {
+                    Ok((value, change)) => {
+                        if let Some(slot) = after.get_mut(*place) {
+                            *slot = value;
+                        }
+                        let Some((write, bytes, old, new)) = change else { continue };
+                        changes.push(Change { place: *place, key: (*name).to_owned(), write, bytes });
+                        if old.is_some() || new.is_some() {
+                            chunks.push(Chunks { place: *place, name, old, new });
+                        }
+                    }
+                    Err(error) => {
+                        refused = Some(error);
+                        break;
+                    }
+                }
+            }
+            let before = open.len();
+            open = conditional::each(&self.space, changes).await?;
+            for Chunks { place, name, old, new } in chunks {
+                let (keep, gone) = if open.contains(&place) { (old, new) } else { (new, old) };
+                let gone: HashSet<String> = gone.into_iter().collect();
+                large::sweep(&self.space, keys, collection, name, keep.as_deref(), &gone).await;
+            }
+            if let Some(error) = refused {
+                return Err(error);
+            }
+            if open.is_empty() {
+                return Ok(after);
+            }
+            if !backoff.pause(open.len() < before).await {
+                let open: Vec<&str> = open.iter().filter_map(|place| names.get(*place).copied()).collect();
+                let message = "others changed the key each time it was read, until the time was over";
+                let key = open.first().copied().unwrap_or_default();
+                return Err(Error::new(ErrorKind::Conflict, message).with_key(key).with_failed(open));
+            }
+        }
+    }
+
+    /// Asks `apply` about one key: the value afterwards; and the change to make, if any, with its bytes and the ids of
+    /// the old and new chunks.
+    async fn decide(
+        &self,
+        keys: &Keys,
+        collection: &str,
+        name: &str,
+        stored: Option<Item>,
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<(Option<JsonObject>, Option<Planned>)> {
+        let stored = stored.filter(|item| !is_expired(item, now()));
+        let old = match &stored {
+            Some(item) => self.value(keys, collection, name, item.clone()).await?,
+            None => None,
+        };
+        let table = &self.space.main;
+        let old_head = stored.as_ref().and_then(Head::of).map(|head| head.id);
+        let bytes = stored.as_ref().map_or(0, item_size);
+        match apply(name, old.as_ref())? {
+            Update::Keep => Ok((old, None)),
+            Update::Put(value) => {
+                let encoded = self.encode(keys, collection, name, value.clone(), None)?;
+                let item = self.saved(keys, collection, name, encoded, None).await?;
+                let new_head = Head::of(&item).map(|head| head.id);
+                let bytes = bytes + item_size(&item);
+                let condition = match &stored {
+                    None => absent(keys),
+                    Some(stored) => same(stored, keys),
+                };
+                let write = transaction::put(table, item, Some(condition))?;
+                Ok((Some(value), Some((write, bytes, old_head, new_head))))
+            }
+            Update::Delete => {
+                let Some(stored) = stored else { return Ok((None, None)) };
+                let condition = same(&stored, keys);
+                let write = transaction::delete(table, key(keys, collection, name), Some(condition))?;
+                Ok((None, Some((write, bytes, old_head, None))))
+            }
+        }
+    }
+}
+
+/// A write, the bytes that it takes, and the ids of the old and new chunks.
+type Planned = (TransactWriteItem, usize, Option<String>, Option<String>);
+
+/// The condition that an item still is what was read.
+fn same(item: &Item, keys: &Keys) -> Condition {
+    let is_key = |name: &str| name == keys.partition || name == keys.sort;
+    let mut attributes: Vec<(&String, &AttributeValue)> =
+        item.iter().filter(|(name, _)| !is_key(name)).collect();
+    // What stands beside the value comes first.
+    attributes.sort_unstable_by_key(|(name, _)| (!name.starts_with(BESIDE), *name));
+    let mut terms = vec!["attribute_exists(#p)".to_owned()];
+    let mut condition = Condition { quiet: true, ..Condition::default() }.named("#p", &keys.partition);
+    for (number, (name, value)) in attributes.into_iter().take(COMPARED).enumerate() {
+        terms.push(format!("#a{number} = :a{number}"));
+        condition =
+            condition.named(&format!("#a{number}"), name).valued(&format!(":a{number}"), value.clone());
+    }
+    let mut others: Vec<&str> = SHAPES.concat();
+    others.extend([BESIDE, EXPIRES, LARGE]);
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|name| !item.contains_key(*name) && !is_key(name));
+    for (number, name) in others.into_iter().enumerate() {
+        terms.push(format!("attribute_not_exists(#n{number})"));
+        condition = condition.named(&format!("#n{number}"), name);
+    }
+    condition.with(&terms.join(" AND "))
+}
