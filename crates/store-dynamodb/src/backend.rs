@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
+    KvStore, Result, VectorStore, check,
 };
 
 use crate::chat::OwnChatStore;
 use crate::config::DynamoDbConfig;
+use crate::docs::DynamoDocStore;
 use crate::error::{NAME, at};
 use crate::kv::{self, DynamoKvStore};
 use crate::schema;
@@ -111,8 +112,7 @@ impl Backend for DynamoDbBackend {
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        let kv = DynamoKvStore::new(Arc::clone(&self.space));
-        Ok(Arc::new(KvDocStore::new(kv).with_backend(NAME)))
+        Ok(Arc::new(DynamoDocStore::new(Arc::clone(&self.space))))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {

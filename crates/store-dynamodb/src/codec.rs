@@ -149,6 +149,24 @@ pub(crate) fn from_attribute(attribute: AttributeValue) -> Value {
     unmarked(attribute, None)
 }
 
+/// Whether what stands beside a value says more of it than order and which numbers are floats, so that no part of it
+/// can be read alone.
+pub(crate) fn hides_values(beside: &AttributeValue) -> bool {
+    fn plain(mark: &Value) -> bool {
+        match mark {
+            Value::Number(mark) => mark.as_u64() != Some(JSON),
+            Value::Object(marks) => marks.values().all(plain),
+            // The order of members.
+            Value::Array(_) => true,
+            _ => false,
+        }
+    }
+    let marks = beside.as_s().ok().and_then(|beside| beside.get(16..));
+    marks.is_some_and(|marks| {
+        !marks.is_empty() && !serde_json::from_str::<Value>(marks).is_ok_and(|marks| plain(&marks))
+    })
+}
+
 /// The bytes of an item by the service's rule: names and texts in UTF-8, a number some half a byte a digit, a list or
 /// an object three and one for each member.
 pub(crate) fn item_size(item: &Item) -> usize {

@@ -137,6 +137,16 @@ fn python_reads_the_entry_of_a_source_document() {
 }
 
 #[test]
+fn a_part_can_be_read_alone_where_nothing_is_hidden() {
+    let hides = |value: Value| hides_values(encode(of(value), &keys()).unwrap().get(BESIDE).unwrap());
+    assert!(!hides(json!({"b": [1.0, {"d": 1, "c": 2.0}], "a": 1})));
+    assert!(!hides(json!({"a": 1, "b": 1})));
+    for hidden in [json!({"": 1}), json!(-0.0), json!(5e-324)] {
+        assert!(hides(json!({"b": [{"c": hidden}], "a": 1})));
+    }
+}
+
+#[test]
 fn bytes_and_sets_of_others_are_read() {
     let item = Item::from([
         ("b".to_owned(), AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new("ab"))),

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use store_core::{Error, ErrorKind, JsonObject, Result, ScanOptions, check};
 use tokio::task::JoinSet;
 
-use crate::batch::projection;
 use crate::codec::Item;
 use crate::kv::{DynamoKvStore, MAX_KEY_BYTES};
-use crate::kv_layout::{is_expired, key, now};
+use crate::kv_layout::{is_expired, key, now, seconds};
+use crate::schema::EXPIRES;
 use crate::space::Space;
 use crate::tables::Keys;
 
 /// Items in the first page: who reads no further pays for no more.
 const FIRST_ITEMS: i32 = 100;
+
+/// The way to an attribute: its name, and the names of the members within.
+pub(crate) type Path = &'static [&'static str];
 
 /// Which items of a collection a query reads.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ pub(crate) struct Pages {
     collection: String,
     prefix: String,
     /// Only these attributes, besides the key's; `None` = all.
-    fields: Option<&'static [&'static str]>,
+    fields: Option<&'static [Path]>,
     after: Option<Item>,
 }
 
@@ -54,12 +57,17 @@ impl Pages {
                 .expression_attribute_values(":s", AttributeValue::S(self.prefix.clone()))
         };
         if let Some(fields) = self.fields {
-            let (names, expression) =
-                projection([keys.partition.as_str(), &keys.sort].into_iter().chain(fields.iter().copied()));
-            query = query.projection_expression(expression);
-            for (placeholder, name) in names {
-                query = query.expression_attribute_names(placeholder, name);
+            let mut wanted = vec!["#p".to_owned(), "#k".to_owned()];
+            query = query.expression_attribute_names("#k", &keys.sort);
+            for (number, path) in fields.iter().enumerate() {
+                let parts = path.iter().enumerate().map(|(part, name)| (format!("#f{number}_{part}"), *name));
+                let (placeholders, names): (Vec<String>, Vec<&str>) = parts.unzip();
+                wanted.push(placeholders.join("."));
+                for (placeholder, name) in placeholders.into_iter().zip(names) {
+                    query = query.expression_attribute_names(placeholder, name);
+                }
             }
+            query = query.projection_expression(wanted.join(", "));
         }
         let page = self.space.call(query.send()).await?;
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
@@ -116,7 +124,7 @@ pub(crate) struct Scan {
     store: DynamoKvStore,
     collection: String,
     options: ScanOptions,
-    fields: Option<&'static [&'static str]>,
+    fields: Option<&'static [Path]>,
     /// Nothing is to be found.
     nothing: bool,
     /// `None` until the first is asked for.
@@ -137,8 +145,8 @@ impl Scan {
         Ok(Self { store, collection: collection.to_owned(), options, fields: None, nothing, items: None })
     }
 
-    /// Reads only these attributes, besides the key's and the time of expiry.
-    pub(crate) fn with_fields(mut self, fields: &'static [&'static str]) -> Self {
+    /// Reads only these, besides the key.
+    pub(crate) fn with_fields(mut self, fields: &'static [Path]) -> Self {
         self.fields = Some(fields);
         self
     }
@@ -181,5 +189,33 @@ impl Scan {
             }
         }
         Ok(None)
+    }
+}
+
+/// How many items of a collection have not expired; none of them is read.
+pub(crate) async fn count(store: &DynamoKvStore, collection: &str) -> Result<usize> {
+    let space = &store.space;
+    let keys = store.keys().await?;
+    let (mut count, mut after) = (0, None);
+    loop {
+        let query = space
+            .client()?
+            .query()
+            .table_name(&space.main)
+            .key_condition_expression("#p = :p")
+            .filter_expression("attribute_not_exists(#e) OR #e > :now")
+            .expression_attribute_names("#p", &keys.partition)
+            .expression_attribute_names("#e", EXPIRES)
+            .expression_attribute_values(":p", AttributeValue::S(collection.to_owned()))
+            .expression_attribute_values(":now", seconds(now()))
+            .select(Select::Count)
+            .set_exclusive_start_key(after)
+            .consistent_read(space.config.consistent_reads);
+        let page = space.call(query.send()).await?;
+        count += usize::try_from(page.count).unwrap_or_default();
+        after = page.last_evaluated_key;
+        if after.is_none() {
+            return Ok(count);
+        }
     }
 }

@@ -156,7 +156,7 @@ impl DynamoKvStore {
 type Planned = (TransactWriteItem, usize, Option<String>, Option<String>);
 
 /// The condition that an item still is what was read.
-fn same(item: &Item, keys: &Keys) -> Condition {
+pub(crate) fn same(item: &Item, keys: &Keys) -> Condition {
     let is_key = |name: &str| name == keys.partition || name == keys.sort;
     let mut attributes: Vec<(&String, &AttributeValue)> =
         item.iter().filter(|(name, _)| !is_key(name)).collect();

@@ -7,6 +7,7 @@ mod codec;
 mod conditional;
 mod config;
 mod decimal;
+mod docs;
 mod error;
 mod kv;
 mod kv_layout;
