@@ -1,4 +1,4 @@
-//! BatchGetItem and BatchWriteItem over any number of items: in requests of the service's size, several at once, and
+//! `BatchGetItem` and `BatchWriteItem` over any number of items: in requests of the service's size, several at once, and
 //! what the service leaves undone again until it is done or the time of the call is over.
 
 use std::collections::HashMap;
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::batches::cut;
 use store_core::{Error, ErrorKind, Result};
@@ -17,11 +19,11 @@ use crate::error::timed_out;
 use crate::space::Space;
 use crate::tables::unbuilt;
 
-/// Keys in one BatchGetItem, the service's limit.
+/// Keys in one `BatchGetItem`, the service's limit.
 const READ_KEYS: usize = 100;
-/// Items in one BatchWriteItem, the service's limit.
+/// Items in one `BatchWriteItem`, the service's limit.
 const WRITE_ITEMS: usize = 25;
-/// Bytes of items in one BatchWriteItem. The service takes 16 MB as sent, where a character may take six bytes.
+/// Bytes of items in one `BatchWriteItem`. The service takes 16 MB as sent, where a character may take six bytes.
 const WRITE_BYTES: usize = 5 << 19;
 /// Requests of one call that are under way at the same time.
 pub(crate) const AT_ONCE: usize = 8;
@@ -294,7 +296,7 @@ fn name_of(item: &Item, name: &str) -> String {
                 decimal.integer().unwrap_or_else(|| format!("{sign}0.{}e{}", decimal.digits, decimal.point))
             },
         ),
-        Some(AttributeValue::B(bytes)) => bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        Some(AttributeValue::B(bytes)) => STANDARD.encode(bytes),
         _ => String::new(),
     }
 }

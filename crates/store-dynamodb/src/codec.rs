@@ -500,7 +500,9 @@ impl Fnv {
             AttributeValue::Bool(value) => self.bytes(if *value { b"T" } else { b"F" }),
             AttributeValue::L(items) => {
                 self.bytes(b"L");
-                items.iter().for_each(|item| self.attribute(item));
+                for item in items {
+                    self.attribute(item);
+                }
                 self.bytes(b"E");
             }
             AttributeValue::M(members) => self.map(members),

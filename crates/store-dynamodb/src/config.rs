@@ -287,10 +287,10 @@ impl DynamoDbConfig {
                 };
             }
             "store.read_units" => {
-                self.tables.read_units = Some(value.parse().map_err(|_| bad("a whole number"))?)
+                self.tables.read_units = Some(value.parse().map_err(|_| bad("a whole number"))?);
             }
             "store.write_units" => {
-                self.tables.write_units = Some(value.parse().map_err(|_| bad("a whole number"))?)
+                self.tables.write_units = Some(value.parse().map_err(|_| bad("a whole number"))?);
             }
             "store.deletion_protection" => {
                 self.tables.deletion_protection = value.parse().map_err(|_| bad("true or false"))?;

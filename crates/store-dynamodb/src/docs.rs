@@ -128,9 +128,9 @@ impl DynamoDocStore {
     /// What the entry of a source document names; `None` where the layer is needed.
     async fn known(&self, keys: &Keys, id: &str) -> Result<Option<Known>> {
         let both = [&self.names.ref_docs, &self.names.metadata].map(|name| key(keys, name, id)).to_vec();
-        let names = [keys.partition.as_str(), &keys.sort];
+        let attributes = [keys.partition.as_str(), &keys.sort];
         let space = &self.kv.space;
-        let read = batch::Read { table: &space.main, key: &names, fields: None, consistent: true };
+        let read = batch::Read { table: &space.main, key: &attributes, fields: None, consistent: true };
         let now = now();
         let mut items = batch::get(space, &read, both)
             .await?

@@ -156,25 +156,22 @@ impl Scan {
         if self.nothing {
             return Ok(None);
         }
-        let (keys, items) = match &mut self.items {
-            Some(items) => items,
-            None => {
-                let keys = self.store.keys().await?;
-                // A place before the first key with the prefix is none that the service takes.
-                let after = self.options.after.as_deref();
-                let after =
-                    after.filter(|after| !after.is_empty() && after.starts_with(&self.options.prefix));
-                let pages = Pages {
-                    space: Arc::clone(&self.store.space),
-                    collection: self.collection.clone(),
-                    prefix: self.options.prefix.clone(),
-                    fields: self.fields,
-                    after: after.map(|after| key(&keys, &self.collection, after)),
-                    keys: keys.clone(),
-                };
-                self.items.insert((keys, Items::new(pages)))
-            }
-        };
+        if self.items.is_none() {
+            let keys = self.store.keys().await?;
+            // A place before the first key with the prefix is none that the service takes.
+            let after = self.options.after.as_deref();
+            let after = after.filter(|after| !after.is_empty() && after.starts_with(&self.options.prefix));
+            let pages = Pages {
+                space: Arc::clone(&self.store.space),
+                collection: self.collection.clone(),
+                prefix: self.options.prefix.clone(),
+                fields: self.fields,
+                after: after.map(|after| key(&keys, &self.collection, after)),
+                keys: keys.clone(),
+            };
+            self.items = Some((keys, Items::new(pages)));
+        }
+        let Some((keys, items)) = &mut self.items else { return Ok(None) };
         let Some(item) = items.next().await? else { return Ok(None) };
         let name = item.get(&keys.sort).and_then(|name| name.as_s().ok()).cloned().unwrap_or_default();
         Ok(Some((name, item)))

@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use store_core::{Error, JsonObject, Result, check};
 
@@ -49,8 +51,7 @@ fn partition(collection: &str, name: &str) -> String {
     // No byte of UTF-8, so that no two pairs are one text.
     hash.update([0xff]);
     hash.update(name);
-    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{OWN}large/{digits}")
+    format!("{OWN}large/{}", URL_SAFE_NO_PAD.encode(hash.finalize()))
 }
 
 fn sort(id: &str, number: usize) -> String {
