@@ -13,6 +13,8 @@ use common::{Db, eventually, on_both, test};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use store_core::{Backend as _, BoxStream, ErrorKind};
+use store_redis::fred::interfaces::ClientLike as _;
+use store_redis::fred::types::{ClusterHash, CustomCommand};
 use store_redis::{
     EventLogConfig, GroupConfig, GroupStart, LogEvent, RedisCommand, RedisEventGroup, RedisEventLog,
 };
@@ -182,20 +184,39 @@ async fn trimmed_by_number_and_age(db: Db) {
 
 async fn waiting_readers_hold_nobody_up(db: Db) {
     let log = log(&db);
+    let before = reading(&db).await;
     let mut readers = Vec::new();
     for i in 0..8 {
         let group = ensured(&log, &format!("reader-{i}"), GroupConfig::default()).await;
         let mut events = group.read().await.unwrap();
         readers.push(tokio::spawn(async move { events.next().await }));
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // Each of these would wait for a second behind a read that blocks.
-    let begun = tokio::time::Instant::now();
-    for _ in 0..50 {
-        db.store.ping().await.unwrap();
+    let wait = || async { reading(&db).await.difference(&before).count() >= readers.len() };
+    eventually("all readers wait", wait).await;
+    // They do so on other connections than those that all calls share.
+    let mut shared = BTreeSet::new();
+    for client in db.store.client().unwrap().clients() {
+        shared.insert(client.custom::<String, _>(client_command(), vec!["ID"]).await.unwrap());
     }
-    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    let reading = reading(&db).await;
+    assert!(reading.is_disjoint(&shared), "{reading:?} {shared:?}");
+    // All that was answered while they wait; now one of them is given something to do.
+    assert!(!readers.iter().any(tokio::task::JoinHandle::is_finished));
+    log.append(&job(1)).await.unwrap();
+    eventually("one has it", || async { readers.iter().any(tokio::task::JoinHandle::is_finished) }).await;
     readers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+fn client_command() -> CustomCommand {
+    CustomCommand::new_static("CLIENT", ClusterHash::Random, false)
+}
+
+/// The connections of the server on which somebody reads a log, by their ids.
+async fn reading(db: &Db) -> BTreeSet<String> {
+    let list: String =
+        db.store.client().unwrap().next().custom(client_command(), vec!["LIST"]).await.unwrap();
+    let reading = list.lines().filter(|line| line.contains(" cmd=xreadgroup "));
+    reading.map(|line| line.trim_start_matches("id=").split(' ').next().unwrap().to_owned()).collect()
 }
 
 async fn goes_on_after_the_connection_was_cut(db: Db) {
