@@ -82,7 +82,7 @@ mod containers {
 pub enum Layout {
     /// One alone.
     Single,
-    /// A cluster of three masters without replicas.
+    /// A cluster of three masters.
     Cluster,
     /// A master, its replica, and three sentinels that call it `main`, in this order of their ports.
     Sentinel,
@@ -90,25 +90,38 @@ pub enum Layout {
 
 /// What [`Servers`] are to be.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a script")]
 pub struct Options {
     /// How many, and what to each other.
     pub layout: Layout,
-    /// Whether it asks for a user: `app` with `apppw` may do all, `reader` with `readerpw` may only read. Only alone.
+    /// Whether each master of a cluster has a replica, after the masters.
+    pub replicas: bool,
+    /// Whether it asks for a user: `app` with `apppw` may do all, `reader` with `readerpw` may only read. Sentinels ask
+    /// for `watcher` with `watcherpw`. Not for a cluster.
     pub acl: bool,
-    /// Whether it takes only TLS. Only alone.
+    /// Whether it takes only TLS. Not for sentinels.
     pub tls: bool,
     /// Whether every write is on the disk before it is acknowledged.
     pub persist: bool,
+    /// Whether it is Redis Stack, with search and JSON.
+    pub search: bool,
 }
 
 impl Default for Options {
-    /// One alone, no users, no TLS, nothing kept.
+    /// One alone, no users, no TLS, nothing kept, no modules.
     fn default() -> Self {
-        Self { layout: Layout::Single, acl: false, tls: false, persist: false }
+        Self {
+            layout: Layout::Single,
+            replicas: false,
+            acl: false,
+            tls: false,
+            persist: false,
+            search: false,
+        }
     }
 }
 
-/// Redis servers of one's own, without modules, as processes of this machine.
+/// Redis servers of one's own, as processes of this machine.
 #[derive(Debug)]
 pub struct Servers(Members);
 
@@ -122,11 +135,14 @@ impl Servers {
         };
         let wanted = [
             layout,
+            options.replicas.then_some("--replicas"),
             options.acl.then_some("--acl"),
             options.tls.then_some("--tls"),
             options.persist.then_some("--persist"),
         ];
-        let arguments: Vec<String> = wanted.into_iter().flatten().map(str::to_owned).collect();
+        let search: &[&str] = if options.search { &["--flavor", "stack"] } else { &[] };
+        let arguments: Vec<String> =
+            wanted.into_iter().flatten().chain(search.iter().copied()).map(str::to_owned).collect();
         Members::start(SCRIPT, &arguments).map(Self)
     }
 }

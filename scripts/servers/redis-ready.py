@@ -1,25 +1,33 @@
 """Waits until running Redis servers are what they are to be together. Called by redis.sh.
 
-    redis-ready.py cluster PORT PORT PORT BUS BUS BUS
-    redis-ready.py sentinel MASTER REPLICA SENTINEL SENTINEL SENTINEL
+    redis-ready.py cluster CA PORT... BUS...
+    redis-ready.py sentinel USER_AND_PASSWORD MASTER REPLICA SENTINEL SENTINEL SENTINEL
 
-Makes a cluster of nodes that know no other yet.
+CA is empty where there is no TLS, the user where there are none. Makes a cluster of nodes that know no other yet: three
+masters, the others their replicas.
 """
 
 import socket
+import ssl
 import sys
 import time
 
 SECONDS = 60
 SLOTS = 16384
+MASTERS = 3
 
 
 class Server:
     """Speaks RESP2, the little that is needed here."""
 
-    def __init__(self, port):
+    def __init__(self, port, ca="", user=""):
         self.port = port
-        self.lines = socket.create_connection(("127.0.0.1", port), timeout=SECONDS).makefile("rwb")
+        connection = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+        if ca:
+            connection = ssl.create_default_context(cafile=ca).wrap_socket(connection, server_hostname="127.0.0.1")
+        self.lines = connection.makefile("rwb")
+        if user:
+            self.ask("AUTH", user)
 
     def ask(self, *words):
         self.lines.write(" ".join(map(str, words)).encode() + b"\r\n")
@@ -48,27 +56,42 @@ def wait(what, done):
         time.sleep(0.05)
 
 
-def cluster(ports):
+def cluster(ca, ports):
     count = len(ports) // 2
-    nodes = [Server(port) for port in ports[:count]]
+    nodes = [Server(port, ca=ca) for port in ports[:count]]
+    masters, replicas = nodes[:MASTERS], nodes[MASTERS:]
     if nodes[0].info("CLUSTER INFO")["cluster_known_nodes"] == "1":
         for number, node in enumerate(nodes):
-            first, end = SLOTS * number // count, SLOTS * (number + 1) // count
-            node.ask("CLUSTER ADDSLOTSRANGE", first, end - 1)
             # Two nodes of the same epoch would have to settle that first.
             node.ask("CLUSTER SET-CONFIG-EPOCH", number + 1)
+        for number, node in enumerate(masters):
+            first, end = SLOTS * number // MASTERS, SLOTS * (number + 1) // MASTERS
+            node.ask("CLUSTER ADDSLOTSRANGE", first, end - 1)
         for port, bus in list(zip(ports, ports[count:]))[1:]:
             nodes[0].ask("CLUSTER MEET 127.0.0.1", port, bus)
+        for master, replica in zip(masters, replicas):
+            name = master.ask("CLUSTER MYID")
+            wait("acquaintance", lambda: name in replica.ask("CLUSTER NODES"))
+            replica.ask("CLUSTER REPLICATE", name)
 
     def agreed(node):
         info = node.info("CLUSTER INFO")
-        return info["cluster_state"] == "ok" and info["cluster_size"] == info["cluster_known_nodes"] == str(count)
+        return (info["cluster_state"] == "ok" and info["cluster_size"] == str(MASTERS)
+                and info["cluster_known_nodes"] == str(count))
 
     wait("a cluster", lambda: all(map(agreed, nodes)))
+    wait("replicas", lambda: all(replica.info("INFO replication").get("master_link_status") == "up"
+                                 for replica in replicas))
+
+    # Clients are told of a replica after it was given something, if only a ping.
+    def listed(node):
+        return sum(len(servers) - 1 for _, _, *servers in node.ask("CLUSTER SLOTS"))
+
+    wait("listed replicas", lambda: all(listed(node) == len(replicas) for node in nodes))
 
 
-def sentinel(ports):
-    sentinels = [Server(port) for port in ports[2:]]
+def sentinel(user, ports):
+    sentinels = [Server(port, user=user) for port in ports[2:]]
 
     def knows(one):
         answer = one.ask("SENTINEL MASTER main")
@@ -79,4 +102,4 @@ def sentinel(ports):
 
 
 if __name__ == "__main__":
-    {"cluster": cluster, "sentinel": sentinel}[sys.argv[1]]([int(port) for port in sys.argv[2:]])
+    {"cluster": cluster, "sentinel": sentinel}[sys.argv[1]](sys.argv[2], [int(port) for port in sys.argv[3:]])

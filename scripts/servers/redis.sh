@@ -16,10 +16,13 @@
 #                 redis8: Redis 8.2 with the modules of stack, without TLS
 #   --port P      P and the ports after it instead of free ones
 #   --cluster     three masters
+#   --replicas    of a cluster: a replica for each master, after the masters
 #   --sentinel    a master, its replica, and three sentinels that call it "main"
-#   --tls         TLS only; in DIR/tls: ca.crt and other-ca.crt (of another CA)
+#   --tls         TLS only; in DIR/tls: ca.crt and other-ca.crt (of another CA). Not with
+#                   --sentinel
 #   --acl         user app, password apppw, may do all; user reader, password readerpw,
-#                   may only read; nobody else gets in
+#                   may only read; nobody else gets in; sentinels let in only user watcher,
+#                   password watcherpw. Not with --cluster
 #   --persist     every write is on the disk before it is acknowledged
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"
@@ -27,12 +30,13 @@ self=$PWD/scripts/servers
 need python3 "Install Python 3.11 or newer."
 
 parse() {
-    flavor=plain port='' mode=single tls=0 acl=0 persist=0
+    flavor=plain port='' mode=single replicas=0 tls=0 acl=0 persist=0
     while (($# > 0)); do
         case $1 in
             --flavor) flavor=$2; shift ;;
             --port) port=$2; shift ;;
             --cluster) mode=cluster ;;
+            --replicas) replicas=1 ;;
             --sentinel) mode=sentinel ;;
             --tls) tls=1 ;;
             --acl) acl=1 ;;
@@ -42,12 +46,14 @@ parse() {
         shift
     done
     [[ $flavor == @(plain|stack|redis8) ]] || die "unknown flavor $flavor; known: plain, stack, redis8"
-    [[ $mode == single ]] || ((!tls && !acl)) || die "--tls and --acl are for a server alone"
+    [[ $mode == cluster ]] || ((!replicas)) || die "--replicas are of a --cluster"
+    [[ $mode != cluster ]] || ((!acl)) || die "--acl is not for a --cluster"
+    [[ $mode != sentinel ]] || ((!tls)) || die "--tls is not for --sentinel"
     [[ $flavor != redis8 ]] || ((!tls)) || die "redis8 was built without TLS"
     # How many processes, and how many more ports: of a cluster's nodes among themselves.
     case $mode in
         single) members=1 more=0 ;;
-        cluster) members=3 more=3 ;;
+        cluster) members=$((3 + 3 * replicas)) more=$members ;;
         sentinel) members=5 more=0 ;;
     esac
 }
@@ -124,7 +130,10 @@ start() {
     done
     read -ra clients <"$dir/ports"
     # shellcheck disable=SC2068
-    [[ $mode == single ]] || python3 "$self/redis-ready.py" "$mode" ${clients[@]}
+    case $mode in
+        cluster) python3 "$self/redis-ready.py" cluster "$( ((tls)) && echo "$dir/tls/ca.crt")" ${clients[@]} ;;
+        sentinel) python3 "$self/redis-ready.py" sentinel "$( ((acl)) && echo watcher watcherpw)" ${clients[@]} ;;
+    esac
     clients=("${clients[@]:0:members}")
     printf 'folder=%s\nports=%s\nurl=%s\n' "$dir" "${clients[*]}" "$(url "$dir" "${clients[@]}")"
 }
@@ -136,8 +145,12 @@ url() {
     if ((tls)); then scheme=rediss query="&tlsCAFile=$dir/tls/ca.crt"; fi
     if ((acl)); then user=app:apppw@; fi
     case $mode in
-        cluster) scheme=redis-cluster ;;
-        sentinel) scheme=redis-sentinel query='&sentinelServiceName=main'; shift 2 ;;
+        cluster) scheme=${scheme}-cluster ;;
+        sentinel)
+            scheme=redis-sentinel query='&sentinelServiceName=main'
+            if ((acl)); then query+='&sentinelUsername=watcher&sentinelPassword=watcherpw'; fi
+            shift 2
+            ;;
     esac
     for one in "${@:2}"; do query+="&node=127.0.0.1:$one"; done
     echo "$scheme://${user}127.0.0.1:$1${query:+?${query#&}}"
@@ -163,6 +176,7 @@ ports() {
             config "$dir/n$i" "${ports[i]}"
             if [[ $mode == cluster ]]; then
                 printf 'cluster-enabled yes\ncluster-node-timeout 2000\ncluster-port %s\n' "${ports[i + members]}"
+                if ((tls)); then printf 'tls-cluster yes\ntls-replication yes\n'; fi
             elif ((i == 1)); then
                 echo "replicaof 127.0.0.1 ${ports[0]}"
             fi
@@ -192,6 +206,7 @@ set-proc-title no
 save ""
 shutdown-timeout 0
 repl-diskless-sync-delay 0
+repl-ping-replica-period 1
 CONF
     if ((persist)); then printf 'appendonly yes\nappendfsync always\n'; fi
     if ((acl)); then
@@ -199,6 +214,8 @@ CONF
 user default off
 user app on >apppw ~* &* +@all
 user reader on >readerpw ~* +@read +@connection
+masteruser app
+masterauth apppw
 CONF
     fi
     for module in "${modules[@]}"; do echo "loadmodule $module"; done
@@ -215,6 +232,16 @@ sentinel monitor main 127.0.0.1 $3 2
 sentinel down-after-milliseconds main 1000
 sentinel failover-timeout main 5000
 CONF
+    if ((acl)); then
+        cat <<'CONF'
+user default off
+user watcher on >watcherpw ~* &* +@all
+sentinel sentinel-user watcher
+sentinel sentinel-pass watcherpw
+sentinel auth-user main app
+sentinel auth-pass main apppw
+CONF
+    fi
 }
 
 case ${1:-} in

@@ -9,6 +9,7 @@ use store_core::{Backend as _, ErrorKind, KvStoreExt as _};
 
 use crate::common::{Done, Test, block_on, expect, value};
 use crate::open;
+use crate::outages::{COLLECTIONS, heals};
 
 pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("fault_nothing_listens", nothing_listens),
@@ -26,6 +27,9 @@ pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("fault_wrong_sentinel_name", wrong_sentinel_name),
     ("fault_no_sentinel_listens", no_sentinel),
     ("users_with_tls_get_in", tls_gets_in),
+    ("cluster_with_tls_is_used_and_refuses_who_lacks_it", cluster_with_tls),
+    ("sentinels_and_servers_with_users_are_used", sentinels_with_users),
+    ("fault_wrong_password_for_the_sentinels", wrong_sentinel_password),
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,7 +39,8 @@ struct Shared(OnceLock<Result<Servers, Missing>>, Options);
 
 impl Shared {
     const fn new(layout: Layout, acl: bool, tls: bool) -> Self {
-        Self(OnceLock::new(), Options { layout, acl, tls, persist: false })
+        let (replicas, persist, search) = (false, false, false);
+        Self(OnceLock::new(), Options { layout, replicas, acl, tls, persist, search })
     }
 
     fn get(&self) -> Result<&Servers, Missing> {
@@ -48,6 +53,7 @@ static USERS: Shared = Shared::new(Layout::Single, true, false);
 static SECURE: Shared = Shared::new(Layout::Single, true, true);
 static CLUSTER: Shared = Shared::new(Layout::Cluster, false, false);
 static SENTINEL: Shared = Shared::new(Layout::Sentinel, false, false);
+static SENTINEL_USERS: Shared = Shared::new(Layout::Sentinel, true, false);
 
 /// Knocks and must be refused so.
 fn refused(url: &str, kind: ErrorKind, next_step: &str) -> Done {
@@ -160,4 +166,40 @@ fn tls_gets_in() -> Done {
         store.kv()?.put("kept", "key", value(1)).await?;
         Ok(())
     })
+}
+
+/// Every node is met over TLS, and none without.
+fn cluster_with_tls() -> Done {
+    let servers = Servers::start(Options { layout: Layout::Cluster, tls: true, ..Options::default() })?;
+    let url = servers.url()?;
+    block_on(async {
+        let kv = open(url, TIMEOUT).await?.kv()?;
+        for collection in COLLECTIONS {
+            kv.put(collection, "key", value(1)).await?;
+            if kv.get(collection, "key").await? != Some(value(1)) {
+                return Err(format!("{collection} does not keep what it is given").into());
+            }
+        }
+        Ok(())
+    })?;
+    refused(&url.replace("/ca.crt", "/other-ca.crt"), ErrorKind::Config, "tlsCAFile")?;
+    let (plain, _) = url.split_once('?').ok_or("the URL names a CA")?;
+    refused(&plain.replace("rediss", "redis"), ErrorKind::Unavailable, "rediss://")
+}
+
+/// The sentinels have users of their own.
+fn sentinels_with_users() -> Done {
+    let servers = Servers::start(Options { layout: Layout::Sentinel, acl: true, ..Options::default() })?;
+    block_on(async {
+        let store = open(servers.url()?, TIMEOUT).await?;
+        store.kv()?.put("kept", "key", value(1)).await?;
+        // They know the password of the other one, too.
+        servers.kill(*servers.ports().first().ok_or("no master")?)?;
+        heals(&store).await
+    })
+}
+
+fn wrong_sentinel_password() -> Done {
+    let url = SENTINEL_USERS.get()?.url()?.replace("watcherpw", "s3cret");
+    refused(&url, ErrorKind::Unavailable, "sentinelPassword")
 }

@@ -13,6 +13,7 @@ use crate::writers::Writers;
 pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("fault_killed_server_loses_and_doubles_nothing", killed_server),
     ("fault_killed_cluster_node_loses_and_doubles_nothing", killed_node),
+    ("fault_cluster_failover_loses_only_what_redis_loses", cluster_failover),
     ("fault_sentinel_failover_loses_only_what_redis_loses", sentinel_failover),
 ];
 
@@ -81,6 +82,46 @@ fn sentinel_failover() -> Done {
         let lost = outcome.lost(usize::try_from(kills)?).await?;
         outcome.tell(&format!("the master was killed {kills} times; {lost} of them were not replicated yet"));
         Ok(())
+    })
+}
+
+/// A master with a replica is killed, and comes back as the replica of that one.
+fn cluster_failover() -> Done {
+    let (total, kills) = if soak() { size() } else { (2_000, 1) };
+    let servers = Servers::start(Options { layout: Layout::Cluster, replicas: true, ..Options::default() })?;
+    block_on(async {
+        let writers = Writers::start(open(servers.url()?, TIMEOUT).await?);
+        // The masters come first.
+        for (kill, port) in (1..=kills).zip(servers.ports()) {
+            writers.reach(total * kill / (kills + 1)).await;
+            servers.kill(*port)?;
+            while !replaced(&servers, *port) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            writers.go_on(50).await;
+            tokio::task::block_in_place(|| servers.restart(*port))?;
+            while !follows(*port) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        writers.reach(total).await;
+        let outcome = writers.stop().await?;
+        let lost = outcome.lost(usize::try_from(kills)?).await?;
+        outcome.tell(&format!(
+            "{kills} masters of a cluster were killed; {lost} of them were not replicated yet"
+        ));
+        Ok(())
+    })
+}
+
+/// Whether the others say that a node failed, and that there are three masters besides.
+fn replaced(servers: &Servers, failed: u16) -> bool {
+    let others = servers.ports().iter().filter(|port| **port != failed);
+    others.copied().all(|port| {
+        let Ok(nodes) = ask(port, &["CLUSTER", "NODES"]) else { return false };
+        let nodes = nodes.texts().concat();
+        nodes.lines().filter(|node| node.contains("master") && !node.contains("fail")).count() == 3
+            && nodes.lines().any(|node| node.contains(&format!(":{failed}@")) && node.contains("fail"))
     })
 }
 

@@ -9,7 +9,9 @@ mod connecting;
 mod failover;
 mod locks;
 mod outages;
+mod refusals;
 mod resharding;
+mod rights;
 mod subscribers;
 #[path = "../common/writers.rs"]
 mod writers;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         subscribers::TRIALS,
         resharding::TRIALS,
         outages::TRIALS,
+        refusals::TRIALS,
+        rights::TRIALS,
         connecting::TRIALS,
     ])
 }

@@ -18,6 +18,8 @@ pub(crate) const TRIALS: &[(&str, Test)] = &[
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// So many that each node of a cluster holds some.
+pub(crate) const COLLECTIONS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
 /// A server that took the connection and says nothing.
 fn frozen_server() -> Done {
@@ -77,13 +79,13 @@ fn frozen_node() -> Done {
     block_on(async {
         let store = open(servers.url()?, TIMEOUT).await?;
         let kv = store.kv()?;
-        for collection in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        for collection in COLLECTIONS {
             kv.put(collection, "before", value(1)).await?;
         }
         for port in servers.ports() {
             servers.freeze(*port)?;
             let mut refused = 0;
-            for collection in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            for collection in COLLECTIONS {
                 match kv.put(collection, "frozen", value(2)).await {
                     Ok(()) => {}
                     Err(error) if error.is_retryable() => refused += 1,
@@ -96,7 +98,7 @@ fn frozen_node() -> Done {
             servers.thaw(*port)?;
             heals(&store).await?;
         }
-        for collection in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        for collection in COLLECTIONS {
             while let Err(error) = kv.put(collection, "after", value(3)).await {
                 if !error.is_retryable() {
                     return Err(format!("{error:?} is not retryable").into());

@@ -12,13 +12,24 @@ use crate::common::{Done, Test, block_on};
 use crate::failover::master;
 use crate::open;
 
-pub(crate) const TRIALS: &[(&str, Test)] =
-    &[("fault_subscriber_goes_on_after_a_sentinel_failover", sentinel_failover)];
+pub(crate) const TRIALS: &[(&str, Test)] = &[
+    ("fault_subscriber_goes_on_after_a_kill_and_a_restart", killed_server),
+    ("fault_subscriber_goes_on_after_a_sentinel_failover", sentinel_failover),
+];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CHANNEL: &str = "numbers";
 /// Messages that come before the kill and after it.
 const ENOUGH: u32 = 50;
+
+fn killed_server() -> Done {
+    let servers = Servers::start(Options { persist: true, ..Options::default() })?;
+    let [port] = *servers.ports() else { return Err("one server was asked for".into()) };
+    goes_on(&servers, || {
+        servers.kill(port)?;
+        Ok(servers.restart(port)?)
+    })
+}
 
 fn sentinel_failover() -> Done {
     let servers = Servers::start(Options { layout: Layout::Sentinel, ..Options::default() })?;
