@@ -106,3 +106,28 @@ impl Driver for Redis {
         Ok(Arc::new(store_redis::RedisBackend::connect(settings).await?))
     }
 }
+
+/// `dynamodb://region/table`; options are those of [`DynamoDbConfig`](store_dynamodb::DynamoDbConfig) and
+/// [`DynamoDbConnection`](store_dynamodb::DynamoDbConnection).
+#[cfg(feature = "dynamodb")]
+#[derive(Debug)]
+pub(crate) struct DynamoDb;
+
+#[cfg(feature = "dynamodb")]
+#[async_trait]
+impl Driver for DynamoDb {
+    fn schemes(&self) -> &[&'static str] {
+        &["dynamodb"]
+    }
+
+    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+        let mut settings: store_dynamodb::DynamoDbConfig = target.url().parse()?;
+        if let Some(namespace) = target.namespace() {
+            settings.namespace = Some(namespace.to_owned());
+        }
+        if let Some(create) = target.create() {
+            settings.create = create;
+        }
+        Ok(Arc::new(store_dynamodb::DynamoDbBackend::connect(settings).await?))
+    }
+}

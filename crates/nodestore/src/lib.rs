@@ -15,6 +15,8 @@ pub use embedder::{OpenAiConfig, OpenAiCounts, OpenAiEmbedder};
 pub use open::{OpenOptions, open, open_with};
 pub use registry::{Driver, Registry};
 pub use store_core::*;
+#[cfg(feature = "dynamodb")]
+pub use store_dynamodb as dynamodb;
 #[cfg(feature = "embedded")]
 pub use store_embedded as embedded;
 #[cfg(feature = "mongodb")]

@@ -135,6 +135,36 @@ mod mongodb {
     }
 }
 
+#[cfg(feature = "dynamodb")]
+mod dynamodb {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_can_not_be_is_refused_and_no_secret_shown() {
+        for url in [
+            "dynamodb://id:s3cret@eu-central-1",
+            "dynamodb://s3cret@eu-central-1/app",
+            "dynamodb://id:s3cret@eu-central-1/app?endpoint=x",
+            "dynamodb://id:s3cret@localhost:8000/app",
+        ] {
+            let error = nodestore::open(url).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn opening_sends_nothing() {
+        let url = "dynamodb://id:s3cret@eu-central-1/?endpoint_url=http://127.0.0.1:1&max_attempts=1";
+        let options = nodestore::OpenOptions::default().with_namespace("news");
+        let store = nodestore::open_with(url, &options).await.unwrap();
+        assert_eq!(store.name(), "dynamodb");
+        let error = store.ping().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    }
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use super::*;

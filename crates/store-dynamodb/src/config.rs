@@ -224,16 +224,18 @@ impl DynamoDbConfig {
 
     /// Refuses settings that can not be, or contradict each other.
     pub(crate) fn validate(&self) -> Result<()> {
-        match &self.namespace {
-            Some(namespace) => {
-                check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
-            }
-            None if self.table.is_none() => {
-                return Err(refused(
-                    "no table is named; write dynamodb://region/table, or give a namespace (store.namespace)",
-                ));
-            }
-            None => {}
+        if self.table.is_none() && self.namespace.is_none() {
+            return Err(refused(
+                "no table is named; write dynamodb://region/table, or give a namespace (store.namespace)",
+            ));
+        }
+        self.check()
+    }
+
+    /// As [`validate`](Self::validate), where a table or a namespace may yet be set.
+    fn check(&self) -> Result<()> {
+        if let Some(namespace) = &self.namespace {
+            check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
         }
         if let Some(table) = &self.table {
             check_table("table", table, MAX_BASE)?;
@@ -322,7 +324,7 @@ impl FromStr for DynamoDbConfig {
         for (key, value) in own {
             config.set(&key, value)?;
         }
-        config.validate()?;
+        config.check()?;
         Ok(config)
     }
 }

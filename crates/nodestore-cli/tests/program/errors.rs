@@ -65,6 +65,8 @@ fn no_password_is_shown() {
         "redis://me:s3cret@127.0.0.1:1",
         "redis://me:s3cret@127.0.0.1:1/?pollSize=s3cret",
         "redis-sentinel://127.0.0.1:1/?sentinelServiceName=x&sentinelPassword=s3cret",
+        "dynamodb://me:s3cret@eu-central-1/app?endpoint_url=http://127.0.0.1:1&max_attempts=1",
+        "dynamodb://me:s3cret@eu-central-1/app?session_tokens=s3cret",
         "s3:me:s3cret@h",
         "me:s3cret@h/db",
         "memory://me:s3cret@h?token=s3cret",

@@ -1,0 +1,331 @@
+//! Amazon's SDK, bare: the requests a careful person would send for LlamaIndex's layout, at the service's limits and
+//! several at once, through a client made as the store makes its own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use nodestore::dynamodb::aws_sdk_dynamodb::Client;
+use nodestore::dynamodb::aws_sdk_dynamodb::client::Waiters as _;
+use nodestore::dynamodb::aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use nodestore::dynamodb::aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put,
+    PutRequest, ScalarAttributeType, TransactWriteItem, Update, WriteRequest,
+};
+use nodestore::dynamodb::{DynamoDbBackend, DynamoDbConfig};
+use nodestore::{ChatMessage, JsonObject, Node, NodeId};
+use serde_json::{Map, Number, Value, json};
+use tokio::sync::Mutex;
+
+use crate::commands::bench::subject::{COLLECTION, SESSION, Subject};
+use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, K1, K2};
+use crate::failure::Failure;
+
+pub(super) const NAME: &str = "aws-sdk-dynamodb";
+pub(super) const WORKLOADS: &[Workload] = &[D1, D2, C1, C2, K1, K2];
+
+const NODES: &str = "docstore/data";
+const METADATA: &str = "docstore/metadata";
+const SOURCES: &str = "docstore/ref_doc_info";
+/// The partition of chats, and the item in it that knows how many messages there are.
+const CHAT: &str = "chat";
+const HEAD: &str = "head";
+/// The service's limits.
+const WRITE_ITEMS: usize = 25;
+const READ_KEYS: usize = 100;
+/// Requests at the same time.
+const AT_ONCE: usize = 8;
+/// How long a table may take to come or to go.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// A table of its own.
+#[derive(Debug)]
+pub(super) struct Bare {
+    client: Client,
+    table: String,
+    consistent: bool,
+    /// Whether the table is there.
+    made: Mutex<bool>,
+    /// Messages appended.
+    appended: AtomicU64,
+}
+
+impl Bare {
+    /// A table that begins with this name, and a client made as the store makes its own.
+    pub(super) async fn connect(url: &str, name: &str) -> Result<Self, Failure> {
+        let config: DynamoDbConfig = url.parse()?;
+        let consistent = config.consistent_reads;
+        let client = DynamoDbBackend::connect(config.with_namespace(name)).await?.client()?.clone();
+        let (table, made, appended) = (format!("{name}.bare"), Mutex::new(false), AtomicU64::new(0));
+        Ok(Self { client, table, consistent, made, appended })
+    }
+
+    /// Makes the table, if it is not there.
+    async fn make(&self) -> Result<(), Failure> {
+        let mut made = self.made.lock().await;
+        if *made {
+            return Ok(());
+        }
+        let mut create =
+            self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let text = ScalarAttributeType::S;
+            let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(text).build();
+            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+            create = create
+                .attribute_definitions(definition.map_err(unbuilt)?)
+                .key_schema(element.map_err(unbuilt)?);
+        }
+        create.send().await.map_err(failed)?;
+        let exists = self.client.wait_until_table_exists().table_name(&self.table);
+        exists.wait(PATIENCE).await.map_err(|error| Failure::new(format!("the SDK: {error}")))?;
+        *made = true;
+        Ok(())
+    }
+
+    /// Writes items in requests of 25, or one by itself.
+    async fn write(&self, items: Vec<Item>) -> Result<(), Failure> {
+        self.make().await?;
+        if let [item] = items.as_slice() {
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone()));
+            put.send().await.map_err(failed)?;
+            return Ok(());
+        }
+        let mut batches = Vec::new();
+        let mut items = items.into_iter().peekable();
+        while items.peek().is_some() {
+            batches.push(items.by_ref().take(WRITE_ITEMS).collect::<Vec<_>>());
+        }
+        stream::iter(batches.into_iter().map(|batch| self.write_batch(batch)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn write_batch(&self, items: Vec<Item>) -> Result<(), Failure> {
+        let mut left = Vec::new();
+        for item in items {
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
+            left.push(WriteRequest::builder().put_request(put).build());
+        }
+        while !left.is_empty() {
+            let write = self.client.batch_write_item().request_items(&self.table, left);
+            let answer = write.send().await.map_err(failed)?;
+            left = answer.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Reads items as JSON; answers how many there are.
+    async fn read(&self, partition: &str, keys: &[&str]) -> Result<usize, Failure> {
+        let batches = keys.chunks(READ_KEYS).map(|keys| self.read_batch(partition, keys));
+        let counts: Vec<usize> =
+            stream::iter(batches).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        Ok(counts.into_iter().sum())
+    }
+
+    async fn read_batch(&self, partition: &str, keys: &[&str]) -> Result<usize, Failure> {
+        if let [key] = keys {
+            let get = self.client.get_item().table_name(&self.table).consistent_read(self.consistent);
+            let answer = get.set_key(Some(key_of(partition, key))).send().await.map_err(failed)?;
+            return Ok(usize::from(answer.item.map(object).transpose()?.is_some()));
+        }
+        let mut left: Vec<Item> = keys.iter().map(|key| key_of(partition, key)).collect();
+        let mut found = 0;
+        while !left.is_empty() {
+            let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(self.consistent);
+            let get =
+                self.client.batch_get_item().request_items(&self.table, wanted.build().map_err(unbuilt)?);
+            let answer = get.send().await.map_err(failed)?;
+            for item in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
+                std::hint::black_box(object(item)?);
+                found += 1;
+            }
+            let unprocessed = answer.unprocessed_keys.unwrap_or_default().remove(&self.table);
+            left = unprocessed.map(|wanted| wanted.keys).unwrap_or_default();
+        }
+        Ok(found)
+    }
+
+    /// Writes what a source has, if nothing is there yet; else puts ids behind those that it has.
+    async fn add_source(&self, source: &str, ids: &[String], fields: &JsonObject) -> Result<(), Failure> {
+        let info = json!({"node_ids": ids, "metadata": fields});
+        let put = self.client.put_item().table_name(&self.table);
+        let put =
+            put.set_item(Some(item(SOURCES, source, &info))).condition_expression("attribute_not_exists(pk)");
+        match put.send().await {
+            Ok(_) => return Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let ids = ids.iter().map(|id| AttributeValue::S(id.clone())).collect();
+        let update = self.client.update_item().table_name(&self.table);
+        let update = update.set_key(Some(key_of(SOURCES, source)));
+        let update = update.update_expression("SET node_ids = list_append(node_ids, :ids)");
+        update.expression_attribute_values(":ids", AttributeValue::L(ids)).send().await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn failed<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>(error: SdkError<E, R>) -> Failure {
+    Failure::new(format!("the SDK: {}", DisplayErrorContext(&error)))
+}
+
+fn unbuilt(error: nodestore::dynamodb::aws_sdk_dynamodb::error::BuildError) -> Failure {
+    Failure::new(format!("a request can not be built: {error}"))
+}
+
+fn key_of(partition: &str, key: &str) -> Item {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    Item::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(key))])
+}
+
+fn item(partition: &str, key: &str, value: &Value) -> Item {
+    let mut item = key_of(partition, key);
+    if let Value::Object(members) = value {
+        item.extend(members.iter().map(|(name, value)| (name.clone(), attribute(value))));
+    }
+    item
+}
+
+fn attribute(value: &Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(value) => AttributeValue::Bool(*value),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text.clone()),
+        Value::Array(values) => AttributeValue::L(values.iter().map(attribute).collect()),
+        Value::Object(members) => {
+            AttributeValue::M(members.iter().map(|(name, value)| (name.clone(), attribute(value))).collect())
+        }
+    }
+}
+
+/// An item as JSON; the order of members is lost, and 2.0 becomes 2.
+fn object(item: Item) -> Result<JsonObject, Failure> {
+    item.into_iter().map(|(name, value)| Ok((name, json_of(value)?))).collect()
+}
+
+fn json_of(value: AttributeValue) -> Result<Value, Failure> {
+    Ok(match value {
+        AttributeValue::Bool(value) => Value::Bool(value),
+        AttributeValue::N(text) => {
+            let number: Number = serde_json::from_str(&text)
+                .map_err(|error| Failure::new(format!("the service gave no number: {error}")))?;
+            Value::Number(number)
+        }
+        AttributeValue::S(text) => Value::String(text),
+        AttributeValue::L(values) => values.into_iter().map(json_of).collect::<Result<_, _>>()?,
+        AttributeValue::M(members) => {
+            let members = members.into_iter().map(|(name, value)| Ok((name, json_of(value)?)));
+            Value::Object(members.collect::<Result<Map<_, _>, Failure>>()?)
+        }
+        _ => Value::Null,
+    })
+}
+
+#[async_trait]
+impl Subject for Bare {
+    async fn add_nodes(&self, nodes: Vec<Node>) -> Result<(), Failure> {
+        let mut items = Vec::with_capacity(2 * nodes.len());
+        let mut sources: BTreeMap<String, (Vec<String>, JsonObject)> = BTreeMap::new();
+        for node in nodes {
+            let id = node.id.as_str().to_owned();
+            let source = node.ref_doc_id().map(nodestore::RefDocId::into_string).unwrap_or_default();
+            items.push(item(METADATA, &id, &json!({"doc_hash": node.hash(), "ref_doc_id": source})));
+            items.push(item(NODES, &id, &json!({"__data__": node.to_json(), "__type__": "1"})));
+            let (ids, fields) = sources.entry(source).or_default();
+            ids.push(id);
+            *fields = node.metadata;
+        }
+        self.write(items).await?;
+        let adding = sources.iter().map(|(source, (ids, fields))| self.add_source(source, ids, fields));
+        stream::iter(adding).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn get_nodes(&self, ids: &[NodeId]) -> Result<usize, Failure> {
+        let ids: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
+        self.read(NODES, &ids).await
+    }
+
+    async fn append(&self, message: ChatMessage) -> Result<(), Failure> {
+        self.make().await?;
+        let position = self.appended.fetch_add(1, Ordering::Relaxed);
+        let text = Value::Object(message.to_json()).to_string();
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item(SESSION, &format!("{position:020}"), &json!({"message": text}))))
+            .build()
+            .map_err(unbuilt)?;
+        // The head says where the next one goes, so that two writers never take the same place.
+        let mut head = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key_of(CHAT, HEAD)))
+            .update_expression("SET #next = :next")
+            .expression_attribute_names("#next", "next")
+            .expression_attribute_values(":next", AttributeValue::N((position + 1).to_string()));
+        head = if position == 0 {
+            head.condition_expression("attribute_not_exists(#next)")
+        } else {
+            head.condition_expression("#next = :here")
+                .expression_attribute_values(":here", AttributeValue::N(position.to_string()))
+        };
+        let head = TransactWriteItem::builder().update(head.build().map_err(unbuilt)?).build();
+        let put = TransactWriteItem::builder().put(put).build();
+        self.client
+            .transact_write_items()
+            .transact_items(head)
+            .transact_items(put)
+            .send()
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    async fn messages(&self) -> Result<usize, Failure> {
+        let query = self.client.query().table_name(&self.table).consistent_read(self.consistent);
+        let query = query.key_condition_expression("pk = :session");
+        let query = query.expression_attribute_values(":session", AttributeValue::S(SESSION.to_owned()));
+        let mut pages = query.into_paginator().send();
+        let mut found = 0;
+        while let Some(page) = pages.next().await {
+            for mut item in page.map_err(failed)?.items.unwrap_or_default() {
+                if let Some(AttributeValue::S(text)) = item.remove("message") {
+                    let message: JsonObject = serde_json::from_str(&text)
+                        .map_err(|error| Failure::new(format!("the service gave no JSON: {error}")))?;
+                    std::hint::black_box(message);
+                    found += 1;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn put(&self, entries: Vec<(String, JsonObject)>) -> Result<(), Failure> {
+        let items = entries.into_iter().map(|(key, value)| item(COLLECTION, &key, &Value::Object(value)));
+        self.write(items.collect()).await
+    }
+
+    async fn get(&self, keys: &[&str]) -> Result<usize, Failure> {
+        self.read(COLLECTION, keys).await
+    }
+
+    async fn clear(&self) -> Result<(), Failure> {
+        let mut made = self.made.lock().await;
+        if *made {
+            self.client.delete_table().table_name(&self.table).send().await.map_err(failed)?;
+            let gone = self.client.wait_until_table_not_exists().table_name(&self.table);
+            gone.wait(PATIENCE).await.map_err(|error| Failure::new(format!("the SDK: {error}")))?;
+        }
+        *made = false;
+        self.appended.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+}
