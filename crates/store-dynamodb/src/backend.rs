@@ -11,6 +11,7 @@ use store_core::{
 
 use crate::chat::OwnChatStore;
 use crate::config::DynamoDbConfig;
+use crate::diagnose::look;
 use crate::docs::DynamoDocStore;
 use crate::error::{NAME, at};
 use crate::kv::{self, DynamoKvStore};
@@ -81,8 +82,7 @@ impl Backend for DynamoDbBackend {
     }
 
     async fn diagnose(&self) -> Result<Diagnosis> {
-        self.ping().await?;
-        Ok(Diagnosis::new().with_fact("store-dynamodb", env!("CARGO_PKG_VERSION")))
+        look(&self.space).await.map_err(at("diagnose"))
     }
 
     async fn drop_namespace(&self) -> Result<()> {

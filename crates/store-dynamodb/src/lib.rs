@@ -7,6 +7,7 @@ mod codec;
 mod conditional;
 mod config;
 mod decimal;
+mod diagnose;
 mod docs;
 mod error;
 mod kv;

@@ -20,6 +20,9 @@ use crate::space::Space;
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a table may take to come or to go: seconds as a rule, minutes for one with indexes.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 /// The key attributes of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
@@ -49,6 +52,7 @@ pub(crate) async fn main(space: &Space) -> Result<Keys> {
         return Ok(keys.clone());
     }
     let table = match describe(space, name).await? {
+        Some(table) if table.table_status == Some(TableStatus::Creating) => active(space, name).await?,
         Some(table) => table,
         None if space.config.create => {
             create_main(space, name).await?;
@@ -113,11 +117,15 @@ pub(crate) async fn delete(space: &Space, name: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut wait = FIRST_LOOK;
-    while describe(space, name).await?.is_some() {
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LOOK);
-    }
+    let gone = async {
+        let mut wait = FIRST_LOOK;
+        while describe(space, name).await?.is_some() {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LOOK);
+        }
+        Ok(())
+    };
+    in_time(name, "deleted", gone).await?;
     space.tables.forget().await;
     Ok(())
 }
@@ -171,19 +179,33 @@ async fn expire(space: &Space, name: &str) -> Result<()> {
 
 /// Waits until a table can be used.
 pub(crate) async fn active(space: &Space, name: &str) -> Result<TableDescription> {
-    let mut wait = FIRST_LOOK;
-    loop {
-        if let Some(table) = describe(space, name).await?
-            && table.table_status == Some(TableStatus::Active)
-        {
-            return Ok(table);
+    let made = async {
+        let mut wait = FIRST_LOOK;
+        loop {
+            if let Some(table) = describe(space, name).await?
+                && table.table_status == Some(TableStatus::Active)
+            {
+                return Ok(table);
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LOOK);
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LOOK);
-    }
+    };
+    in_time(name, "made", made).await
 }
 
-fn keys_of(table: &TableDescription) -> Option<Keys> {
+/// What is done to a table, if that is done within [`PATIENCE`].
+async fn in_time<T>(name: &str, what: &str, done: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, done).await.map_err(|_| {
+        let message = format!(
+            "the table {name:?} is still being {what} after {} s; look at it, then repeat the call",
+            PATIENCE.as_secs()
+        );
+        Error::new(ErrorKind::Timeout, message).with_backend(NAME)
+    })?
+}
+
+pub(crate) fn keys_of(table: &TableDescription) -> Option<Keys> {
     let text = |name: &str| {
         let mut definitions = table.attribute_definitions.iter().flatten();
         definitions.any(|one| one.attribute_name == name && one.attribute_type == ScalarAttributeType::S)
