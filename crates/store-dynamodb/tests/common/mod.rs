@@ -1,0 +1,178 @@
+//! What the tests on real servers share: they run on the server of `STORE_TEST_DYNAMODB_URL`, each in a namespace of its
+//! own. Without a server they are shown as ignored, and fail with `STORE_TEST_REQUIRE` set.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use libtest_mimic::{Arguments, Trial};
+use serde_json::{Map, Value, json};
+use store_core::Backend as _;
+use store_dynamodb::aws_sdk_dynamodb::Client;
+use store_dynamodb::aws_sdk_dynamodb::primitives::Blob;
+use store_dynamodb::aws_sdk_dynamodb::types::AttributeValue;
+use store_dynamodb::{DynamoDbBackend, DynamoDbConfig};
+
+const SERVER: &str = "STORE_TEST_DYNAMODB_URL";
+
+/// An item, as the driver has it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// A store in a namespace of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Db {
+    pub(crate) store: DynamoDbBackend,
+    pub(crate) config: DynamoDbConfig,
+    pub(crate) name: String,
+}
+
+impl Db {
+    /// Another store on the same namespace, with a client of its own: what another process would have.
+    pub(crate) async fn another(&self) -> DynamoDbBackend {
+        self.with(|config| config).await
+    }
+
+    /// The same namespace, opened otherwise.
+    pub(crate) async fn with(
+        &self,
+        change: impl FnOnce(DynamoDbConfig) -> DynamoDbConfig,
+    ) -> DynamoDbBackend {
+        DynamoDbBackend::connect(change(self.config.clone())).await.unwrap()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        self.store.client().unwrap()
+    }
+
+    /// The main table's name.
+    pub(crate) fn main(&self) -> String {
+        format!("{}.{}", self.config.table.as_deref().unwrap_or("nodestore"), self.name)
+    }
+
+    /// The name of a table beside it.
+    pub(crate) fn beside(&self, what: &str) -> String {
+        format!("{}-{what}", self.main())
+    }
+
+    /// All items of a table, in the service's notation, in the order of their keys.
+    pub(crate) async fn items(&self, table: &str) -> Vec<Value> {
+        let (mut items, mut start) = (Vec::new(), None);
+        loop {
+            let scan = self.client().scan().table_name(table).set_exclusive_start_key(start);
+            let page = scan.consistent_read(true).send().await.unwrap();
+            items.extend(page.items.unwrap_or_default().into_iter().map(notation));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        items.sort_by_key(|item: &Value| {
+            (item["pk"].to_string(), item["sk"].to_string(), item["SessionId"].to_string())
+        });
+        items
+    }
+
+    /// Puts an item in the service's notation.
+    pub(crate) async fn put(&self, table: &str, item: Value) {
+        let Value::Object(item) = item else { panic!("no object: {item}") };
+        self.client().put_item().table_name(table).set_item(Some(attributes(item))).send().await.unwrap();
+    }
+}
+
+/// Attributes from the service's notation: `{"pk": {"S": "a"}}`.
+pub(crate) fn attributes(item: Map<String, Value>) -> Item {
+    item.into_iter().map(|(name, value)| (name, attribute(value))).collect()
+}
+
+fn attribute(value: Value) -> AttributeValue {
+    let Value::Object(value) = value else { panic!("no attribute: {value}") };
+    let (kind, value) = value.into_iter().next().unwrap();
+    match (kind.as_str(), value) {
+        ("S", Value::String(text)) => AttributeValue::S(text),
+        ("N", Value::String(number)) => AttributeValue::N(number),
+        ("B", Value::String(bytes)) => AttributeValue::B(Blob::new(bytes)),
+        ("BOOL", Value::Bool(value)) => AttributeValue::Bool(value),
+        ("NULL", Value::Bool(_)) => AttributeValue::Null(true),
+        ("L", Value::Array(items)) => AttributeValue::L(items.into_iter().map(attribute).collect()),
+        ("M", Value::Object(members)) => AttributeValue::M(attributes(members)),
+        (kind, value) => panic!("no attribute: {kind} {value}"),
+    }
+}
+
+/// An item in the service's notation; bytes stand as their text.
+pub(crate) fn notation(item: Item) -> Value {
+    let mut members: Vec<(String, AttributeValue)> = item.into_iter().collect();
+    members.sort_by(|one, other| one.0.cmp(&other.0));
+    members.into_iter().map(|(name, value)| (name, noted(value))).collect()
+}
+
+fn noted(value: AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::B(bytes) => json!({"B": String::from_utf8(bytes.into_inner()).unwrap()}),
+        AttributeValue::Bool(value) => json!({"BOOL": value}),
+        AttributeValue::Null(_) => json!({"NULL": true}),
+        AttributeValue::L(items) => json!({"L": items.into_iter().map(noted).collect::<Vec<_>>()}),
+        AttributeValue::M(members) => json!({"M": notation(members)}),
+        other => panic!("not expected: {other:?}"),
+    }
+}
+
+/// The time in seconds of the epoch.
+pub(crate) fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The test on a server, by its name.
+pub(crate) fn test<F: Future<Output = ()> + Send>(
+    name: &'static str,
+    body: impl Fn(Db) -> F + Send + 'static,
+) -> Trial {
+    let Some(url) = std::env::var(SERVER).ok().filter(|url| !url.is_empty()) else {
+        let required = std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty());
+        let fail = move || Err(format!("{SERVER} is not set").into());
+        return Trial::test(name, fail).with_ignored_flag(!required);
+    };
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(async {
+            let db = open(&url).await;
+            body(db.clone()).await;
+            db.store.drop_namespace().await.unwrap();
+        });
+        Ok(())
+    })
+}
+
+/// A store on this server, in a namespace that no other test has.
+async fn open(url: &str) -> Db {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+    let name = format!("t{now}x{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let config: DynamoDbConfig = url.parse().unwrap();
+    let config = config.with_namespace(name.clone()).with_create(true).with_consistent_reads(true);
+    let config = config.with_operation_timeout(Duration::from_mins(1));
+    Db { store: DynamoDbBackend::connect(config.clone()).await.unwrap(), config, name }
+}
+
+/// Waits until something is so, and fails when it takes half a minute.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+    for _ in 0..3_000 {
+        if check().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// Runs them.
+pub(crate) fn run(tests: impl IntoIterator<Item = Trial>) -> ExitCode {
+    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().collect()).exit_code()
+}
