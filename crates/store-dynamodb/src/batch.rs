@@ -13,9 +13,9 @@ use store_core::batches::cut;
 use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
+use crate::attempts;
 use crate::codec::{Item, item_size};
 use crate::decimal::Decimal;
-use crate::error::timed_out;
 use crate::space::Space;
 use crate::tables::unbuilt;
 
@@ -54,18 +54,12 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// For a call that may take so long.
     pub(crate) fn new(limit: Duration) -> Self {
-        let now = Instant::now();
-        // A limit too long to be added is as good as thirty years.
-        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(1 << 30));
-        Self { deadline, limit, longest: FIRST_PAUSE }
+        Self { deadline: attempts::deadline(limit), limit, longest: FIRST_PAUSE }
     }
 
     /// Waits for a call of the driver, no longer than until the deadline.
     pub(crate) async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout_at(self.deadline, call).await {
-            Ok(answer) => answer,
-            Err(_) => Err(timed_out(self.limit)),
-        }
+        attempts::until(self.deadline, self.limit, call).await?
     }
 
     /// Pauses; `false`, without a pause, if the time would be over. After `progress` the next pauses are short again.

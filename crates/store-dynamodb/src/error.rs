@@ -4,7 +4,8 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata, ProvideErrorMetadata, SdkError};
+use serde_json::Value;
 use store_core::{Error, ErrorKind};
 
 /// The backend's name in errors and capabilities.
@@ -12,6 +13,8 @@ pub(crate) const NAME: &str = "dynamodb";
 
 /// What is not known after a call that was cut off.
 const UNKNOWN_WRITE: &str = "whether a write was made is not known";
+/// What is known after no connection was made.
+const NOTHING_SENT: &str = "nothing was sent";
 /// What a proxy or a load balancer, and the service itself, answer to a request that is too long.
 const TOO_LONG: u16 = 413;
 
@@ -148,7 +151,7 @@ fn not_delivered(error: &ConnectorError) -> (ErrorKind, String) {
         };
         return (
             ErrorKind::Unavailable,
-            format!("no connection to the service ({why}); nothing was sent, {next}"),
+            format!("no connection to the service ({why}); {NOTHING_SENT}, {next}"),
         );
     }
     if error.is_timeout() {
@@ -197,6 +200,49 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 /// The message of the error that began it.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().map_or_else(String::new, ToString::to_string)
+}
+
+/// How one attempt of the driver's failed.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
+    /// Whether the service may have done what it was asked.
+    pub(crate) maybe_done: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(connector: Option<&ConnectorError>, response: Option<&HttpResponse>) -> Self {
+        let (kind, message) = match (connector, response) {
+            (Some(connector), _) => not_delivered(connector),
+            (None, Some(response)) => by_code(&answered(response), response.status().as_u16()),
+            (None, None) => (ErrorKind::Timeout, String::new()),
+        };
+        let maybe_done = match kind {
+            ErrorKind::Timeout => true,
+            ErrorKind::Unavailable => !message.contains(NOTHING_SENT),
+            _ => false,
+        };
+        Self { kind, message, maybe_done }
+    }
+}
+
+/// The code and the words of an answer that is an error: `{"__type": "…#Code", "message": "…"}`.
+fn answered(response: &HttpResponse) -> ErrorMetadata {
+    let body = response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let text = |name: &str| body.as_ref().and_then(|body| body.get(name)?.as_str());
+    let code = text("__type").map_or("", |code| code.rsplit('#').next().unwrap_or_default());
+    let message = text("message").or_else(|| text("Message")).unwrap_or_default();
+    ErrorMetadata::builder().code(code).message(message).build()
+}
+
+/// The error of a call whose time was over after this attempt.
+pub(crate) fn cut_off(last: &Attempt, limit: Duration, maybe_done: bool) -> Error {
+    let mut message = format!("{}; it was tried for {} ms", last.message, limit.as_millis());
+    if maybe_done && !message.contains(UNKNOWN_WRITE) {
+        message = format!("{message}, and {UNKNOWN_WRITE}");
+    }
+    Error::new(last.kind, message).with_backend(NAME)
 }
 
 /// The error of a call that took longer than the configured timeout.

@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use store_core::Result;
 
+use crate::attempts;
 use crate::chat;
 use crate::config::DynamoDbConfig;
-use crate::error::{closed, from_driver, timed_out};
+use crate::error::{closed, from_driver};
 use crate::schema;
 use crate::tables::Tables;
 
@@ -68,7 +69,7 @@ impl Space {
         async move {
             self.client()?;
             let limit = self.config.operation_timeout;
-            tokio::time::timeout(limit, call).await.map_err(|_| timed_out(limit))
+            attempts::until(attempts::deadline(limit), limit, call).await
         }
     }
 

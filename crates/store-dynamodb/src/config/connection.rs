@@ -14,6 +14,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 use store_core::Result;
 
+use crate::attempts::Watch;
+
 use super::refused;
 
 /// How long making a connection may take when nothing else is said.
@@ -265,7 +267,8 @@ impl DynamoDbConnection {
                 "no region is set; write dynamodb://eu-central-1/table, or set AWS_REGION, or a region in the profile",
             ));
         }
-        Ok(Client::new(&shared))
+        let config = aws_sdk_dynamodb::config::Builder::from(&shared).interceptor(Watch);
+        Ok(Client::from_conf(config.build()))
     }
 }
 
