@@ -8,7 +8,7 @@ use store_core::{
 };
 
 use crate::check::CaseResult;
-use crate::harness::Env;
+use crate::harness::{Env, Harness};
 
 /// The greatest value that the cases write: one that needs more is the backend's own to test.
 const GREATEST_VALUE: usize = 64 << 20;
@@ -34,8 +34,13 @@ impl Case {
         self.name
     }
 
+    /// Whether it is about chats.
+    pub(crate) fn of_chats(&self) -> bool {
+        matches!(self.run, Run::Chat(_)) || self.needs.contains(&Need::Chat)
+    }
+
     /// Why this backend is not asked, or `None` when it offers all that the case needs.
-    pub(crate) fn unmet(&self, capabilities: &Capabilities, durable: bool) -> Option<String> {
+    pub(crate) fn unmet(&self, capabilities: &Capabilities, harness: &Harness) -> Option<String> {
         let role = match self.run {
             Run::Kv(_) => Some(Need::Kv),
             Run::Docs(_) => Some(Need::Docs),
@@ -46,7 +51,7 @@ impl Case {
         };
         role.iter()
             .chain(self.needs)
-            .find(|need| !need.is_met(capabilities, durable))
+            .find(|need| !need.is_met(capabilities, harness))
             .map(|need| format!("the backend does not offer {need}"))
     }
 }
@@ -67,6 +72,7 @@ pub(crate) enum Need {
     Docs,
     Index,
     Chat,
+    GreatChats,
     Vectors,
     Query(QueryKindName),
     Metric(Metric),
@@ -78,7 +84,7 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn is_met(self, capabilities: &Capabilities, durable: bool) -> bool {
+    fn is_met(self, capabilities: &Capabilities, harness: &Harness) -> bool {
         let (kv, vectors) = (&capabilities.kv, &capabilities.vectors);
         match self {
             Self::Kv => kv.is_some(),
@@ -97,7 +103,8 @@ impl Need {
             Self::MaxDimensions => vectors.as_ref().is_some_and(|vectors| vectors.max_dimensions.is_some()),
             Self::Fields => vectors.as_ref().is_some_and(|vectors| vectors.fields),
             Self::Filters => capabilities.docs || vectors.is_some(),
-            Self::Durable => durable,
+            Self::Durable => harness.durable,
+            Self::GreatChats => harness.great_chats,
         }
     }
 }
@@ -112,6 +119,7 @@ impl fmt::Display for Need {
             Self::Docs => f.write_str("documents"),
             Self::Index => f.write_str("index structs"),
             Self::Chat => f.write_str("chats"),
+            Self::GreatChats => f.write_str("chats of more than 400 KB"),
             Self::Vectors => f.write_str("vectors"),
             Self::Query(kind) => write!(f, "{kind:?} queries"),
             Self::Metric(metric) => write!(f, "the {metric:?} metric"),

@@ -20,6 +20,8 @@ pub struct Harness {
     pub(crate) missing: Option<String>,
     pub(crate) required: bool,
     pub(crate) durable: bool,
+    pub(crate) chats_only: bool,
+    pub(crate) great_chats: bool,
     pub(crate) deadline: Duration,
     pub(crate) model_runs: u32,
     pub(crate) random_filters: u32,
@@ -54,6 +56,8 @@ impl Harness {
             missing: None,
             required: std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty()),
             durable: true,
+            chats_only: false,
+            great_chats: true,
             deadline: Duration::from_mins(2),
             model_runs: setting("STORE_TEST_MODEL_RUNS", 48),
             random_filters: setting("STORE_TEST_RANDOM_FILTERS", 2_000),
@@ -65,6 +69,20 @@ impl Harness {
     #[must_use]
     pub fn with_durable(mut self, durable: bool) -> Self {
         self.durable = durable;
+        self
+    }
+
+    /// Asks only what is about chats, for another layout of a store whose other roles are asked already.
+    #[must_use]
+    pub fn with_chats_only(mut self) -> Self {
+        self.chats_only = true;
+        self
+    }
+
+    /// Says whether a chat may take more than an item of a server does, 400 KB; default `true`.
+    #[must_use]
+    pub fn with_great_chats(mut self, great: bool) -> Self {
+        self.great_chats = great;
         self
     }
 

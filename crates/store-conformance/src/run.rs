@@ -61,7 +61,7 @@ pub fn run_all(harnesses: impl IntoIterator<Item = Harness>) -> ExitCode {
     for harness in harnesses {
         // A listing needs no server.
         let reach = if arguments.list { Reach::Unknown } else { runtime.block_on(probe(&harness)) };
-        trials.extend(cases().map(|case| trial(case, &harness, reach.clone(), &runtime)));
+        trials.extend(asked(&harness).map(|case| trial(case, &harness, reach.clone(), &runtime)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     // A case that hangs must not keep the process.
@@ -77,7 +77,7 @@ pub fn run_all(harnesses: impl IntoIterator<Item = Harness>) -> ExitCode {
 pub async fn outcomes(harness: &Harness, chosen: &[&str]) -> Vec<Outcome> {
     let reach = probe(harness).await;
     // Collected first: a stream over borrowed cases is not general enough for the compiler.
-    let runs: Vec<_> = cases()
+    let runs: Vec<_> = asked(harness)
         .map(|case| (case, format!("{}::{}", case.suite, case.name)))
         .filter(|(case, name)| chosen.is_empty() || chosen.contains(&case.suite) || chosen.contains(&&**name))
         .map(|(case, name)| {
@@ -86,6 +86,11 @@ pub async fn outcomes(harness: &Harness, chosen: &[&str]) -> Vec<Outcome> {
         })
         .collect();
     futures::stream::iter(runs).buffered(workers()).collect().await
+}
+
+fn asked(harness: &Harness) -> impl Iterator<Item = &'static Case> + use<> {
+    let chats_only = harness.chats_only;
+    cases().filter(move |case| !chats_only || case.of_chats())
 }
 
 fn workers() -> usize {
@@ -138,7 +143,7 @@ async fn judge(case: &'static Case, harness: &Harness, reach: &Reach) -> Verdict
             return if harness.required { Verdict::Failed(message) } else { Verdict::Ignored(message) };
         }
         Reach::Offers(capabilities) => {
-            if let Some(reason) = case.unmet(capabilities, harness.durable) {
+            if let Some(reason) = case.unmet(capabilities, harness) {
                 return Verdict::Ignored(reason);
             }
         }

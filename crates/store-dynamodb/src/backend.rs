@@ -9,7 +9,7 @@ use store_core::{
     KvStore, Result, VectorStore, check,
 };
 
-use crate::chat::OwnChatStore;
+use crate::chat::chat_store;
 use crate::config::DynamoDbConfig;
 use crate::diagnose::look;
 use crate::docs::DynamoDocStore;
@@ -121,7 +121,7 @@ impl Backend for DynamoDbBackend {
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Ok(Arc::new(OwnChatStore::new(Arc::clone(&self.space))))
+        Ok(chat_store(&self.space))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {

@@ -144,6 +144,17 @@ pub(crate) fn to_attribute(value: Value) -> Result<AttributeValue> {
     marked(value, 1).map(|(attribute, _)| attribute)
 }
 
+/// An object as the attributes of a map, as Python writes it, and what that loses, if it loses something.
+pub(crate) fn to_map(value: JsonObject) -> Result<Item> {
+    object(value, |name| name.is_empty() || name == BESIDE, 2, false)
+}
+
+/// The object of [`to_map`], or of a map that Python wrote.
+pub(crate) fn from_map(mut map: Item) -> JsonObject {
+    let beside = map.remove(BESIDE);
+    members(map, beside.as_ref())
+}
+
 /// An attribute as a value, as Python reads it; bytes become base64, sets lists.
 pub(crate) fn from_attribute(attribute: AttributeValue) -> Value {
     unmarked(attribute, None)
@@ -228,6 +239,13 @@ fn object(value: JsonObject, reserved: impl Fn(&str) -> bool, level: usize, tell
         item.insert(BESIDE.to_owned(), AttributeValue::S(beside));
     }
     Ok(item)
+}
+
+/// Brings members into the order in which they are read where nothing says otherwise.
+pub(crate) fn in_plain_order(value: JsonObject) -> JsonObject {
+    let mut members: Vec<(String, Value)> = value.into_iter().collect();
+    members.sort_by(|(one, _), (other, _)| plain_order(one).cmp(&plain_order(other)));
+    members.into_iter().collect()
 }
 
 /// The position of each member in the plain order, and the mark of their own order where it is another.

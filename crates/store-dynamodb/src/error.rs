@@ -128,7 +128,7 @@ fn by_code(error: &impl ProvideErrorMetadata, status: u16) -> (ErrorKind, String
 }
 
 /// The service has one code for all that is wrong with a request.
-fn too_large(says: &str) -> bool {
+pub(crate) fn too_large(says: &str) -> bool {
     let says = says.to_ascii_lowercase();
     says.contains("size has exceeded") || says.contains("size limit") || says.contains("maximum allowed size")
 }

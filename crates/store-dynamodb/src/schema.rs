@@ -23,6 +23,12 @@ pub(crate) const DATA: &str = "_nodestore_data";
 /// The collection of index structs, as Python names it.
 pub(crate) const INDEX_STRUCTS: &str = "index_store/data";
 
+/// The attributes of chats in LlamaIndex's layout: session (the table's partition key, of whatever name; ours have
+/// Python's), messages, and the second at which the chat expires.
+pub(crate) const CHAT_SESSION: &str = "SessionId";
+pub(crate) const CHAT_HISTORY: &str = "History";
+pub(crate) const CHAT_EXPIRES: &str = "TTL";
+
 /// The table of all roles but vectors: the caller's own, or the namespace's.
 pub(crate) fn main_table(config: &DynamoDbConfig) -> Option<String> {
     match (&config.table, &config.namespace) {

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     pub(crate) partition: String,
+    /// Empty where a table has none.
     pub(crate) sort: String,
 }
 
@@ -43,10 +44,46 @@ impl Tables {
     }
 }
 
-/// The keys of the main table, which is made if the configuration says so: a partition key and a sort key, both text,
-/// of whatever name, as in LlamaIndex. `NotFound` when it is not there and is not to be made.
+/// What a table must be like, and is made like: keys of type S, of whatever name, as in LlamaIndex.
+#[derive(Debug)]
+struct Shape {
+    /// What it is for.
+    role: &'static str,
+    /// What it needs, in words.
+    needs: &'static str,
+    partition: &'static str,
+    sort: Option<&'static str>,
+    /// The attribute with the second at which an item expires.
+    expires: &'static str,
+}
+
+const MAIN: Shape = Shape {
+    role: "the store",
+    needs: "a partition key and a sort key, both of type S",
+    partition: PARTITION_KEY,
+    sort: Some(SORT_KEY),
+    expires: EXPIRES,
+};
+const CHATS: Shape = Shape {
+    role: "LlamaIndex's chats",
+    needs: "a partition key of type S and no sort key",
+    partition: schema::CHAT_SESSION,
+    sort: None,
+    expires: schema::CHAT_EXPIRES,
+};
+
+/// The keys of the main table, which is made if the configuration says so. `NotFound` when it is not there and is not
+/// to be made.
 pub(crate) async fn main(space: &Space) -> Result<Keys> {
-    let name = &space.main;
+    ready(space, &space.main, &MAIN).await
+}
+
+/// The key of the table of chats in LlamaIndex's layout; there is no sort key. As [`main`] else.
+pub(crate) async fn chats(space: &Space, name: &str) -> Result<Keys> {
+    ready(space, name, &CHATS).await
+}
+
+async fn ready(space: &Space, name: &str, shape: &Shape) -> Result<Keys> {
     let mut known = space.tables.known.lock().await;
     if let Some(keys) = known.get(name) {
         return Ok(keys.clone());
@@ -55,28 +92,27 @@ pub(crate) async fn main(space: &Space) -> Result<Keys> {
         Some(table) if table.table_status == Some(TableStatus::Creating) => active(space, name).await?,
         Some(table) => table,
         None if space.config.create => {
-            create_main(space, name).await?;
+            create(space, name, shape).await?;
             let table = active(space, name).await?;
-            expire(space, name).await?;
+            expire(space, name, shape.expires).await?;
             table
         }
         None => {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "there is no table {name:?}; make it with a partition key and a sort key of type S, or open the \
-                     store with store.create=true"
+                    "there is no table {name:?}; make it with {}, or open the store with store.create=true",
+                    shape.needs
                 ),
             ));
         }
     };
-    let keys = keys_of(&table).ok_or_else(|| {
-        Error::config(format!(
-            "the table {name:?} can not hold the store: it needs a partition key and a sort key, both of type S"
-        ))
-        .with_backend(NAME)
-    })?;
-    known.insert(name.clone(), keys.clone());
+    let keys =
+        text_keys(&table).filter(|keys| keys.sort.is_empty() == shape.sort.is_none()).ok_or_else(|| {
+            Error::config(format!("the table {name:?} can not hold {}: it needs {}", shape.role, shape.needs))
+                .with_backend(NAME)
+        })?;
+    known.insert(name.to_owned(), keys.clone());
     Ok(keys)
 }
 
@@ -147,9 +183,10 @@ pub(crate) fn creation(space: &Space, name: &str) -> Result<CreateTableFluentBui
     }
 }
 
-async fn create_main(space: &Space, name: &str) -> Result<()> {
+async fn create(space: &Space, name: &str, shape: &Shape) -> Result<()> {
     let mut create = creation(space, name)?;
-    for (attribute, kind) in [(PARTITION_KEY, KeyType::Hash), (SORT_KEY, KeyType::Range)] {
+    let sort = shape.sort.map(|sort| (sort, KeyType::Range));
+    for (attribute, kind) in [(shape.partition, KeyType::Hash)].into_iter().chain(sort) {
         let definition = AttributeDefinition::builder()
             .attribute_name(attribute)
             .attribute_type(ScalarAttributeType::S)
@@ -166,8 +203,8 @@ async fn create_main(space: &Space, name: &str) -> Result<()> {
 }
 
 /// Has the service remove items that are past their time.
-async fn expire(space: &Space, name: &str) -> Result<()> {
-    let expires = TimeToLiveSpecification::builder().attribute_name(EXPIRES).enabled(true).build();
+async fn expire(space: &Space, name: &str, attribute: &str) -> Result<()> {
+    let expires = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build();
     let update = space.client()?.update_time_to_live().table_name(name);
     let update = update.time_to_live_specification(expires.map_err(unbuilt)?);
     match space.call(update.send()).await {
@@ -205,16 +242,25 @@ async fn in_time<T>(name: &str, what: &str, done: impl Future<Output = Result<T>
     })?
 }
 
+/// The keys of a table that can be the main one.
 pub(crate) fn keys_of(table: &TableDescription) -> Option<Keys> {
+    text_keys(table).filter(|keys| !keys.sort.is_empty())
+}
+
+/// The keys of a table, if they are texts; the sort key is empty where there is none.
+fn text_keys(table: &TableDescription) -> Option<Keys> {
     let text = |name: &str| {
         let mut definitions = table.attribute_definitions.iter().flatten();
         definitions.any(|one| one.attribute_name == name && one.attribute_type == ScalarAttributeType::S)
     };
     let key = |kind: &KeyType| {
-        let found = table.key_schema.iter().flatten().find(|element| element.key_type == *kind)?;
-        text(&found.attribute_name).then(|| found.attribute_name.clone())
+        let found = table.key_schema.iter().flatten().find(|element| element.key_type == *kind);
+        found.map_or(Some(String::new()), |found| {
+            text(&found.attribute_name).then(|| found.attribute_name.clone())
+        })
     };
-    Some(Keys { partition: key(&KeyType::Hash)?, sort: key(&KeyType::Range)? })
+    let keys = Keys { partition: key(&KeyType::Hash)?, sort: key(&KeyType::Range)? };
+    (!keys.partition.is_empty()).then_some(keys)
 }
 
 /// The error of a request that lacks a part; the driver's builders want each to be looked at.

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
 };
 use store_core::{Error, ErrorKind, Result};
 
 use crate::batch::Backoff;
 use crate::codec::Item;
-use crate::error::{NAME, from_driver};
+use crate::error::{NAME, from_driver, too_large};
 use crate::space::Space;
 use crate::tables::unbuilt;
 
@@ -51,6 +52,11 @@ impl Condition {
         Self::default().with("attribute_not_exists(#p)").named("#p", partition)
     }
 
+    /// The item that does not fulfil it is not to be told.
+    pub(crate) fn quietly(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
     pub(crate) fn with(mut self, expression: &str) -> Self {
         expression.clone_into(&mut self.expression);
         self
@@ -78,6 +84,25 @@ pub(crate) fn put(table: &str, item: Item, condition: Option<Condition>) -> Resu
             .set_return_values_on_condition_check_failure((!quiet).then_some(ALL_OLD));
     }
     Ok(TransactWriteItem::builder().put(put.build().map_err(unbuilt)?).build())
+}
+
+/// Changes an item, if the condition holds; its names and values are the change's too.
+pub(crate) fn update(
+    table: &str,
+    key: Item,
+    change: &str,
+    condition: Condition,
+) -> Result<TransactWriteItem> {
+    let Condition { expression, names, values, quiet } = condition;
+    let update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .update_expression(change)
+        .set_condition_expression(Some(expression).filter(|expression| !expression.is_empty()))
+        .set_expression_attribute_names(Some(names))
+        .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
+        .set_return_values_on_condition_check_failure((!quiet).then_some(ALL_OLD));
+    Ok(TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build())
 }
 
 /// Deletes an item, if the condition holds.
@@ -173,7 +198,10 @@ fn undone(reasons: &[CancellationReason]) -> Error {
     let faults: Vec<(usize, &CancellationReason)> =
         reasons.iter().enumerate().filter(|(_, reason)| code(reason) != "None").collect();
     let any = |wanted: &str| faults.iter().any(|(_, reason)| code(reason) == wanted);
-    let kind = if any("ValidationError") {
+    let large = |reason: &CancellationReason| reason.message().is_some_and(too_large);
+    let kind = if faults.iter().any(|(_, reason)| large(reason)) {
+        ErrorKind::LimitExceeded
+    } else if any("ValidationError") {
         ErrorKind::InvalidInput
     } else if any("ItemCollectionSizeLimitExceeded") {
         ErrorKind::LimitExceeded

@@ -6,29 +6,28 @@ use std::time::Duration;
 
 use store_conformance::Harness;
 use store_core::Backend;
-use store_dynamodb::{DynamoDbBackend, DynamoDbConfig};
+use store_dynamodb::{DynamoDbBackend, DynamoDbChatLayout, DynamoDbConfig};
 
-/// Each server that the suite runs on, and the variable that names it.
-const SERVERS: [(&str, &str); 1] = [("dynamodb", "STORE_TEST_DYNAMODB_URL")];
+const VARIABLE: &str = "STORE_TEST_DYNAMODB_URL";
 
 fn main() -> ExitCode {
-    store_conformance::run_all(SERVERS.map(|(name, variable)| {
-        harness(name, variable).unwrap_or_else(|| {
-            let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
-            Harness::unavailable(name, reason)
-        })
-    }))
+    let python = harness("dynamodb_llamaindex_chats", DynamoDbChatLayout::LlamaIndex);
+    let python = python.with_chats_only().with_great_chats(false);
+    store_conformance::run_all([harness("dynamodb", DynamoDbChatLayout::Nodestore), python])
 }
 
-fn harness(name: &'static str, variable: &str) -> Option<Harness> {
-    let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
+fn harness(name: &'static str, chats: DynamoDbChatLayout) -> Harness {
+    let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) else {
+        let reason = format!("{VARIABLE} is not set; scripts/servers/with starts a server and sets it");
+        return Harness::unavailable(name, reason);
+    };
     let open = move |namespace: String| {
         let config = url.parse::<DynamoDbConfig>().map(|config| {
             // Server and tests share a machine that may be busy.
             let config = config.with_namespace(namespace).with_create(true).with_consistent_reads(true);
-            config.with_operation_timeout(Duration::from_mins(1))
+            config.with_chat_layout(chats).with_operation_timeout(Duration::from_mins(1))
         });
         async move { Ok(Arc::new(DynamoDbBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
-    Some(Harness::new(name, open).with_deadline(Duration::from_mins(10)))
+    Harness::new(name, open).with_deadline(Duration::from_mins(10))
 }

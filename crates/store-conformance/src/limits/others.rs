@@ -18,7 +18,7 @@ cases! { "limits", Env:
     docs_long_texts [Need::Docs],
     docs_long_ids [Need::Docs],
     index_great_struct [Need::Index],
-    chat_great_history [Need::Chat],
+    chat_great_history [Need::Chat, Need::GreatChats],
     chat_great_batches [Need::Chat],
     vectors_great_batch [Need::Vectors],
     vectors_great_nodes [Need::Vectors],

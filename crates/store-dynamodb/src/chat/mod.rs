@@ -3,16 +3,28 @@
 mod item;
 mod own;
 mod place;
+mod python;
 mod read;
 mod stage;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use store_core::Error;
+use store_core::{ChatStore, Error};
 
+use crate::config::DynamoDbChatLayout;
 use crate::error::at;
+use crate::space::Space;
 
-pub(crate) use own::{OwnChatStore, Shared};
+pub(crate) use own::Shared;
+
+/// The chat role in the configured layout.
+pub(crate) fn chat_store(space: &Arc<Space>) -> Arc<dyn ChatStore> {
+    match space.config.chat_layout {
+        DynamoDbChatLayout::Nodestore => Arc::new(own::OwnChatStore::new(Arc::clone(space))),
+        DynamoDbChatLayout::LlamaIndex => Arc::new(python::PythonChatStore::new(Arc::clone(space))),
+    }
+}
 
 /// Names backend, operation and session in an error.
 fn named(operation: &'static str, session: &str) -> impl Fn(Error) -> Error {
