@@ -8,7 +8,7 @@ use store_core::{
 };
 
 use crate::check::CaseResult;
-use crate::harness::{Env, Harness};
+use crate::harness::{Env, Harness, Scope};
 
 /// The greatest value that the cases write: one that needs more is the backend's own to test.
 const GREATEST_VALUE: usize = 64 << 20;
@@ -104,7 +104,7 @@ impl Need {
             Self::Fields => vectors.as_ref().is_some_and(|vectors| vectors.fields),
             Self::Filters => capabilities.docs || vectors.is_some(),
             Self::Durable => harness.durable,
-            Self::GreatChats => harness.great_chats,
+            Self::GreatChats => harness.scope != Scope::SmallChats,
         }
     }
 }

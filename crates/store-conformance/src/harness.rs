@@ -12,6 +12,15 @@ use crate::check::{CaseResult, Failure};
 
 type Open = dyn Fn(String) -> BoxFuture<'static, Result<Arc<dyn Backend>>> + Send + Sync;
 
+/// What a backend is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    All,
+    Chats,
+    /// Chats that take no more than an item of a server does, 400 KB.
+    SmallChats,
+}
+
 /// A backend to be held against the suite: its name, and how to open it.
 #[derive(Clone)]
 pub struct Harness {
@@ -20,8 +29,7 @@ pub struct Harness {
     pub(crate) missing: Option<String>,
     pub(crate) required: bool,
     pub(crate) durable: bool,
-    pub(crate) chats_only: bool,
-    pub(crate) great_chats: bool,
+    pub(crate) scope: Scope,
     pub(crate) deadline: Duration,
     pub(crate) model_runs: u32,
     pub(crate) random_filters: u32,
@@ -56,8 +64,7 @@ impl Harness {
             missing: None,
             required: std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty()),
             durable: true,
-            chats_only: false,
-            great_chats: true,
+            scope: Scope::All,
             deadline: Duration::from_mins(2),
             model_runs: setting("STORE_TEST_MODEL_RUNS", 48),
             random_filters: setting("STORE_TEST_RANDOM_FILTERS", 2_000),
@@ -72,17 +79,11 @@ impl Harness {
         self
     }
 
-    /// Asks only what is about chats, for another layout of a store whose other roles are asked already.
+    /// Asks only what is about chats, for another layout of a store whose other roles are asked already. `great` says
+    /// whether a chat may take more than 400 KB in it.
     #[must_use]
-    pub fn with_chats_only(mut self) -> Self {
-        self.chats_only = true;
-        self
-    }
-
-    /// Says whether a chat may take more than an item of a server does, 400 KB; default `true`.
-    #[must_use]
-    pub fn with_great_chats(mut self, great: bool) -> Self {
-        self.great_chats = great;
+    pub fn with_chats_only(mut self, great: bool) -> Self {
+        self.scope = if great { Scope::Chats } else { Scope::SmallChats };
         self
     }
 

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::case::Case;
 use crate::check::{Failure, describe};
-use crate::harness::{Env, Harness};
+use crate::harness::{Env, Harness, Scope};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,8 @@ pub async fn outcomes(harness: &Harness, chosen: &[&str]) -> Vec<Outcome> {
 }
 
 fn asked(harness: &Harness) -> impl Iterator<Item = &'static Case> + use<> {
-    let chats_only = harness.chats_only;
-    cases().filter(move |case| !chats_only || case.of_chats())
+    let scope = harness.scope;
+    cases().filter(move |case| scope == Scope::All || case.of_chats())
 }
 
 fn workers() -> usize {

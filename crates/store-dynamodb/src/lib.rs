@@ -17,6 +17,7 @@ mod kv_scan;
 mod kv_update;
 mod kv_write;
 mod large;
+mod patterns;
 mod query;
 mod schema;
 mod space;
@@ -29,5 +30,10 @@ pub use backend::DynamoDbBackend;
 pub use config::{
     DynamoDbBilling, DynamoDbChatLayout, DynamoDbConfig, DynamoDbConnection, DynamoDbLargeValues,
     DynamoDbRetryMode, DynamoDbTableOptions,
+};
+pub use patterns::{
+    CacheConfig, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
+    DynamoDbIdempotencyClaim, DynamoDbLock, DynamoDbLockGuard, DynamoDbTimeSeries, IdempotencyConfig,
+    LockConfig, TimePoint, TimeSeriesConfig,
 };
 pub use transact::DynamoDbTransaction;

@@ -12,7 +12,7 @@ const VARIABLE: &str = "STORE_TEST_DYNAMODB_URL";
 
 fn main() -> ExitCode {
     let python = harness("dynamodb_llamaindex_chats", DynamoDbChatLayout::LlamaIndex);
-    let python = python.with_chats_only().with_great_chats(false);
+    let python = python.with_chats_only(false);
     store_conformance::run_all([harness("dynamodb", DynamoDbChatLayout::Nodestore), python])
 }
 

@@ -17,6 +17,7 @@ use crate::error::at;
 use crate::space::Space;
 
 pub(crate) use own::Shared;
+pub(crate) use place::micros;
 
 /// The chat role in the configured layout.
 pub(crate) fn chat_store(space: &Arc<Space>) -> Arc<dyn ChatStore> {

@@ -91,7 +91,7 @@ pub(super) fn generation_micros(generation: &str) -> Option<u64> {
 }
 
 /// The time in microseconds.
-pub(super) fn micros() -> u64 {
+pub(crate) fn micros() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
