@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use nodestore::dynamodb::aws_sdk_dynamodb::Client;
 use nodestore::dynamodb::aws_sdk_dynamodb::client::Waiters as _;
-use nodestore::dynamodb::aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use nodestore::dynamodb::aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, SdkError};
+use nodestore::dynamodb::aws_sdk_dynamodb::operation::put_item::PutItemError;
 use nodestore::dynamodb::aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put,
     PutRequest, ScalarAttributeType, TransactWriteItem, Update, WriteRequest,
@@ -100,10 +101,8 @@ impl Bare {
         while items.peek().is_some() {
             batches.push(items.by_ref().take(WRITE_ITEMS).collect::<Vec<_>>());
         }
-        stream::iter(batches.into_iter().map(|batch| self.write_batch(batch)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await
+        let writes: Vec<_> = batches.into_iter().map(|batch| self.write_batch(batch)).collect();
+        stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     async fn write_batch(&self, items: Vec<Item>) -> Result<(), Failure> {
@@ -122,9 +121,12 @@ impl Bare {
 
     /// Reads items as JSON; answers how many there are.
     async fn read(&self, partition: &str, keys: &[&str]) -> Result<usize, Failure> {
-        let batches = keys.chunks(READ_KEYS).map(|keys| self.read_batch(partition, keys));
-        let counts: Vec<usize> =
-            stream::iter(batches).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        // A closure over borrowed keys would be too narrow for the future to be sent.
+        let mut reads = Vec::new();
+        for keys in keys.chunks(READ_KEYS) {
+            reads.push(self.read_batch(partition, keys));
+        }
+        let counts: Vec<usize> = stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(counts.into_iter().sum())
     }
 
@@ -162,7 +164,7 @@ impl Bare {
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) => {}
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) => {}
             Err(error) => return Err(failed(error)),
         }
         let ids = ids.iter().map(|id| AttributeValue::S(id.clone())).collect();
@@ -174,12 +176,16 @@ impl Bare {
     }
 }
 
-fn failed<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>(error: SdkError<E, R>) -> Failure {
-    Failure::new(format!("the SDK: {}", DisplayErrorContext(&error)))
+fn failed<E, R>(error: SdkError<E, R>) -> Failure
+where
+    E: std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    Failure::new(format!("the SDK: {}", DisplayErrorContext(&error))).with_cause(error)
 }
 
-fn unbuilt(error: nodestore::dynamodb::aws_sdk_dynamodb::error::BuildError) -> Failure {
-    Failure::new(format!("a request can not be built: {error}"))
+fn unbuilt(error: BuildError) -> Failure {
+    Failure::new(format!("a request can not be built: {error}")).with_cause(error)
 }
 
 fn key_of(partition: &str, key: &str) -> Item {
@@ -246,7 +252,10 @@ impl Subject for Bare {
             *fields = node.metadata;
         }
         self.write(items).await?;
-        let adding = sources.iter().map(|(source, (ids, fields))| self.add_source(source, ids, fields));
+        let mut adding = Vec::new();
+        for (source, (ids, fields)) in &sources {
+            adding.push(self.add_source(source, ids, fields));
+        }
         stream::iter(adding).buffer_unordered(AT_ONCE).try_collect().await
     }
 
