@@ -11,8 +11,9 @@ use store_core::{
     Selector, Update, VectorConfig, VectorQuery, VectorStoreExt as _,
 };
 use store_redis::{
-    CacheConfig, EventLogConfig, GroupConfig, LockConfig, PubSubEvent, RateLimit, RedisBackend, RedisCache,
-    RedisConfig, RedisEventLog, RedisLock, RedisPubSub, RedisRateLimiter,
+    CacheConfig, EventLogConfig, GroupConfig, LeaderboardConfig, LockConfig, PubSubEvent, RateLimit,
+    RedisBackend, RedisCache, RedisConfig, RedisEventLog, RedisLeaderboard, RedisLock, RedisPubSub,
+    RedisRateLimiter, RedisSemaphore, RedisSessions, ScoreMode, SemaphoreConfig,
 };
 
 use crate::common::{Done, Test, block_on, expect, value};
@@ -125,6 +126,15 @@ async fn patterns(store: &RedisBackend) -> Done {
     limiter.check("user", 1).await?;
     let lock = RedisLock::new(store, "lock", LockConfig::default())?;
     lock.acquire(TIMEOUT).await?.release().await?;
+    let semaphore = RedisSemaphore::new(store, "semaphore", SemaphoreConfig::new(1))?;
+    semaphore.acquire(TIMEOUT).await?.release().await?;
+    let board = RedisLeaderboard::new(store, "board", LeaderboardConfig::new(ScoreMode::Sum))?;
+    board.submit("one", 1.0).await?;
+    board.around("one", 1).await?;
+    let sessions: RedisSessions<u64> = RedisSessions::new(store, "sessions", TIMEOUT)?;
+    let session = sessions.create("user", &1).await?;
+    sessions.rotate(&session).await?;
+    sessions.destroy_all("user").await?;
 
     let messages: RedisPubSub<u64> = RedisPubSub::new(store);
     let mut heard = messages.subscribe(["channel"]).await?;
