@@ -120,7 +120,6 @@ pub(crate) fn delete(table: &str, key: Item, condition: Option<Condition>) -> Re
 
 /// Makes a transaction. One that meets others, or is throttled, is tried again for as long as a call may take.
 ///
-/// The driver gives it a token, by which the service knows a request that is repeated since its answer was lost.
 pub(crate) async fn commit(space: &Space, actions: Vec<TransactWriteItem>) -> Result<Committed> {
     let mut backoff = Backoff::new(space.config.operation_timeout);
     match attempt(space, &actions, None, &mut backoff).await? {
@@ -143,20 +142,21 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Makes a transaction, again and again while only others are in the way; `token` tells it from all others, if the
-/// driver is not to choose one.
+/// Makes a transaction, again and again while only others are in the way. By its `token`, or else by one of its own,
+/// the service knows it again: one whose answer was lost, and which is then throttled, happens once.
 pub(crate) async fn attempt(
     space: &Space,
     actions: &[TransactWriteItem],
     token: Option<&str>,
     backoff: &mut Backoff,
 ) -> Result<Outcome> {
+    let token = token.map_or_else(|| format!("{:032x}", fastrand::u128(..)), str::to_owned);
     loop {
         let request = space
             .client()?
             .transact_write_items()
             .set_transact_items(Some(actions.to_vec()))
-            .set_client_request_token(token.map(str::to_owned));
+            .client_request_token(&token);
         let Err(error) = backoff.within(space.try_call(request.send())).await? else {
             return Ok(Outcome::Done);
         };

@@ -7,11 +7,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connecting;
+mod histories;
 mod outages;
 mod proxied;
 mod proxy;
 mod proxy_checks;
 mod random;
+mod transactions;
 #[path = "../common/writers.rs"]
 mod writers;
 
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
     common::run_all(&[
         proxy_checks::TRIALS,
         proxied::TRIALS,
+        histories::TRIALS,
+        transactions::TRIALS,
         random::TRIALS,
         outages::TRIALS,
         connecting::TRIALS,

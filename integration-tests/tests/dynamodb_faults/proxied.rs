@@ -1,6 +1,7 @@
 //! One kind of fault at a time: what the store makes of it.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use libtest_mimic::Failed;
@@ -27,14 +28,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_secs(3);
 
 /// A store through a proxy, and one past it.
-struct Pair {
-    proxy: Proxy,
-    store: DynamoDbBackend,
-    direct: DynamoDbBackend,
+pub(crate) struct Pair {
+    pub(crate) proxy: Proxy,
+    pub(crate) store: DynamoDbBackend,
+    pub(crate) direct: DynamoDbBackend,
 }
 
 impl Pair {
-    async fn start(timeout: Duration) -> Result<Self, Failed> {
+    pub(crate) async fn start(timeout: Duration) -> Result<Self, Failed> {
         let proxy = Proxy::start(server()?).await?;
         let namespace = namespace();
         let store = open(proxy.url(), &namespace, timeout).await?;
@@ -224,15 +225,7 @@ fn lost_answers() -> Done {
         let kv = pair.store.kv()?;
         for fault in [Fault::DropAfter, Fault::ErrorAfter] {
             let collection = format!("{fault:?}");
-            // Every write is made, and its answer lost, the first time that it is sent.
-            let lose = move |pair: &Pair| {
-                let seen = std::sync::Mutex::new(BTreeSet::new());
-                pair.proxy.set(move |request| {
-                    let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    (writes(request) && seen.insert(request.body.to_string())).then_some(fault)
-                });
-            };
-            lose(&pair);
+            pair.proxy.set(the_first_time(fault));
             let insert = PutOptions::default().with_mode(PutMode::Insert);
             for number in 0..3 {
                 kv.put_many(&collection, vec![(format!("{number}"), value(number))], insert).await?;
@@ -269,6 +262,15 @@ fn lost_answers() -> Done {
         }
         Ok(())
     })
+}
+
+/// A fault for each write that was not sent before; what is sent again comes through.
+pub(crate) fn the_first_time(fault: Fault) -> impl Fn(&Request) -> Option<Fault> + Send + Sync {
+    let seen = Mutex::new(BTreeSet::new());
+    move |request| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        (writes(request) && seen.insert(request.body.to_string())).then_some(fault)
+    }
 }
 
 fn writes(request: &Request) -> bool {

@@ -15,8 +15,8 @@ use crate::writers::Writers;
 use crate::{namespace, open, server};
 
 pub(crate) const TRIALS: &[(&str, Test)] = &[
-    ("fault_random_ones_lose_and_double_nothing", lose_and_double_nothing),
-    ("fault_random_ones_hide_nothing", hide_nothing),
+    ("fault_of_every_kind_loses_and_doubles_nothing", lose_and_double_nothing),
+    ("fault_of_every_kind_hides_nothing", hide_nothing),
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const FAULTS: u64 = 10;
 
 /// That of `STORE_TEST_SEED`, or a new one; printed.
-fn seed() -> Result<u64, Failed> {
+pub(crate) fn seed() -> Result<u64, Failed> {
     let seed = match std::env::var("STORE_TEST_SEED") {
         Ok(seed) => seed.parse()?,
         Err(_) => fastrand::u64(..),

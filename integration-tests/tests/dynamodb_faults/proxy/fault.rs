@@ -31,7 +31,10 @@ pub(crate) enum Fault {
 pub(crate) enum Code {
     Provisioned,
     Throttling,
+    /// Another transaction, or a write beside it, is in the way.
     Conflict,
+    /// The same transaction is just being made.
+    InProgress,
     Internal,
     ServiceUnavailable,
     ExpiredToken,
@@ -60,6 +63,12 @@ impl Code {
                 Some(body) => return Message::answer(400, &body),
                 None => (400, OWN, "TransactionConflictException", "Transaction is ongoing for the item"),
             },
+            Self::InProgress => (
+                400,
+                OWN,
+                "TransactionInProgressException",
+                "The transaction with the given request token is already in progress.",
+            ),
             Self::Internal => (500, OWN, "InternalServerError", "The request could not be processed."),
             Self::ServiceUnavailable => {
                 (503, COMMON, "ServiceUnavailable", "The service is unavailable. Please retry.")
@@ -85,6 +94,7 @@ impl Code {
             Self::Provisioned => "throughput exceeded",
             Self::Throttling => "throttled",
             Self::Conflict => "transaction conflicts",
+            Self::InProgress => "transactions in progress",
             Self::Internal => "internal errors",
             Self::ServiceUnavailable => "unavailable",
             Self::ExpiredToken => "expired tokens",
@@ -119,6 +129,9 @@ impl Fault {
         match self {
             // A batch of which nothing could be done is an error of the service's.
             Self::Split(count) if count == 0 || count >= batch_size(&request.body) => {
+                Self::Refuse(Code::Provisioned)
+            }
+            Self::Refuse(Code::InProgress) if request.operation != "TransactWriteItems" => {
                 Self::Refuse(Code::Provisioned)
             }
             Self::Refuse(Code::Conflict) if !takes_part_in_transactions(&request.operation) => {
@@ -158,7 +171,8 @@ pub(crate) fn random(seed: u64, percent: u64) -> impl Fn(&Request) -> Option<Fau
             1 => Fault::Refuse(Code::Throttling),
             2 => Fault::Refuse(Code::Internal),
             3 => Fault::Refuse(Code::ServiceUnavailable),
-            4 | 5 => Fault::Refuse(Code::Conflict),
+            4 => Fault::Refuse(Code::Conflict),
+            5 => Fault::Refuse(Code::InProgress),
             6 => Fault::ErrorAfter,
             7 => Fault::DropBefore,
             8 => Fault::DropAfter,
