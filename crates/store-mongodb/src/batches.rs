@@ -44,6 +44,13 @@ impl Batches {
         Ok(Self { space: Arc::clone(space), cursor: Some(cursor), ahead: JoinSet::new(), begun: false })
     }
 
+    /// Fetches the next batch while the one before is not asked for yet: it will be wanted.
+    pub(crate) fn hurry(&mut self) {
+        if let Some(cursor) = self.cursor.take() {
+            self.ahead.spawn(fetch(cursor, Arc::clone(&self.space)));
+        }
+    }
+
     /// The next batch; `None` after the last one, and after an error.
     pub(crate) async fn next(&mut self) -> Result<Option<Batch>> {
         let (cursor, batch) = match (self.ahead.join_next().await, self.cursor.take()) {
@@ -73,7 +80,7 @@ async fn fetch(mut cursor: RawBatchCursor, space: Arc<Space>) -> Fetched {
 /// The documents of one answer of the server's, where they lie in it.
 pub(crate) struct Batch {
     answer: RawBatch,
-    /// Where they stand in the bytes of the list that they are in.
+    /// Where they stand in its bytes.
     places: Vec<Range<usize>>,
     /// How many of them were taken.
     taken: usize,
@@ -82,9 +89,12 @@ pub(crate) struct Batch {
 impl Batch {
     fn new(answer: RawBatch) -> Result<Self> {
         let mut places = Vec::new();
+        let list = answer.doc_slices().map_err(from_driver)?;
         // A list begins with its length; a member is a type, a name and a NUL, and then the value.
-        let mut end = 4;
-        for item in answer.doc_slices().map_err(from_driver)?.iter_elements() {
+        let list_start =
+            list.as_bytes().as_ptr().addr() - answer.as_raw_document().as_bytes().as_ptr().addr();
+        let mut end = list_start + 4;
+        for item in list.iter_elements() {
             let item = item.map_err(damaged)?;
             let start = end + item.key().as_str().len() + 2;
             end = start + item.size();
@@ -93,21 +103,42 @@ impl Batch {
         Ok(Self { answer, places, taken: 0 })
     }
 
+    /// How many documents there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// How many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.answer.as_raw_document().as_bytes().len()
+    }
+
     /// Takes the next document; `None` after the last one.
     pub(crate) fn take(&mut self) -> Result<Option<&RawDocument>> {
-        let Some(place) = self.places.get(self.taken) else { return Ok(None) };
-        self.taken += 1;
-        self.at(place).map(Some)
+        if self.step() { self.last() } else { Ok(None) }
+    }
+
+    /// Takes the next document, for [`last`](Self::last) to give; `false` after the last one.
+    pub(crate) fn step(&mut self) -> bool {
+        let more = self.taken < self.places.len();
+        self.taken += usize::from(more);
+        more
     }
 
     /// The document that was taken last, if one was.
     pub(crate) fn last(&self) -> Result<Option<&RawDocument>> {
-        let place = self.taken.checked_sub(1).and_then(|place| self.places.get(place));
-        place.map(|place| self.at(place)).transpose()
+        self.taken.checked_sub(1).map_or(Ok(None), |place| self.get(place))
     }
 
-    fn at(&self, place: &Range<usize>) -> Result<&RawDocument> {
-        let bytes = self.answer.doc_slices().map_err(from_driver)?.as_bytes();
-        RawDocument::from_bytes(bytes.get(place.clone()).unwrap_or_default()).map_err(damaged)
+    /// The document that was taken before that one.
+    pub(crate) fn before(&self) -> Result<Option<&RawDocument>> {
+        self.taken.checked_sub(2).map_or(Ok(None), |place| self.get(place))
+    }
+
+    /// The document at a place.
+    pub(crate) fn get(&self, place: usize) -> Result<Option<&RawDocument>> {
+        let Some(place) = self.places.get(place) else { return Ok(None) };
+        let bytes = self.answer.as_raw_document().as_bytes().get(place.clone()).unwrap_or_default();
+        RawDocument::from_bytes(bytes).map_err(damaged).map(Some)
     }
 }

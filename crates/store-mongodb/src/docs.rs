@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
-use futures::join;
+use futures::{StreamExt as _, TryStreamExt as _, join};
 use mongodb::Collection;
 use store_core::doc_query::{self, MAX_SORTED, Place};
 use store_core::{
@@ -19,8 +19,9 @@ use store_core::{
 use crate::error::{NAME, at};
 use crate::kv::{MongoKvStore, key_batches};
 use crate::kv_layout::key_range;
+use crate::scan::{self, Scan};
 use crate::space::Space;
-use crate::{bulk, codec, docs_query, filter};
+use crate::{bulk, codec, doc_entries, docs_query, filter};
 
 /// Ids in one request.
 const READ_IDS: usize = 10_000;
@@ -114,6 +115,47 @@ impl MongoDocStore {
             }
         }
         Ok(found)
+    }
+
+    async fn nodes(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
+        doc_query::valid_ids(ids)?;
+        let nodes = self.kv.collection(&self.names.nodes)?;
+        let keys: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
+        let (mut found, mut others) = (vec![None; ids.len()], Vec::new());
+        let read = |place: usize, document: &RawDocument| {
+            match (found.get_mut(place), doc_entries::node(document)) {
+                (Some(slot), Some(node)) => *slot = Some(node),
+                _ => others.push(place),
+            }
+            Ok(())
+        };
+        self.kv.read(&nodes, &keys, read).await?;
+        if !others.is_empty() {
+            let ids: Vec<NodeId> = others.iter().filter_map(|place| ids.get(*place).cloned()).collect();
+            for (place, node) in others.into_iter().zip(self.layer.get_many(&ids).await?) {
+                if let Some(slot) = found.get_mut(place) {
+                    *slot = node;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A scan of one of the collections by `read`, and by the layer where that does not do.
+    fn scan_by<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        collection: &str,
+        after: Option<String>,
+        read: fn(&RawDocument) -> Option<T>,
+        rest: fn(&KvDocStore<MongoKvStore>, Option<String>) -> BoxStream<T>,
+    ) -> BoxStream<T> {
+        let Ok(target) = self.kv.collection(collection) else { return rest(&self.layer, after) };
+        let documents = Scan::new(Arc::clone(&self.space), target, String::new(), after);
+        let layer = self.layer.clone();
+        let collection = collection.to_owned();
+        let named = move |error| at(operation)(error).with_collection(&collection);
+        scan::read(documents, read, move |after| rest(&layer, after)).map_err(named).boxed()
     }
 
     async fn exist(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
@@ -309,7 +351,7 @@ impl DocStore for MongoDocStore {
     }
 
     async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
-        self.layer.get_many(ids).await
+        self.nodes(ids).await.map_err(at("docs.get_many"))
     }
 
     async fn exist_many(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
@@ -345,14 +387,21 @@ impl DocStore for MongoDocStore {
     }
 
     fn scan(&self, after: Option<NodeId>) -> BoxStream<Node> {
-        self.layer.scan(after)
+        let after = after.map(NodeId::into_string);
+        let rest = |layer: &KvDocStore<_>, after: Option<String>| layer.scan(after.map(NodeId::from));
+        self.scan_by("docs.scan", &self.names.nodes, after, doc_entries::node, rest)
     }
 
     fn scan_ref_docs(&self, after: Option<RefDocId>) -> BoxStream<(RefDocId, RefDocInfo)> {
-        self.layer.scan_ref_docs(after)
+        let after = after.map(RefDocId::into_string);
+        let rest =
+            |layer: &KvDocStore<_>, after: Option<String>| layer.scan_ref_docs(after.map(RefDocId::from));
+        self.scan_by("docs.scan_ref_docs", &self.names.ref_docs, after, doc_entries::ref_doc, rest)
     }
 
     fn scan_hashes(&self, after: Option<NodeId>) -> BoxStream<(NodeId, String)> {
-        self.layer.scan_hashes(after)
+        let after = after.map(NodeId::into_string);
+        let rest = |layer: &KvDocStore<_>, after: Option<String>| layer.scan_hashes(after.map(NodeId::from));
+        self.scan_by("docs.scan_hashes", &self.names.metadata, after, doc_entries::hash, rest)
     }
 }

@@ -18,12 +18,13 @@ use store_core::{
     UpdateFn, check,
 };
 
-use crate::batches::{BATCH, Batch, Batches};
+use crate::batches::Batches;
 use crate::codec::MAX_DOCUMENT_BYTES;
 use crate::config::LargeValues;
 use crate::error::at;
 use crate::grid_fs::{self, MAX_FILE_BYTES};
-use crate::kv_layout::{Stored, decode, key_range};
+use crate::kv_layout::{Stored, decode};
+use crate::scan::Scan;
 use crate::space::Space;
 use crate::{bulk, schema};
 
@@ -166,53 +167,23 @@ pub(crate) fn one_of(keys: &[&str]) -> Document {
 }
 
 /// A scan under way.
-struct Scan {
+struct Entries {
     store: MongoKvStore,
     target: Collection<RawDocumentBuf>,
-    prefix: String,
-    after: Option<String>,
-    batches: Option<Batches>,
-    batch: Option<Batch>,
+    documents: Scan,
 }
 
-impl Scan {
-    /// The next entry. A cursor that the server gave up, or whose connection failed, is opened anew after the last
-    /// key, once for each step.
+impl Entries {
     async fn next(&mut self) -> Result<Option<(String, JsonObject)>> {
-        match self.step().await {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                self.batches = None;
-                self.step().await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn step(&mut self) -> Result<Option<(String, JsonObject)>> {
-        loop {
-            while let Some(document) = self.batch.as_mut().map(Batch::take).transpose()?.flatten() {
-                let key = bulk::id(document)?.to_owned();
-                let stored = decode(document, DateTime::now()).map_err(|error| error.with_key(&key))?;
-                let value = self.store.value_of(&self.target, &key, stored).await?;
-                self.after = Some(key.clone());
-                if let Some(value) = value {
-                    return Ok(Some((key, value)));
-                }
-            }
-            let batches = match &mut self.batches {
-                Some(batches) => batches,
-                none => {
-                    let keys = doc! {"_id": key_range(&self.prefix, self.after.as_deref())};
-                    let options = FindOptions::builder().sort(doc! {"_id": 1}).batch_size(BATCH).build();
-                    let target = self.target.clone();
-                    none.insert(Batches::open(&self.store.space, target, keys, options).await?)
-                }
-            };
-            self.batch = batches.next().await?;
-            if self.batch.is_none() {
-                return Ok(None);
+        while self.documents.advance().await? {
+            let Some(document) = self.documents.current()? else { break };
+            let key = bulk::id(document)?.to_owned();
+            let stored = decode(document, DateTime::now()).map_err(|error| error.with_key(&key))?;
+            if let Some(value) = self.store.value_of(&self.target, &key, stored).await? {
+                return Ok(Some((key, value)));
             }
         }
+        Ok(None)
     }
 }
 
@@ -256,11 +227,12 @@ impl KvStore for MongoKvStore {
             Err(error) => return stream::iter([Err(named("kv.scan", collection)(error))]).boxed(),
         };
         let ScanOptions { prefix, after, .. } = options;
-        let scan = Scan { store: self.clone(), target, prefix, after, batches: None, batch: None };
+        let documents = Scan::new(Arc::clone(&self.space), target.clone(), prefix, after);
+        let entries = Entries { store: self.clone(), target, documents };
         let collection = collection.to_owned();
-        stream::try_unfold(scan, |mut scan| async move {
-            let entry = scan.next().await?;
-            Ok(entry.map(|entry| (entry, scan)))
+        stream::try_unfold(entries, |mut entries| async move {
+            let entry = entries.next().await?;
+            Ok(entry.map(|entry| (entry, entries)))
         })
         .map_err(move |error| named("kv.scan", &collection)(error))
         .boxed()

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         test("what_python_wrote_is_read", what_python_wrote_is_read),
         test("values_of_every_bson_type_are_read", values_of_every_bson_type_are_read),
         test("foreign_ids_are_passed_over", foreign_ids_are_passed_over),
+        test("small_and_large_collections_are_listed_alike", small_and_large_collections_are_listed_alike),
         test("older_nodes_are_found", older_nodes_are_found),
         test("oldest_ref_docs_are_read_and_removed", oldest_ref_docs_are_read_and_removed),
         test("hostile_values_are_data", hostile_values_are_data),
@@ -211,6 +212,41 @@ async fn foreign_ids_are_passed_over(db: Db) {
     assert_eq!(docs.find(&DocQuery::new()).await.unwrap().items.len(), 1);
     assert_eq!(kv.delete_many("docstore/data", &["7", "null", "true"]).await.unwrap(), 1);
     assert_eq!(db.collection("docstore/data").count_documents(doc! {}).await.unwrap(), 6);
+}
+
+/// A small collection is read as it lies and put into order by us, a large one by the server.
+async fn small_and_large_collections_are_listed_alike(db: Db) {
+    let docs = db.store.docs().unwrap();
+    let metadata = db.collection("docstore/metadata");
+    let id = |place: u32| {
+        NodeId::new(format!("{:04} {}", (place * 1_237) % 2_500, ["a", "é", "🚀", "z"][place as usize % 4]))
+    };
+    for (what, source) in [("small", "d".to_owned()), ("large", "d".repeat(2_500))] {
+        let entry = |place: u32| doc! {"_id": id(place).as_str(), "doc_hash": place.to_string(), "ref_doc_id": &source};
+        insert(&db, "docstore/metadata", (0..2_500).map(entry)).await;
+        insert(&db, "docstore/metadata", [doc! {"doc_hash": "foreign"}]).await;
+        let mut expected: Vec<(NodeId, String)> =
+            (0..2_500).map(|place| (id(place), place.to_string())).collect();
+        expected.sort();
+        let all = || async { docs.scan_hashes(None).try_collect::<Vec<_>>().await.unwrap() };
+        assert_eq!(all().await, expected, "{what}");
+        for place in [0, 999, 1_000, 2_498, 2_499] {
+            let after =
+                docs.scan_hashes(Some(expected[place].0.clone())).try_collect::<Vec<_>>().await.unwrap();
+            assert_eq!(after, expected[place + 1..], "{what}, after {place}");
+        }
+        // Entries that hold more, or no hash, change nothing for the others.
+        for odd in [0, 70, 1_000, 2_496] {
+            let key = doc! {"_id": expected[odd].0.as_str()};
+            metadata.update_one(key.clone(), doc! {"$set": {"more": 1}}).await.unwrap();
+            assert_eq!(all().await, expected, "{what}, with more at {odd}");
+            metadata.update_one(key, doc! {"$unset": {"doc_hash": 1}}).await.unwrap();
+            let (gone, _) = expected.remove(odd);
+            assert_eq!(all().await, expected, "{what}, without {gone}");
+            metadata.delete_one(doc! {"_id": gone.as_str()}).await.unwrap();
+        }
+        metadata.delete_many(doc! {}).await.unwrap();
+    }
 }
 
 async fn older_nodes_are_found(db: Db) {
