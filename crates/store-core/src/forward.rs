@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::{
     AddMode, AddOptions, AddReport, Backend, BoxStream, Capabilities, ChatMessage, ChatStore, Diagnosis,
     DocQuery, DocStore, Document, Filter, GetOptions, IndexStore, IndexStruct, JsonObject, KvCapabilities,
-    KvStore, MetadataPatch, Node, NodeId, Page, PutOptions, QueryPlan, Reader, RefDocDeleted, RefDocId,
-    RefDocInfo, Result, Retriever, ScanOptions, ScoredNode, Selector, UpdateFn, VectorCapabilities,
+    KvStore, MetadataPatch, Node, NodeId, Page, PutMode, PutOptions, QueryPlan, Reader, RefDocDeleted,
+    RefDocId, RefDocInfo, Result, Retriever, ScanOptions, ScoredNode, Selector, UpdateFn, VectorCapabilities,
     VectorConfig, VectorFields, VectorQuery, VectorStore,
 };
 
@@ -28,6 +28,10 @@ macro_rules! forward {
                 options: PutOptions,
             ) -> Result<()> {
                 (**self).put_many(collection, entries, options).await
+            }
+
+            async fn put_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+                (**self).put_nodes(collection, nodes, mode).await
             }
 
             async fn delete_many(&self, collection: &str, keys: &[&str]) -> Result<usize> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{BoxStream, Error, JsonObject, Result};
+use crate::{BoxStream, Error, JsonObject, Node, Result};
 
 /// What an [`KvStore::update_many`] closure wants done with one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,6 +150,16 @@ pub trait KvStore: std::fmt::Debug + Send + Sync + 'static {
         entries: Vec<(String, JsonObject)>,
         options: PutOptions,
     ) -> Result<()>;
+
+    /// Writes nodes as their JSON ([`Node::to_json`]) under their ids; each id is given once. A store that encodes values
+    /// itself needs no JSON in between.
+    async fn put_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+        let entries = nodes.into_iter().map(|node| {
+            let json = node.to_json();
+            (node.id.into_string(), json)
+        });
+        self.put_many(collection, entries.collect(), PutOptions::default().with_mode(mode)).await
+    }
 
     /// Removes keys; answers how many existed (a key given twice counts once). Exact unless others delete the
     /// same keys at the same time.

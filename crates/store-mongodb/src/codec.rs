@@ -6,10 +6,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use store_core::{Error, ErrorKind, JsonObject, Result};
 
 use crate::plain_text::{plain_text, uuid_text};
+use crate::serializer::{self, Serializer};
 
 /// The server's own limit is 100 levels; a value stands a few levels deep in its document.
 pub(crate) const MAX_DEPTH: usize = 90;
@@ -74,6 +76,12 @@ impl DocumentWriter {
     /// Appends every member of an object.
     pub(crate) fn members(&mut self, object: &JsonObject) -> Result<()> {
         object.iter().try_for_each(|(name, value)| self.value(name, value))
+    }
+
+    /// Appends every member of what serializes as an object.
+    pub(crate) fn members_of(&mut self, object: &impl Serialize) -> Result<()> {
+        let serializer = Serializer { writer: self, place: serializer::Place::Members };
+        object.serialize(serializer).map_err(|fault| fault.0)
     }
 
     /// Appends an object.

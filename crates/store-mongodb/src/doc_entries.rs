@@ -39,7 +39,8 @@ fn text_node(data: &RawDocument) -> Option<Node> {
         let (name, value) = member.ok()?;
         match (name.as_str(), value) {
             ("id_", RawBsonRef::String(value)) => id = Some(value),
-            ("embedding" | "start_char_idx" | "end_char_idx", RawBsonRef::Null) => {}
+            ("embedding" | "start_char_idx" | "end_char_idx", RawBsonRef::Null)
+            | ("class_name", RawBsonRef::String(_)) => {}
             ("embedding", RawBsonRef::Array(values)) => embedding = Some(numbers(values)?),
             ("metadata", RawBsonRef::Document(members)) => metadata = Some(json(members)?),
             ("excluded_embed_metadata_keys", RawBsonRef::Array(keys)) => {
@@ -56,7 +57,6 @@ fn text_node(data: &RawDocument) -> Option<Node> {
             ("mimetype", RawBsonRef::String(value)) => mimetype = Some(value),
             ("start_char_idx", value) => start_char_idx = Some(integer(value)?),
             ("end_char_idx", value) => end_char_idx = Some(integer(value)?),
-            ("class_name", RawBsonRef::String(_)) => {}
             _ => return None,
         }
     }

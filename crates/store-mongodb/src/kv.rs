@@ -14,8 +14,8 @@ use mongodb::Collection;
 use mongodb::options::FindOptions;
 use store_core::batches::cut;
 use store_core::{
-    BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions,
-    UpdateFn, check,
+    BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, Node, PutMode, PutOptions, Result,
+    ScanOptions, UpdateFn, check,
 };
 
 use crate::batches::Batches;
@@ -205,6 +205,15 @@ impl KvStore for MongoKvStore {
         options: PutOptions,
     ) -> Result<()> {
         self.put(collection, entries, options).await.map_err(named("kv.put_many", collection))
+    }
+
+    async fn put_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+        // One too large for a document goes to its file as JSON.
+        if self.spills() {
+            let entries = nodes.into_iter().map(|node| (node.id.as_str().to_owned(), node.to_json()));
+            return self.put_many(collection, entries.collect(), PutOptions::default().with_mode(mode)).await;
+        }
+        self.write_nodes(collection, nodes, mode).await.map_err(named("kv.put_many", collection))
     }
 
     async fn delete_many(&self, collection: &str, keys: &[&str]) -> Result<usize> {

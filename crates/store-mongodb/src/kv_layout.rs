@@ -10,7 +10,7 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
-use store_core::{Error, JsonObject, Result, check};
+use store_core::{Error, JsonObject, Node, Result, check};
 
 use crate::codec::{self, DocumentWriter, MAX_DOCUMENT_BYTES};
 use crate::schema::{EXPIRES_AT, EXTRA, FILE, VALUE};
@@ -95,6 +95,14 @@ pub(crate) fn encode(
     encode().map_err(|error: Error| error.with_key(key).with_failed([key]))
 }
 
+/// The document of a node, as [`encode`] makes it of the node's JSON; `about` is how many bytes it may take.
+pub(crate) fn encode_node(node: &Node, about: usize) -> Result<RawDocumentBuf> {
+    let key = node.id.as_str();
+    let mut document = DocumentWriter::with_capacity(about);
+    let written = document.text("_id", key).and_then(|()| document.members_of(node));
+    written.and_then(|()| document.finish()).map_err(|error| error.with_key(key).with_failed([key]))
+}
+
 /// Whether a document can hold the value; the error for one that can not names its size and the limit.
 pub(crate) fn fits(key: &str, document: &RawDocument) -> Result<()> {
     check::within("value with its key", key, document.as_bytes().len(), MAX_DOCUMENT_BYTES)
@@ -142,7 +150,35 @@ pub(crate) fn expiry(now: DateTime, ttl: Duration) -> DateTime {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn nodes_are_encoded_as_their_json_is() {
+        let mut full = Node::text("Grüße\0🚀")
+            .with_id("a")
+            .with_embedding([0.5, f32::NAN, -1.0])
+            .with_metadata("numbers", json!([1, i64::MAX, u64::MAX, -0.0, 1e300, null, true]))
+            .with_metadata("deep", json!({"": [[], {}, [{"a": "b"}]]}))
+            .with_source("source");
+        full.excluded_llm_metadata_keys = (0..12).map(|key| key.to_string()).collect();
+        for node in [full, Node::document("text"), Node::index("text", "i")] {
+            let expected = encode(node.id.as_str(), &node.to_json(), None, 0).unwrap();
+            assert_eq!(encode_node(&node, 0).unwrap(), expected, "{node:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_that_can_not_be_held_are_refused_as_their_json_is() {
+        let deep = (0..200).fold(json!(1), |inside, _| json!([inside]));
+        for node in [Node::text("").with_metadata("a\0b", 1), Node::text("").with_metadata("deep", deep)] {
+            let expected = encode(node.id.as_str(), &node.to_json(), None, 0).unwrap_err();
+            let error = encode_node(&node, 0).unwrap_err();
+            assert_eq!((error.kind(), error.to_string()), (expected.kind(), expected.to_string()));
+            assert_eq!(error.failed(), expected.failed());
+        }
+    }
 
     #[test]
     fn prefixes_end_before_the_next_text() {

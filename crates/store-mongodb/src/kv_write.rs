@@ -8,12 +8,12 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
-use store_core::{Error, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
+use store_core::{Error, JsonObject, KvCapabilities, Node, PutMode, PutOptions, Result, check};
 
 use crate::bulk::{self, Refused, failed};
 use crate::grid_fs;
 use crate::kv::{MongoKvStore, key_batches, one_of};
-use crate::kv_layout::{encode, expiry, file_of, fits, is_expired, pointer};
+use crate::kv_layout::{encode, encode_node, expiry, file_of, fits, is_expired, pointer};
 use crate::schema::{EXPIRES_AT_PATH, FILE_PATH};
 
 impl MongoKvStore {
@@ -34,24 +34,47 @@ impl MongoKvStore {
         if expires.is_some() {
             self.ensure_expiry(&target).await?;
         }
+        let keys: Vec<String> = entries.into_iter().map(|(key, _)| key).collect();
         let files: Vec<ObjectId> = documents.iter().filter_map(|document| file_of(document)).collect();
-        let written = match options.mode {
-            PutMode::Insert => {
-                let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
-                self.insert(&target, &keys, &documents).await
-            }
-            PutMode::Upsert if self.spills() => {
-                let plain = self.upsert_files(&target, documents).await?;
-                bulk::upsert(&self.space, &target, &plain).await
-            }
-            PutMode::Upsert => bulk::upsert(&self.space, &target, &documents).await,
-        };
+        let written = self.write(&target, &keys, documents, options.mode).await;
         if let Err(error) = &written
             && !files.is_empty()
         {
-            self.drop_unused(&target, &entries, error, files).await?;
+            self.drop_unused(&target, &keys, error, files).await?;
         }
         written
+    }
+
+    /// As [`put`](Self::put) of the nodes' JSON under their ids; each id once.
+    pub(crate) async fn write_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+        let keys: Vec<String> = nodes.iter().map(|node| node.id.as_str().to_owned()).collect();
+        check::collection_and_keys(collection, keys.iter().map(String::as_str))?;
+        check::no_duplicates("key", keys.iter().map(String::as_str))?;
+        let mut documents: Vec<RawDocumentBuf> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let about = documents.last().map_or(0, |document| document.as_bytes().len() + 64);
+            let document = encode_node(&node, about)?;
+            fits(node.id.as_str(), &document)?;
+            documents.push(document);
+        }
+        self.write(&self.collection(collection)?, &keys, documents, mode).await
+    }
+
+    async fn write(
+        &self,
+        target: &Collection<RawDocumentBuf>,
+        keys: &[String],
+        documents: Vec<RawDocumentBuf>,
+        mode: PutMode,
+    ) -> Result<()> {
+        match mode {
+            PutMode::Insert => self.insert(target, keys, &documents).await,
+            PutMode::Upsert if self.spills() => {
+                let plain = self.upsert_files(target, documents).await?;
+                bulk::upsert(&self.space, target, &plain).await
+            }
+            PutMode::Upsert => bulk::upsert(&self.space, target, &documents).await,
+        }
     }
 
     /// The documents of entries; of equal keys the last. Values too large for one are written to files, after all
@@ -95,13 +118,13 @@ impl MongoKvStore {
     async fn drop_unused(
         &self,
         collection: &Collection<RawDocumentBuf>,
-        entries: &[(String, JsonObject)],
+        keys: &[String],
         error: &Error,
         files: Vec<ObjectId>,
     ) -> Result<()> {
         if !error.is_retryable() {
             let mut unused: HashSet<ObjectId> = files.into_iter().collect();
-            let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             let keep = |_: usize, document: &RawDocument| {
                 file_of(document).map(|file| unused.remove(&file));
                 Ok(())
@@ -168,7 +191,7 @@ impl MongoKvStore {
     async fn insert(
         &self,
         collection: &Collection<RawDocumentBuf>,
-        keys: &[&str],
+        keys: &[String],
         documents: &[RawDocumentBuf],
     ) -> Result<()> {
         let (mut existing, mut done) = (HashSet::new(), 0);
@@ -191,7 +214,7 @@ impl MongoKvStore {
             return Ok(());
         }
         // In the order of the call.
-        let existing = keys.iter().filter(|key| existing.contains(**key)).map(|key| (*key).to_owned());
+        let existing = keys.iter().filter(|key| existing.contains(*key)).cloned();
         Err(check::already_exist("key", existing.collect()))
     }
 

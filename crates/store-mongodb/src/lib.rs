@@ -28,6 +28,7 @@ mod reader;
 mod retriever;
 mod scan;
 mod schema;
+mod serializer;
 mod sharding;
 mod space;
 mod target;

@@ -91,12 +91,11 @@ impl<K: KvStore> KvDocStore<K> {
 
     /// Writes the nodes themselves, and answers the ids which existed and stay as they are.
     async fn write_nodes(&self, nodes: Vec<Node>, options: AddOptions) -> Result<HashSet<String>> {
-        let nodes = nodes.into_iter().map(|node| (node.id.as_str().to_owned(), node)).collect::<Vec<_>>();
         if !options.store_text {
             if options.mode == AddMode::Overwrite {
                 return Ok(HashSet::new());
             }
-            let ids: Vec<&str> = nodes.iter().map(|(id, _)| id.as_str()).collect();
+            let ids: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
             let stored = self.kv.get_many(&self.names.nodes, &ids).await?;
             return Ok(ids
                 .iter()
@@ -104,9 +103,8 @@ impl<K: KvStore> KvDocStore<K> {
                 .filter_map(|(id, node)| node.map(|_| (*id).to_owned()))
                 .collect());
         }
-        let entries = nodes.into_iter().map(|(id, node)| (id, node.to_json())).collect();
         let mode = if options.mode == AddMode::Overwrite { PutMode::Upsert } else { PutMode::Insert };
-        match self.kv.put_many(&self.names.nodes, entries, PutOptions::default().with_mode(mode)).await {
+        match self.kv.put_nodes(&self.names.nodes, nodes, mode).await {
             Ok(()) => Ok(HashSet::new()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Ok(error.failed().iter().cloned().collect())
@@ -274,7 +272,7 @@ impl<K: KvStore> KvDocStore<K> {
         entries.retain(|entry| !existing.contains(entry.id.as_str()));
         if !entries.is_empty() {
             let before = self.write_metadata(&entries).await?;
-            self.write_ref_docs(&changes(&entries, before)).await?;
+            self.write_ref_docs(&changes(&mut entries, before)).await?;
             self.settle(&entries).await?;
         }
         if options.mode == AddMode::Fail && !existing.is_empty() {
@@ -337,7 +335,7 @@ fn note(seen: &mut RefDocsSeen, id: &str, entry: Option<&JsonObject>) {
     }
 }
 
-fn changes(entries: &[Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
+fn changes(entries: &mut [Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
     let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
     for entry in entries {
         let before = before.remove(entry.id.as_str()).unwrap_or_default();
@@ -347,7 +345,7 @@ fn changes(entries: &[Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDo
         if let Some(ref_doc) = &entry.ref_doc {
             let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
             change.add.push(entry.id.clone());
-            change.metadata.extend(entry.metadata.clone());
+            change.metadata.extend(std::mem::take(&mut entry.metadata));
         }
     }
     changes
