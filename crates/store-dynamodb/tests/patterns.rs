@@ -9,6 +9,7 @@
 )]
 
 mod common;
+mod faults;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Db, seconds, test};
+use faults::{Fault, Faults};
 use futures::TryStreamExt as _;
 use futures::future::join_all;
 use serde_json::json;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         test("series_are_read_in_order_over_buckets", series_are_read_in_order_over_buckets),
         test("series_are_spread_over_partitions", series_are_spread_over_partitions),
         test("series_points_are_replaced_removed_and_expire", series_points_are_replaced_removed_and_expire),
+        test("series_are_written_whole", series_are_written_whole),
+        test("lost_answers_change_nothing_twice", lost_answers_change_nothing_twice),
         test("hostile_names_stay_apart", hostile_names_stay_apart),
         test("what_can_not_be_is_refused", what_can_not_be_is_refused),
     ])
@@ -455,6 +459,54 @@ async fn series_points_are_replaced_removed_and_expire(db: Db) {
     })
     .await;
     assert_eq!(db.items(&db.main()).await.len(), 2);
+}
+
+/// The service did it, and its answer was lost.
+async fn lost_answers_change_nothing_twice(db: Db) {
+    let faults = Faults::default();
+    let store = faults.store(db.client(), db.config.clone());
+    let lock = DynamoDbLock::new(&store, "a", LockConfig::default()).unwrap();
+    for _ in 0..3 {
+        faults.spoil("UpdateItem", Fault::Lost, 1);
+        let guard = lock.try_acquire().await.unwrap().unwrap();
+        assert!(lock.try_acquire().await.unwrap().is_none());
+        faults.spoil("UpdateItem", Fault::Lost, 1);
+        assert!(guard.release().await.unwrap());
+    }
+    let counter = DynamoDbCounter::new(&store, "a", CounterConfig::default()).unwrap();
+    faults.counts();
+    faults.spoil("UpdateItem", Fault::Lost, 1);
+    // It is not known whether it was counted, and not asked again.
+    assert_eq!(counter.add(1).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!((faults.counts()["UpdateItem"], counter.get().await.unwrap()), (1, 1));
+    for number in 0..3 {
+        faults.spoil("TransactWriteItems", Fault::Lost, 1);
+        assert!(counter.add_once(&format!("key {number}"), 10).await.unwrap());
+    }
+    assert_eq!(counter.get().await.unwrap(), 31);
+    let records: DynamoDbIdempotency<u8> =
+        DynamoDbIdempotency::new(&store, "r", IdempotencyConfig::default()).unwrap();
+    faults.spoil("UpdateItem", Fault::Lost, 1);
+    let DynamoDbBegun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
+    faults.spoil("UpdateItem", Fault::Lost, 1);
+    assert!(claim.give_up().await.unwrap());
+    let DynamoDbBegun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
+    faults.spoil("UpdateItem", Fault::Lost, 1);
+    claim.complete(&7).await.unwrap();
+    assert!(matches!(records.begin("k").await.unwrap(), DynamoDbBegun::Done(7)));
+}
+
+/// What the service leaves undone is asked for again.
+async fn series_are_written_whole(db: Db) {
+    let faults = Faults::default();
+    let store = faults.store(db.client(), db.config.clone());
+    let series: DynamoDbTimeSeries<u64> =
+        DynamoDbTimeSeries::new(&store, "s", hours().with_shards(2)).unwrap();
+    faults.spoil("BatchWriteItem", Fault::Undone, 3);
+    let points: Vec<_> = (0..60).map(|number| TimePoint::new(START + number, "a", number)).collect();
+    series.put("k", points.clone()).await.unwrap();
+    let found: Vec<_> = series.range("k", START..START + 60).try_collect().await.unwrap();
+    assert_eq!(found, points);
 }
 
 async fn hostile_names_stay_apart(db: Db) {

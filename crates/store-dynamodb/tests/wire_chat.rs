@@ -4,16 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod common;
+mod faults;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Db, attributes, seconds, test};
+use faults::{Fault, Faults};
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 use store_core::{Backend as _, ChatMessage, ChatStore, ChatWindow, ErrorKind};
-use store_dynamodb::aws_sdk_dynamodb::types::AttributeValue;
 use store_dynamodb::{DynamoDbBackend, DynamoDbChatLayout, DynamoDbConfig};
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         test("expired_messages_are_hidden", expired_messages_are_hidden),
         test("what_can_not_be_read_is_named_and_stays", what_can_not_be_read_is_named_and_stays),
         test("a_great_history_costs_as_a_small_one", a_great_history_costs_as_a_small_one),
+        test("lost_answers_neither_lose_nor_double", lost_answers_neither_lose_nor_double),
         test("limits_are_told_before_a_write", limits_are_told_before_a_write),
     ])
 }
@@ -432,32 +435,76 @@ async fn what_can_not_be_read_is_named_and_stays(db: Db) {
     assert_eq!(db.items(&db.main()).await, [Value::Null; 0]);
 }
 
+fn counted(counts: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    counts.iter().map(|(operation, count)| ((*operation).to_owned(), *count)).collect()
+}
+
 /// What an append and a window cost does not depend on how long the history is.
 async fn a_great_history_costs_as_a_small_one(db: Db) {
-    let chats = db.store.chat().unwrap();
-    for batch in 0..40 {
-        chats
-            .append("k", (0..50).map(|n| user(&format!("{batch} {n} {}", "word ".repeat(20)))).collect())
-            .await
-            .unwrap();
+    let faults = Faults::default();
+    let chats = faults.store(db.client(), db.config.clone()).chat().unwrap();
+    chats.append("k", vec![user("first")]).await.unwrap();
+    for batch in 0..20 {
+        chats.append("k", (0..150).map(|n| user(&format!("{batch} {n}"))).collect()).await.unwrap();
+        faults.counts();
+        chats.append("k", (0..98).map(|n| user(&format!("{batch} {n}"))).collect()).await.unwrap();
+        assert_eq!(faults.counts(), counted(&[("TransactWriteItems", 1)]));
+        let window = chats.messages("k", Some(10)).await.unwrap();
+        assert_eq!((window.len(), window[9].text()), (10, Some(format!("{batch} 97"))));
+        assert_eq!(faults.counts(), counted(&[("Query", 1)]));
+        assert!(chats.pop("k").await.unwrap().is_some());
+        assert_eq!(faults.counts(), counted(&[("Query", 1), ("TransactWriteItems", 1)]));
     }
+    let whole = chats.messages("k", None).await.unwrap();
+    assert_eq!(whole.len(), 1 + 20 * (150 + 97));
+    // Twenty runs, the history itself, and a look whether it is the same still.
+    assert!(faults.counts()["Query"] <= 25);
     let window = ChatWindow::last_messages(10).read(&*chats, "k").await.unwrap();
     assert_eq!(window.len(), 10);
-    assert!(window[9].text().unwrap().starts_with("39 49"));
-    let query = |most: i32| {
-        db.client()
-            .query()
-            .table_name(db.main())
-            .key_condition_expression("pk = :p")
-            .expression_attribute_values(":p", AttributeValue::S("nodestore:chat/k".to_owned()))
-            .scan_index_forward(false)
-            .limit(most)
-            .send()
-    };
-    // The head comes first from the end, then the newest.
-    let newest = query(2).await.unwrap().items.unwrap();
-    assert_eq!(newest[0]["sk"].as_s().unwrap(), "n");
-    assert!(newest[1]["_message"].as_s().unwrap().contains("39 49"));
+    // A process that does not know the history reads its head once.
+    let other = faults.store(db.client(), db.config.clone()).chat().unwrap();
+    other.append("k", vec![user("more")]).await.unwrap();
+    faults.counts();
+    for (chats, text) in [(&chats, "stale"), (&other, "again"), (&chats, "again")] {
+        chats.append("k", vec![user(text)]).await.unwrap();
+        // What another wrote meanwhile is told by the refusal.
+        assert_eq!(faults.counts(), counted(&[("TransactWriteItems", 2)]));
+    }
+}
+
+/// The service did it, and its answer was lost: the driver asks again.
+async fn lost_answers_neither_lose_nor_double(db: Db) {
+    for layout in [DynamoDbChatLayout::Nodestore, DynamoDbChatLayout::LlamaIndex] {
+        let faults = Faults::default();
+        let chats = faults.store(db.client(), db.config.clone().with_chat_layout(layout)).chat().unwrap();
+        let lose = || faults.spoil("TransactWriteItems", Fault::Lost, 1);
+        let mut expected = Vec::new();
+        for number in 0..5 {
+            lose();
+            chats.append("k", vec![user(&format!("a{number}")), user("second")]).await.unwrap();
+            expected.extend([format!("a{number}"), "second".to_owned()]);
+        }
+        for place in [0, 5] {
+            lose();
+            chats.insert_at("k", place, user("in")).await.unwrap();
+            expected.insert(usize::try_from(place).unwrap(), "in".to_owned());
+            lose();
+            let removed = chats.remove_at("k", place + 2).await.unwrap().unwrap();
+            assert_eq!(removed.text().unwrap(), expected.remove(usize::try_from(place + 2).unwrap()));
+        }
+        lose();
+        assert_eq!(chats.pop("k").await.unwrap().unwrap().text(), expected.pop());
+        assert_eq!(texts(&chats, "k").await, expected);
+        lose();
+        chats.append("k", (0..200).map(|number| user(&number.to_string())).collect()).await.unwrap();
+        assert_eq!(texts(&chats, "k").await.len(), expected.len() + 200);
+        lose();
+        chats.replace("k", vec![user("new")]).await.unwrap();
+        assert_eq!(texts(&chats, "k").await, ["new"]);
+        lose();
+        assert!(chats.delete("k").await.unwrap());
+        assert_eq!(keys(&chats).await, [""; 0]);
+    }
 }
 
 async fn limits_are_told_before_a_write(db: Db) {

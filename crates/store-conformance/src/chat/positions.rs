@@ -17,6 +17,7 @@ cases! { "chat", Chat:
     insert_at_the_front_many_times,
     insert_at_one_place_many_times,
     positions_follow_what_was_removed,
+    positions_reach_into_a_great_batch,
 }
 
 /// Positions count from 0 at the front and from −1 at the end.
@@ -150,4 +151,40 @@ async fn positions_follow_what_was_removed(store: &dyn ChatStore) -> CaseResult 
     same("after popping and appending", &texts(store, "k").await?, &["a", "x", "d", "y", "f"])?;
     same("the one at 3", &store.remove_at("k", 3).await?, &Some(one("y")))?;
     same("the last two", &store.messages("k", Some(2)).await?, &said(&["d", "f"]))
+}
+
+/// Positions in and around 150 messages of one call: each is found, removed and inserted where it stands.
+async fn positions_reach_into_a_great_batch(store: &dyn ChatStore) -> CaseResult {
+    let mut list: Vec<String> = (0..150).map(|n| format!("m{n}")).collect();
+    store.append("k", said(&["before"])).await?;
+    store.append("k", list.iter().map(|text| one(text)).collect()).await?;
+    store.append("k", said(&["after"])).await?;
+    list.insert(0, "before".to_owned());
+    list.push("after".to_owned());
+    for place in [0_u8, 1, 2, 75, 100, 146, 144, 1, 0] {
+        let index = i64::from(place);
+        let removed = list.remove(usize::from(place));
+        same(format!("removed at {index}"), &store.remove_at("k", index).await?, &Some(one(&removed)))?;
+    }
+    for place in [1_u8, 0, 141, 142, 70, 70, 145] {
+        let text = format!("new at {place}");
+        store.insert_at("k", i64::from(place), one(&text)).await?;
+        list.insert(usize::from(place), text);
+    }
+    for from_end in [1_u8, 2, 3, 80, 140] {
+        let removed = list.remove(list.len() - usize::from(from_end));
+        same(
+            format!("removed at −{from_end}"),
+            &store.remove_at("k", -i64::from(from_end)).await?,
+            &Some(one(&removed)),
+        )?;
+    }
+    same("all", &texts(store, "k").await?, &list)?;
+    let newest = list.get(list.len().saturating_sub(100)..).unwrap_or_default();
+    let expected: Vec<_> = newest.iter().map(|text| one(text)).collect();
+    same("the last hundred", &store.messages("k", Some(100)).await?, &expected)?;
+    while let Some(last) = list.pop() {
+        same("popped", &store.pop("k").await?, &Some(one(&last)))?;
+    }
+    same("keys", &all(store.keys(None)).await?, &[(); 0])
 }

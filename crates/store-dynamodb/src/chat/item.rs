@@ -247,8 +247,8 @@ pub(super) fn of_slot(sort: &str) -> Option<(&str, &str)> {
 }
 
 pub(super) fn key(keys: &Keys, partition: String, sort: String) -> Item {
-    [(keys.partition.clone(), AttributeValue::S(partition)), (keys.sort.clone(), AttributeValue::S(sort))]
-        .into()
+    let (partition, sort) = (AttributeValue::S(partition), AttributeValue::S(sort));
+    [(keys.partition.clone(), partition), (keys.sort.clone(), sort)].into()
 }
 
 pub(super) fn sort_of<'a>(keys: &Keys, item: &'a Item) -> &'a str {

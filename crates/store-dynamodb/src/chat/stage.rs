@@ -45,14 +45,14 @@ impl OwnChatStore {
     /// to their end a day ago.
     pub(super) async fn sweep(&self, session: &str, generation: &str) {
         let limit = micros().saturating_sub(ABANDONED_MICROS);
-        for row in [SLOTS, RUNS] {
-            let gone = |sort: &str| {
+        let clear = |row: &'static str| {
+            let gone = move |sort: &str| {
                 let of = sort.get(row.len()..).and_then(|rest| rest.split('/').next()).unwrap_or_default();
                 of == generation || generation_micros(of).is_some_and(|begun| begun < limit)
             };
-            let to = format!("{row}{generation}/{LAST}");
-            self.clear(session, row.to_owned(), to, gone).await;
-        }
+            self.clear(session, row.to_owned(), format!("{row}{generation}/{LAST}"), gone)
+        };
+        futures::join!(clear(SLOTS), clear(RUNS));
     }
 
     /// Removes items that nobody looks at. What can not be removed now is no harm, and is removed later.
