@@ -86,13 +86,70 @@ pub fn kind_of(value: &Value) -> Option<FieldKind> {
 /// [`VectorFields::field_info`](crate::VectorFields::field_info) over this metadata, in key order.
 #[must_use]
 pub fn field_info<'a>(metadata: impl Iterator<Item = &'a JsonObject>) -> Vec<(String, FieldKind)> {
-    let mut kinds: BTreeMap<&str, FieldKind> = BTreeMap::new();
-    for (key, value) in metadata.flatten() {
-        let Some(kind) = kind_of(value) else { continue };
-        let known = kinds.entry(key).or_insert(kind);
-        if *known != kind {
-            *known = FieldKind::Mixed;
+    let mut kinds = FieldKinds::default();
+    metadata.for_each(|metadata| kinds.add(metadata));
+    kinds.into_sorted()
+}
+
+/// Values that are held before equal ones are looked for.
+const UNSORTED: usize = 4_096;
+
+/// The different scalar values of one field, shown one after the other: memory for each value once, however often it
+/// is met.
+#[derive(Debug, Default)]
+pub struct ScalarValues {
+    /// In order, each once.
+    sorted: Vec<Value>,
+    new: Vec<Value>,
+}
+
+impl ScalarValues {
+    /// Shows a value; null, lists and objects are passed over.
+    pub fn add(&mut self, value: &Value) {
+        if matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_)) {
+            self.new.push(value.clone());
+            if self.new.len() >= UNSORTED.max(self.sorted.len()) {
+                self.settle();
+            }
         }
     }
-    kinds.into_iter().map(|(key, kind)| (key.to_owned(), kind)).collect()
+
+    fn settle(&mut self) {
+        self.sorted.append(&mut self.new);
+        self.sorted.sort_by(compare);
+        self.sorted.dedup_by(|left, right| compare(left, right).is_eq());
+    }
+
+    /// The values, in the order of [`compare`].
+    #[must_use]
+    pub fn into_sorted(mut self) -> Vec<Value> {
+        self.settle();
+        self.sorted
+    }
+}
+
+/// The kinds of the top-level fields, of metadata shown one after the other.
+#[derive(Debug, Default)]
+pub struct FieldKinds(BTreeMap<String, FieldKind>);
+
+impl FieldKinds {
+    /// Shows the metadata of one node.
+    pub fn add(&mut self, metadata: &JsonObject) {
+        for (key, value) in metadata {
+            let Some(kind) = kind_of(value) else { continue };
+            match self.0.get_mut(key) {
+                Some(known) if *known != kind => *known = FieldKind::Mixed,
+                Some(_) => {}
+                None => {
+                    self.0.insert(key.clone(), kind);
+                }
+            }
+        }
+    }
+
+    /// The kinds, in key order.
+    #[must_use]
+    pub fn into_sorted(self) -> Vec<(String, FieldKind)> {
+        self.0.into_iter().collect()
+    }
 }

@@ -13,6 +13,7 @@ pub mod doc_query;
 mod docs;
 mod embedder;
 mod error;
+pub mod exact_search;
 pub mod field_values;
 pub mod filter;
 mod forward;

@@ -18,6 +18,7 @@ use crate::kv::{self, DynamoKvStore};
 use crate::schema;
 use crate::space::Space;
 use crate::tables;
+use crate::vector::{self, DynamoDbVectorStore};
 
 /// A DynamoDB store.
 ///
@@ -70,6 +71,7 @@ impl Backend for DynamoDbBackend {
         offers.kv = Some(kv::capabilities(&self.space.config));
         offers.docs = true;
         offers.index = true;
+        offers.vectors = Some(vector::capabilities(&self.space));
         offers
     }
 
@@ -125,20 +127,23 @@ impl Backend for DynamoDbBackend {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        Err(Error::unsupported(NAME, "vectors"))
+        Ok(Arc::new(DynamoDbVectorStore::new(Arc::clone(&self.space), None)))
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
         set_name(name).map_err(at("vector_set"))?;
-        Err(Error::unsupported(NAME, "vector_set"))
+        Ok(Arc::new(DynamoDbVectorStore::new(Arc::clone(&self.space), Some(name))))
     }
 
     async fn vector_sets(&self) -> Result<Vec<String>> {
-        Err(Error::unsupported(NAME, "vector_sets"))
+        vector::set_names(&self.space).await.map_err(at("vector_sets"))
     }
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
-        name.map_or(Ok(()), set_name).map_err(at("drop_vector_set"))?;
-        Err(Error::unsupported(NAME, "drop_vector_set"))
+        let drop = async {
+            name.map_or(Ok(()), set_name)?;
+            vector::drop_set(&self.space, name).await
+        };
+        drop.await.map_err(at("drop_vector_set"))
     }
 }

@@ -14,6 +14,7 @@ use store_core::{Error, Result, check};
 
 use crate::error::NAME;
 use crate::schema;
+use crate::vector::DynamoDbVectorOptions;
 
 pub use chat_layout::DynamoDbChatLayout;
 pub use connection::{DynamoDbConnection, DynamoDbRetryMode};
@@ -22,7 +23,7 @@ pub use table_options::{DynamoDbBilling, DynamoDbTableOptions};
 /// The variable that [`DynamoDbConfig::from_env`] reads.
 const URL_VARIABLE: &str = "DYNAMODB_STORE_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 12] = [
+const OWN: [&str; 16] = [
     "store.billing",
     "store.chat_layout",
     "store.chat_table",
@@ -34,6 +35,10 @@ const OWN: [&str; 12] = [
     "store.namespace",
     "store.operation_timeout_ms",
     "store.read_units",
+    "store.vector_engine",
+    "store.vector_layout",
+    "store.vector_partitions",
+    "store.vector_tenant",
     "store.write_units",
 ];
 /// The longest name of a table, 255 characters, less what ours add: a namespace, a vector set, and the words between.
@@ -83,6 +88,8 @@ pub struct DynamoDbConfig {
     pub create: bool,
     /// How tables are made.
     pub tables: DynamoDbTableOptions,
+    /// How vectors are kept and found.
+    pub vectors: DynamoDbVectorOptions,
     /// Whether reads see every write that was answered before them, at twice the price; default `false` as in
     /// LlamaIndex: a read may lag by a moment.
     pub consistent_reads: bool,
@@ -112,6 +119,7 @@ impl Default for DynamoDbConfig {
             namespace: None,
             create: false,
             tables: DynamoDbTableOptions::default(),
+            vectors: DynamoDbVectorOptions::default(),
             consistent_reads: false,
             chat_layout: DynamoDbChatLayout::default(),
             chat_table: None,
@@ -171,6 +179,13 @@ impl DynamoDbConfig {
     #[must_use]
     pub fn with_tables(mut self, tables: DynamoDbTableOptions) -> Self {
         self.tables = tables;
+        self
+    }
+
+    /// Sets how vectors are kept and found.
+    #[must_use]
+    pub fn with_vectors(mut self, vectors: DynamoDbVectorOptions) -> Self {
+        self.vectors = vectors;
         self
     }
 
@@ -262,6 +277,7 @@ impl DynamoDbConfig {
             return Err(refused("the operation timeout is zero, so no call could succeed"));
         }
         self.tables.check()?;
+        self.vectors.validate().map_err(|error| error.with_backend(NAME))?;
         self.connection.check()
     }
 
@@ -309,7 +325,10 @@ impl DynamoDbConfig {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
                 self.operation_timeout = Duration::from_millis(limit);
             }
-            _ => return Err(url::unknown(key)),
+            _ => match self.vectors.set(key, &value) {
+                Some(set) => set.map_err(|error| error.with_backend(NAME))?,
+                None => return Err(url::unknown(key)),
+            },
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod decimal;
 mod diagnose;
 mod docs;
 mod error;
+mod filter;
 mod kv;
 mod kv_layout;
 mod kv_scan;
@@ -24,6 +25,7 @@ mod space;
 mod tables;
 mod transact;
 mod transaction;
+mod vector;
 
 pub use aws_sdk_dynamodb;
 pub use backend::DynamoDbBackend;
@@ -37,3 +39,4 @@ pub use patterns::{
     LockConfig, TimePoint, TimeSeriesConfig,
 };
 pub use transact::DynamoDbTransaction;
+pub use vector::{DynamoDbVectorEngine, DynamoDbVectorLayout, DynamoDbVectorOptions};

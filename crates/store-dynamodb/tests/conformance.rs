@@ -8,24 +8,29 @@ use store_conformance::Harness;
 use store_core::Backend;
 use store_dynamodb::{DynamoDbBackend, DynamoDbChatLayout, DynamoDbConfig};
 
-const VARIABLE: &str = "STORE_TEST_DYNAMODB_URL";
+/// Amazon's own, which has no vector indexes, and a server that has.
+const LOCAL: &str = "STORE_TEST_DYNAMODB_URL";
+const INDEXED: &str = "STORE_TEST_DYNOXIDE_URL";
 
 fn main() -> ExitCode {
-    let python = harness("dynamodb_llamaindex_chats", DynamoDbChatLayout::LlamaIndex);
+    let python = harness("dynamodb_llamaindex_chats", LOCAL, DynamoDbChatLayout::LlamaIndex);
     let python = python.with_chats_only(false);
-    store_conformance::run_all([harness("dynamodb", DynamoDbChatLayout::Nodestore), python])
+    let own = DynamoDbChatLayout::Nodestore;
+    store_conformance::run_all([harness("dynamodb", LOCAL, own), python, harness("dynoxide", INDEXED, own)])
 }
 
-fn harness(name: &'static str, chats: DynamoDbChatLayout) -> Harness {
-    let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) else {
-        let reason = format!("{VARIABLE} is not set; scripts/servers/with starts a server and sets it");
+fn harness(name: &'static str, variable: &str, chats: DynamoDbChatLayout) -> Harness {
+    let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
+        let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
         return Harness::unavailable(name, reason);
     };
     let open = move |namespace: String| {
         let config = url.parse::<DynamoDbConfig>().map(|config| {
             // Server and tests share a machine that may be busy.
             let config = config.with_namespace(namespace).with_create(true).with_consistent_reads(true);
-            config.with_chat_layout(chats).with_operation_timeout(Duration::from_mins(1))
+            let vectors = config.vectors.clone().with_partitions(2);
+            let config = config.with_vectors(vectors).with_chat_layout(chats);
+            config.with_operation_timeout(Duration::from_mins(1))
         });
         async move { Ok(Arc::new(DynamoDbBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
