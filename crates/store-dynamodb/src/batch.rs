@@ -49,12 +49,19 @@ pub(crate) struct Backoff {
     pub(crate) deadline: Instant,
     limit: Duration,
     longest: Duration,
+    most: Duration,
 }
 
 impl Backoff {
     /// For a call that may take so long.
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { deadline: attempts::deadline(limit), limit, longest: FIRST_PAUSE }
+        Self { deadline: attempts::deadline(limit), limit, longest: FIRST_PAUSE, most: LONGEST_PAUSE }
+    }
+
+    /// For what meets other writers, not a service that is too busy: no pause is longer than this.
+    pub(crate) fn with_pauses_up_to(mut self, most: Duration) -> Self {
+        self.most = most;
+        self
     }
 
     /// Waits for a call of the driver, no longer than until the deadline.
@@ -73,7 +80,7 @@ impl Backoff {
             return false;
         }
         tokio::time::sleep(pause).await;
-        self.longest = (self.longest * 2).min(LONGEST_PAUSE);
+        self.longest = (self.longest * 2).min(self.most);
         true
     }
 

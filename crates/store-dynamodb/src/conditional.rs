@@ -41,37 +41,43 @@ pub(crate) async fn each(space: &Space, changes: Vec<Change>) -> Result<Vec<usiz
         }
     }
     if let Some(error) = first {
+        failed.extend(lost.into_iter().map(|(_, key)| key));
         return Err(error.with_failed(failed));
     }
+    let mut lost: Vec<usize> = lost.into_iter().map(|(place, _)| place).collect();
     lost.sort_unstable();
     Ok(lost)
 }
 
 /// The writes of one request: as one transaction, and without those whose conditions do not hold again.
-async fn each_of(space: &Space, mut run: Vec<Change>) -> Result<Vec<usize>, (Vec<String>, Error)> {
+async fn each_of(space: &Space, mut run: Vec<Change>) -> Result<Vec<(usize, String)>, (Vec<String>, Error)> {
     let mut backoff = Backoff::new(space.config.operation_timeout);
     let mut lost = Vec::new();
     while !run.is_empty() {
         let items: Vec<TransactWriteItem> = run.iter().map(|change| change.write.clone()).collect();
-        let keys = |run: Vec<Change>| run.into_iter().map(|change| change.key).collect();
         let (reasons, error) = match attempt(space, &items, None, &mut backoff).await {
             Ok(Outcome::Done) => return Ok(lost),
             Ok(Outcome::Undone { reasons, error }) => (reasons, error),
-            Err(error) => return Err((keys(run), error)),
+            Err(error) => return Err((keys(run, lost), error)),
         };
         let mut codes = reasons.iter().map(code);
         let before = run.len();
         run.retain(|change| {
             let holds = codes.next() != Some(FAILED_CONDITION);
             if !holds {
-                lost.push(change.place);
+                lost.push((change.place, change.key.clone()));
             }
             holds
         });
         // Undone for another reason than a condition: it would be undone again.
         if run.len() == before {
-            return Err((keys(run), error));
+            return Err((keys(run, lost), error));
         }
     }
     Ok(lost)
+}
+
+/// All keys that were not written.
+fn keys(run: Vec<Change>, lost: Vec<(usize, String)>) -> Vec<String> {
+    run.into_iter().map(|change| change.key).chain(lost.into_iter().map(|(_, key)| key)).collect()
 }

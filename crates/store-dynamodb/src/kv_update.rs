@@ -5,7 +5,7 @@
 //! not say "no others", but an item that gains a member gains or changes the attribute beside it, too
 //! (see [`crate::codec`]). Items of more than 80 attributes are told by that attribute and the first 80.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use store_core::batches::cut;
@@ -24,6 +24,8 @@ use crate::transaction::{self, Condition};
 
 /// Keys that one round reads, decides and writes.
 const KEYS: usize = 800;
+/// The longest pause after others were faster.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// Attributes in a condition, which may have 300 operators and 4 KB.
 const COMPARED: usize = 80;
 
@@ -32,8 +34,8 @@ const COMPARED: usize = 80;
 struct Chunks<'a> {
     place: usize,
     name: &'a str,
-    old: Option<String>,
-    new: Option<String>,
+    old: Option<Head>,
+    new: Option<Head>,
 }
 
 impl DynamoKvStore {
@@ -50,8 +52,14 @@ impl DynamoKvStore {
         }
         let keys = self.keys().await?;
         let mut after = Vec::with_capacity(names.len());
-        for names in cut(names, KEYS, usize::MAX, |_| 0) {
-            after.extend(self.update_some(&keys, collection, names, apply).await?);
+        for some in cut(names, KEYS, usize::MAX, |_| 0) {
+            let done = after.len() + some.len();
+            let answer = self.update_some(&keys, collection, some, apply).await;
+            after.extend(answer.map_err(|error| {
+                let failed = error.failed().to_vec();
+                let later = names.iter().skip(if failed.is_empty() { names.len() } else { done });
+                error.with_failed(failed.into_iter().chain(later.map(|name| (*name).to_owned())))
+            })?);
         }
         Ok(after)
     }
@@ -65,10 +73,12 @@ impl DynamoKvStore {
     ) -> Result<Vec<Option<JsonObject>>> {
         let mut after = vec![None; names.len()];
         let mut open: Vec<usize> = (0..names.len()).collect();
-        let mut backoff = Backoff::new(self.space.config.operation_timeout);
+        let backoff = Backoff::new(self.space.config.operation_timeout);
+        let mut backoff = backoff.with_pauses_up_to(LONGEST_PAUSE);
         loop {
             let wanted: Vec<&str> = open.iter().filter_map(|place| names.get(*place).copied()).collect();
-            let stored = self.read_all(keys, collection, &wanted, None, true).await?;
+            let stored = self.read_all(keys, collection, &wanted, None, true).await;
+            let stored = stored.map_err(|error| error.with_failed(wanted.iter().copied()))?;
             let (mut changes, mut chunks, mut refused) = (Vec::new(), Vec::new(), None);
             for ((place, name), stored) in open.iter().zip(&wanted).zip(stored) {
                 match self.decide(keys, collection, name, stored, apply).await {
@@ -91,9 +101,11 @@ impl DynamoKvStore {
             let before = open.len();
             open = conditional::each(&self.space, changes).await?;
             for Chunks { place, name, old, new } in chunks {
-                let (keep, gone) = if open.contains(&place) { (old, new) } else { (new, old) };
-                let gone: HashSet<String> = gone.into_iter().collect();
-                large::sweep(&self.space, keys, collection, name, keep.as_deref(), &gone).await;
+                if !open.contains(&place) {
+                    large::sweep(&self.space, keys, collection, name, new.as_ref(), old.as_ref()).await;
+                } else if let Some(new) = new {
+                    large::remove(&self.space, keys, collection, name, &new).await;
+                }
             }
             if let Some(error) = refused {
                 return Err(error);
@@ -110,8 +122,8 @@ impl DynamoKvStore {
         }
     }
 
-    /// Asks `apply` about one key: the value afterwards; and the change to make, if any, with its bytes and the ids of
-    /// the old and new chunks.
+    /// Asks `apply` about one key: the value afterwards; and the change to make, if any, with its bytes and the heads
+    /// of the old and new value.
     async fn decide(
         &self,
         keys: &Keys,
@@ -126,14 +138,14 @@ impl DynamoKvStore {
             None => None,
         };
         let table = &self.space.main;
-        let old_head = stored.as_ref().and_then(Head::of).map(|head| head.id);
+        let old_head = stored.as_ref().and_then(Head::of);
         let bytes = stored.as_ref().map_or(0, item_size);
         match apply(name, old.as_ref())? {
             Update::Keep => Ok((old, None)),
             Update::Put(value) => {
                 let encoded = self.encode(keys, collection, name, value.clone(), None)?;
                 let item = self.saved(keys, collection, name, encoded, None).await?;
-                let new_head = Head::of(&item).map(|head| head.id);
+                let new_head = Head::of(&item);
                 let bytes = bytes + item_size(&item);
                 let condition = match &stored {
                     None => absent(keys),
@@ -152,8 +164,8 @@ impl DynamoKvStore {
     }
 }
 
-/// A write, the bytes that it takes, and the ids of the old and new chunks.
-type Planned = (TransactWriteItem, usize, Option<String>, Option<String>);
+/// A write, the bytes that it takes, and the heads of the old and new value.
+type Planned = (TransactWriteItem, usize, Option<Head>, Option<Head>);
 
 /// The condition that an item still is what was read.
 pub(crate) fn same(item: &Item, keys: &Keys) -> Condition {

@@ -1,7 +1,5 @@
 //! Putting and deleting key-values.
 
-use std::collections::HashSet;
-
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{Error, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
 
@@ -101,15 +99,14 @@ impl DynamoKvStore {
             .await
             // Of all that is to be written nothing can be seen yet.
             .map_err(|error: Error| error.with_failed(all.iter().map(String::as_str)))?;
-        let heads: Vec<Option<String>> =
-            items.iter().map(|item| Head::of(item).map(|head| head.id)).collect();
+        let heads: Vec<Option<Head>> = items.iter().map(Head::of).collect();
         if options.mode == PutMode::Upsert {
             let writes = items.into_iter().map(batch::put).collect::<Result<_>>()?;
             batch::write(&self.space, &self.space.main, writes, &keys.sort).await?;
             for (name, gone) in before {
                 let place = all.iter().position(|other| *other == name);
-                let keep = place.and_then(|place| heads.get(place)?.as_deref());
-                large::sweep(&self.space, &keys, collection, &name, keep, &HashSet::from([gone])).await;
+                let keep = place.and_then(|place| heads.get(place)?.as_ref());
+                large::sweep(&self.space, &keys, collection, &name, keep, Some(&gone)).await;
             }
             return Ok(());
         }
@@ -122,19 +119,19 @@ impl DynamoKvStore {
         for place in lost {
             let Some(name) = all.get(place) else { continue };
             existing.push(name.clone());
-            if let Some(Some(id)) = heads.get(place) {
-                large::sweep(&self.space, &keys, collection, name, None, &HashSet::from([id.clone()])).await;
+            if let Some(Some(head)) = heads.get(place) {
+                large::remove(&self.space, &keys, collection, name, head).await;
             }
         }
         if existing.is_empty() { Ok(()) } else { Err(check::already_exist("key", existing)) }
     }
 
-    /// The keys that have a large value, with the id of its chunks.
-    async fn heads(&self, keys: &Keys, collection: &str, names: &[String]) -> Result<Vec<(String, String)>> {
+    /// The keys that have a large value, with what their items say of it.
+    async fn heads(&self, keys: &Keys, collection: &str, names: &[String]) -> Result<Vec<(String, Head)>> {
         let asked: Vec<&str> = names.iter().map(String::as_str).collect();
         let items = self.read_all(keys, collection, &asked, Some(&[LARGE]), true).await?;
         let heads = names.iter().zip(items);
-        Ok(heads.filter_map(|(name, item)| Some((name.clone(), Head::of(&item?)?.id))).collect())
+        Ok(heads.filter_map(|(name, item)| Some((name.clone(), Head::of(&item?)?))).collect())
     }
 
     pub(crate) async fn delete(&self, collection: &str, names: &[&str]) -> Result<usize> {
@@ -144,18 +141,19 @@ impl DynamoKvStore {
             return Ok(0);
         }
         let keys = self.keys().await?;
-        let found = self.read_all(&keys, collection, &names, Some(&[EXPIRES, LARGE]), true).await?;
+        let found = self.read_all(&keys, collection, &names, Some(&[EXPIRES, LARGE]), true).await;
+        let found = found.map_err(|error| error.with_failed(names.iter().copied()))?;
         let now = now();
         let (mut deletes, mut heads, mut count) = (Vec::new(), Vec::new(), 0);
         for (name, item) in names.iter().zip(found) {
             let Some(item) = item else { continue };
             count += usize::from(!is_expired(&item, now));
-            heads.extend(Head::of(&item).map(|head| (*name, head.id)));
+            heads.extend(Head::of(&item).map(|head| (*name, head)));
             deletes.push(batch::delete(key(&keys, collection, name))?);
         }
         batch::write(&self.space, &self.space.main, deletes, &keys.sort).await?;
-        for (name, id) in heads {
-            large::sweep(&self.space, &keys, collection, name, None, &HashSet::from([id])).await;
+        for (name, head) in heads {
+            large::sweep(&self.space, &keys, collection, name, None, Some(&head)).await;
         }
         Ok(count)
     }

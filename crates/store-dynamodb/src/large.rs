@@ -5,7 +5,6 @@
 //! between are chunks that no item names; a later writer of a large value of that key, or in the place of one, removes
 //! them when they are an hour old.
 
-use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::primitives::Blob;
@@ -32,7 +31,7 @@ const LEFT_OVER: u128 = 3_600_000;
 /// What an item says of the chunks of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) id: String,
+    id: String,
     chunks: usize,
 }
 
@@ -122,15 +121,28 @@ pub(crate) async fn load(
     })
 }
 
-/// Removes the chunks of a key but those of `keep`: of `gone`, and what others left over. What can not be removed now
-/// is left for the next time.
+/// Removes the chunks of a value that was not written after all. What can not be removed now is left over.
+pub(crate) async fn remove(space: &Space, keys: &Keys, collection: &str, name: &str, head: &Head) {
+    let partition = partition(collection, name);
+    let deletes =
+        (0..head.chunks).map(|number| batch::delete(key(keys, &partition, &sort(&head.id, number))));
+    let removed =
+        async { batch::write(space, &space.main, deletes.collect::<Result<_>>()?, &keys.sort).await };
+    if let Err(error) = removed.await {
+        tracing::warn!(%error, "the chunks of a value that was not written are left over");
+    }
+}
+
+/// After a value was replaced: removes the chunks of the one before, and what others left over. `keep` is the one that
+/// was written, if it has chunks; one written since is too young to count as left over. What can not be removed now is
+/// left for the next time.
 pub(crate) async fn sweep(
     space: &Space,
     keys: &Keys,
     collection: &str,
     name: &str,
-    keep: Option<&str>,
-    gone: &HashSet<String>,
+    keep: Option<&Head>,
+    gone: Option<&Head>,
 ) {
     if let Err(error) = try_sweep(space, keys, collection, name, keep, gone).await {
         tracing::warn!(%error, "the chunks of a value that was replaced are left over");
@@ -142,8 +154,8 @@ async fn try_sweep(
     keys: &Keys,
     collection: &str,
     name: &str,
-    keep: Option<&str>,
-    gone: &HashSet<String>,
+    keep: Option<&Head>,
+    gone: Option<&Head>,
 ) -> Result<()> {
     let partition = partition(collection, name);
     let now = millis();
@@ -167,7 +179,8 @@ async fn try_sweep(
             let id = sort.split('/').next().unwrap_or_default();
             let begun = id.split('-').next().and_then(|millis| millis.parse::<u128>().ok());
             let left_over = begun.is_some_and(|begun| begun.saturating_add(LEFT_OVER) < now);
-            if keep != Some(id) && (left_over || gone.contains(id)) {
+            let is = |head: Option<&Head>| head.is_some_and(|head| head.id == id);
+            if !is(keep) && (left_over || is(gone)) {
                 deletes.push(batch::delete(key(keys, &partition, sort))?);
             }
         }
@@ -184,6 +197,8 @@ fn millis() -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]

@@ -120,6 +120,7 @@ pub(crate) fn delete(table: &str, key: Item, condition: Option<Condition>) -> Re
 
 /// Makes a transaction. One that meets others, or is throttled, is tried again for as long as a call may take.
 ///
+/// It has a token, by which the service knows a request that is repeated since its answer was lost.
 pub(crate) async fn commit(space: &Space, actions: Vec<TransactWriteItem>) -> Result<Committed> {
     let mut backoff = Backoff::new(space.config.operation_timeout);
     match attempt(space, &actions, None, &mut backoff).await? {
