@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -115,9 +117,14 @@ impl Members {
         self.folder.join("tls").join(name)
     }
 
-    /// Kills a member at once (`SIGKILL`).
+    /// Kills a member at once (`SIGKILL`); it is gone when this returns.
     pub fn kill(&self, port: u16) -> Result<(), Missing> {
-        self.signal(port, Signal::KILL)
+        self.signal(port, Signal::KILL)?;
+        // Its end takes the system a moment, in which a restart would find that it runs.
+        while runs(self.pid(port)?) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Freezes a member (`SIGSTOP`): its connections stay open, and it says nothing.
@@ -147,12 +154,25 @@ impl Members {
         number.ok_or_else(|| Missing(format!("no member listens on {port}")))
     }
 
-    fn signal(&self, port: u16, signal: Signal) -> Result<(), Missing> {
+    fn pid(&self, port: u16) -> Result<Pid, Missing> {
         let file = self.folder.join(format!("n{}/pid", self.number(port)?));
-        let pid = read_pid(&file).ok_or_else(|| Missing(format!("no process id in {}", file.display())))?;
-        kill_process(pid, signal)
+        read_pid(&file).ok_or_else(|| Missing(format!("no process id in {}", file.display())))
+    }
+
+    fn signal(&self, port: u16, signal: Signal) -> Result<(), Missing> {
+        kill_process(self.pid(port)?, signal)
             .map_err(|error| Missing(format!("can not signal the process of {port}: {error}")))
     }
+}
+
+/// Whether a process runs, with any of its threads; one that only waits to be looked at does not.
+fn runs(pid: Pid) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else {
+        return false;
+    };
+    let value =
+        |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim_start();
+    !value("State:").starts_with(['Z', 'X']) || value("Threads:") != "1"
 }
 
 fn read_pid(file: &Path) -> Option<Pid> {
