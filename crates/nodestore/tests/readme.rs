@@ -42,6 +42,13 @@ async fn the_table_of_backends_is_true() {
         let row = row(&mongodb, "`mongodb://host`", "exact; Atlas's index", "`$text`; Atlas's BM25");
         assert!(README.contains(&row), "README.md lacks this row:\n{row}");
     }
+    #[cfg(feature = "dynamodb")]
+    {
+        // What it can do is asked of no server.
+        let dynamodb = nodestore::open("dynamodb://eu-central-1/app").await.unwrap();
+        let row = row(&dynamodb, "`dynamodb://region/table`", "exact; the table's index", "BM25");
+        assert!(README.contains(&row), "README.md lacks this row:\n{row}");
+    }
     #[cfg(feature = "redis")]
     {
         // What it can do is asked of the server when the store is opened.

@@ -23,7 +23,7 @@ mod quickstart;
 mod reading;
 #[cfg(feature = "openai")]
 mod reembedding;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
+#[cfg(any(feature = "dynamodb", feature = "mongodb", feature = "redis"))]
 mod servers;
 mod shells;
 mod tour;

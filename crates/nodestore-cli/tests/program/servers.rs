@@ -22,6 +22,16 @@ struct Kind {
 }
 
 const KINDS: &[Kind] = &[
+    #[cfg(feature = "dynamodb")]
+    Kind {
+        variable: "STORE_TEST_DYNAMODB_URL",
+        name: "dynamodb",
+        health: &["region", "endpoint", "table", "expired items"],
+        driver: "aws-sdk-dynamodb, bare",
+        compared: "D1,D2,C1,K1",
+        nobody: "dynamodb://me:s3cret@eu-central-1/app?endpoint_url=http://127.0.0.1:1&max_attempts=1",
+        wrong: ("dynamodb://me:s3cret@eu-central-1/app?endpoint_uri=x", "endpoint_url"),
+    },
     #[cfg(feature = "mongodb")]
     Kind {
         variable: "STORE_TEST_MONGODB_URL",
@@ -59,7 +69,8 @@ impl Namespace {
             return None;
         };
         let joint = if url.contains('?') { '&' } else { '?' };
-        Some(Self(format!("{url}{joint}store.namespace={name}{}", std::process::id()), kind))
+        let url = format!("{url}{joint}store.namespace={name}{}&store.create=true", std::process::id());
+        Some(Self(url, kind))
     }
 
     fn run(&self, home: &Home, arguments: &[&str]) -> Run {
