@@ -282,12 +282,11 @@ pub(crate) async fn upsert(
     collection: &Collection<RawDocumentBuf>,
     documents: &[RawDocumentBuf],
 ) -> Result<()> {
-    if let [document] = documents {
-        let replace = collection.replace_one(doc! {"_id": id(document)?}, document).upsert(true);
-        space.call(replace).await.map_err(|error| failed(error, documents))?;
-        return Ok(());
-    }
     let known = format!("replaced {}", collection.namespace());
+    if let [document] = documents {
+        let put = upsert_one(space, collection, document, &known);
+        return put.await.map_err(|error| failed(error, documents));
+    }
     let mut done = 0;
     for request in requests(documents) {
         let rest = documents.get(done..).unwrap_or_default();
@@ -308,6 +307,25 @@ pub(crate) async fn upsert(
         }
     }
     Ok(())
+}
+
+/// As [`upsert`], of one document. That one was new says less than that many were: where one was not, the next is
+/// replaced.
+async fn upsert_one(
+    space: &Space,
+    collection: &Collection<RawDocumentBuf>,
+    document: &RawDocumentBuf,
+    known: &str,
+) -> Result<()> {
+    if !space.known.has(known) {
+        match insert(space, collection, std::slice::from_ref(document)).await?.first() {
+            None => return Ok(()),
+            Some(refused) if refused.is_duplicate() => space.known.set(known, true),
+            Some(refused) => return Err(refused.error()),
+        }
+    }
+    let replace = collection.replace_one(doc! {"_id": id(document)?}, document).upsert(true);
+    space.call(replace).await.map(drop)
 }
 
 /// Inserts the new ones and replaces the others.
