@@ -123,12 +123,14 @@ pub(crate) fn delete(table: &str, key: Item, condition: Option<Condition>) -> Re
 /// It has a token, by which the service knows a request that is repeated since its answer was lost.
 pub(crate) async fn commit(space: &Space, actions: Vec<TransactWriteItem>) -> Result<Committed> {
     let mut backoff = Backoff::new(space.config.operation_timeout);
-    match attempt(space, &actions, None, &mut backoff).await? {
+    // The places of its items tell the caller nothing.
+    let unnamed = |error: Error| error.with_failed(Vec::<String>::new());
+    match attempt(space, &actions, None, &mut backoff).await.map_err(unnamed)? {
         Outcome::Done => Ok(Committed::Yes),
         Outcome::Undone { reasons, .. } if reasons.iter().any(|reason| code(reason) == FAILED_CONDITION) => {
             Ok(Committed::No(reasons.into_iter().map(|reason| reason.item).collect()))
         }
-        Outcome::Undone { error, .. } => Err(error),
+        Outcome::Undone { error, .. } => Err(unnamed(error)),
     }
 }
 
