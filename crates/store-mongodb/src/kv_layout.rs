@@ -100,7 +100,8 @@ pub(crate) fn encode_node(node: &Node, about: usize) -> Result<RawDocumentBuf> {
     let key = node.id.as_str();
     let mut document = DocumentWriter::with_capacity(about);
     let written = document.text("_id", key).and_then(|()| document.members_of(node));
-    written.and_then(|()| document.finish()).map_err(|error| error.with_key(key).with_failed([key]))
+    // What is refused, or unknown there (numbers, with `arbitrary_precision` of `serde_json`), its JSON decides.
+    written.and_then(|()| document.finish()).or_else(|_| encode(key, &node.to_json(), None, about))
 }
 
 /// Whether a document can hold the value; the error for one that can not names its size and the limit.
