@@ -7,8 +7,8 @@ use futures::{StreamExt as _, stream};
 use store_core::{BoxStream, Error, ErrorKind, JsonObject, Node, Result};
 
 use super::answer::{aggregated, searched};
+use super::ranking::words;
 use super::rows::{self, Keep};
-use super::search::words;
 use crate::driver::{Cmd, text};
 use crate::space::Space;
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{
-    BoxStream, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
+    BoxStream, Error, ErrorKind, QueryKind, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities,
+    VectorConfig, VectorQuery,
 };
 
+use super::beside::Beside;
 use super::set::Set;
 
 /// Queries of one call that the server works on at once.
@@ -35,12 +37,13 @@ pub(super) trait Engine: std::fmt::Debug + Send + Sync {
     /// Removes what [`prepare`](Self::prepare) made, if it is there; the rows stay.
     async fn forget(&self, set: &Set) -> Result<()>;
 
-    /// Answers a query that was found right.
+    /// Answers a query that was found right, and asks what is to be asked beside it.
     async fn query(
         &self,
         set: &Arc<Set>,
         config: &VectorConfig,
         query: &VectorQuery,
+        beside: &Beside,
     ) -> Result<Vec<ScoredNode>>;
 
     /// Answers several queries that were found right, each as [`query`](Self::query) does.
@@ -49,9 +52,10 @@ pub(super) trait Engine: std::fmt::Debug + Send + Sync {
         set: &Arc<Set>,
         config: &VectorConfig,
         queries: &[VectorQuery],
+        beside: &Beside,
     ) -> Result<Vec<Vec<ScoredNode>>> {
         // Collected first: a stream over borrowed queries is not general enough for the compiler.
-        let searches: Vec<_> = queries.iter().map(|query| self.query(set, config, query)).collect();
+        let searches: Vec<_> = queries.iter().map(|query| self.query(set, config, query, beside)).collect();
         stream::iter(searches).buffered(QUERIES).try_collect().await
     }
 
@@ -74,4 +78,9 @@ pub(super) trait Engine: std::fmt::Debug + Send + Sync {
         config: &Arc<VectorConfig>,
         selector: &Selector,
     ) -> Result<Option<(usize, BoxStream<Candidates>)>>;
+}
+
+/// The error of a sort of query that nothing here answers.
+pub(super) fn not_offered(kind: &QueryKind) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("this backend does not offer {:?} queries", kind.name()))
 }

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::bm25::Bm25Scan;
 use store_core::fusion::reciprocal_rank_fusion;
@@ -18,10 +19,10 @@ use store_core::{
     VectorConfig, VectorQuery, mmr,
 };
 
-use super::engine::{Candidates, Engine};
+use super::beside::Beside;
+use super::engine::{Candidates, Engine, not_offered};
 use super::rows::Keep;
 use super::scan::{self, Need, Row};
-use super::search::not_offered;
 use super::set::{Set, selects};
 use crate::schema::begins_with;
 
@@ -214,6 +215,31 @@ async fn fetch(set: &Set, ranked: Vec<(String, f64)>, query: &VectorQuery) -> Re
     Ok(selected.map(|(node, score)| ScoredNode::new(node, score)).collect())
 }
 
+/// Answers queries; those without named nodes share one reading of all.
+async fn answers(
+    set: &Arc<Set>,
+    config: &VectorConfig,
+    queries: &[VectorQuery],
+) -> Result<Vec<Vec<ScoredNode>>> {
+    let mut searches =
+        queries.iter().map(|query| Search::new(query, config)).collect::<Result<Vec<Search<'_>>>>()?;
+    let mut of_all = Vec::new();
+    for search in searches.iter_mut().filter(|search| !search.is_vain()) {
+        match search.named() {
+            Some(ids) => pass(set, stream::iter([Ok(ids)]).boxed(), &mut [search]).await?,
+            None => of_all.push(search),
+        }
+    }
+    if !of_all.is_empty() {
+        pass(set, scan::ids(set), &mut of_all).await?;
+    }
+    let mut answers = Vec::with_capacity(queries.len());
+    for (search, query) in searches.into_iter().zip(queries) {
+        answers.push(fetch(set, search.finish()?, query).await?);
+    }
+    Ok(answers)
+}
+
 #[async_trait]
 impl Engine for ExactSearch {
     fn capabilities(&self) -> VectorCapabilities {
@@ -233,8 +259,9 @@ impl Engine for ExactSearch {
         set: &Arc<Set>,
         config: &VectorConfig,
         query: &VectorQuery,
+        beside: &Beside,
     ) -> Result<Vec<ScoredNode>> {
-        let found = self.queries(set, config, std::slice::from_ref(query)).await?;
+        let found = self.queries(set, config, std::slice::from_ref(query), beside).await?;
         Ok(found.into_iter().next().unwrap_or_default())
     }
 
@@ -243,25 +270,9 @@ impl Engine for ExactSearch {
         set: &Arc<Set>,
         config: &VectorConfig,
         queries: &[VectorQuery],
+        beside: &Beside,
     ) -> Result<Vec<Vec<ScoredNode>>> {
-        let mut searches =
-            queries.iter().map(|query| Search::new(query, config)).collect::<Result<Vec<Search<'_>>>>()?;
-        // Those without named nodes share one reading of all.
-        let mut of_all = Vec::new();
-        for search in searches.iter_mut().filter(|search| !search.is_vain()) {
-            match search.named() {
-                Some(ids) => pass(set, stream::iter([Ok(ids)]).boxed(), &mut [search]).await?,
-                None => of_all.push(search),
-            }
-        }
-        if !of_all.is_empty() {
-            pass(set, scan::ids(set), &mut of_all).await?;
-        }
-        let mut answers = Vec::with_capacity(queries.len());
-        for (search, query) in searches.into_iter().zip(queries) {
-            answers.push(fetch(set, search.finish()?, query).await?);
-        }
-        Ok(answers)
+        join(beside.ask(&set.space), answers(set, config, queries)).await.1
     }
 
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan> {

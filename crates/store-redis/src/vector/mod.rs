@@ -5,6 +5,7 @@
 
 mod answer;
 mod any_index;
+mod beside;
 mod engine;
 mod exact;
 mod fields;
@@ -12,6 +13,7 @@ mod index;
 mod options;
 mod plan;
 mod prefilter;
+mod ranking;
 mod rows;
 mod scan;
 mod search;
@@ -31,6 +33,7 @@ use store_core::{
 use tokio::sync::Mutex;
 
 pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_index};
+use self::beside::Beside;
 use self::engine::Engine;
 use self::exact::ExactSearch;
 pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
@@ -127,14 +130,18 @@ impl RedisVectorStore {
         self.set.store_config(config).await
     }
 
-    /// Answers queries. In one round trip where the configuration is known: it is asked for beside, in case that
-    /// another handle has changed it.
+    /// Answers queries. In one round trip where the configuration is known: it is asked for along with them, in case
+    /// that another handle has changed it.
     async fn answers(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
         let known = self.ready.lock().await.clone();
         if let Some(known) = known {
-            let (config, answers) =
-                futures::future::join(self.set.stored_config(), self.answer_all(&known, queries)).await;
-            if config?.is_some_and(|config| Arc::ptr_eq(&config, &known)) {
+            let beside = Beside::new(self.set.config_command());
+            let answers = self.answer_all(&known, queries, &beside).await;
+            let config = match beside.answer(&self.set.space).await? {
+                Some(config) => self.set.config_of(&config)?,
+                None => return answers,
+            };
+            if config.is_some_and(|config| Arc::ptr_eq(&config, &known)) {
                 match answers {
                     // Somebody dropped it; it is made again below.
                     Err(error) if index::is_unknown(&error) => *self.ready.lock().await = None,
@@ -143,19 +150,20 @@ impl RedisVectorStore {
             }
         }
         let config = self.configured().await?;
-        self.answer_all(&config, queries).await
+        self.answer_all(&config, queries, &Beside::nothing()).await
     }
 
     async fn answer_all(
         &self,
         config: &VectorConfig,
         queries: &[VectorQuery],
+        beside: &Beside,
     ) -> Result<Vec<Vec<ScoredNode>>> {
         queries.iter().try_for_each(|query| vector_check::query(query, config))?;
         if let [query] = queries {
-            return Ok(vec![self.engine.query(&self.set, config, query).await?]);
+            return Ok(vec![self.engine.query(&self.set, config, query, beside).await?]);
         }
-        self.engine.queries(&self.set, config, queries).await
+        self.engine.queries(&self.set, config, queries, beside).await
     }
 }
 

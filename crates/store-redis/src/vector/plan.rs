@@ -2,9 +2,10 @@
 
 use store_core::{QueryKind, QueryPlan, Result, VectorConfig, VectorQuery};
 
+use super::engine::not_offered;
 use super::options::VectorIndex;
 use super::prefilter::Prefilter;
-use super::search::{By, Ranking, by_radius, not_offered, words};
+use super::ranking::{By, Ranking, by_radius, words};
 use super::set::Set;
 
 /// How [`query`](super::engine::Engine::query) would answer.
