@@ -31,16 +31,29 @@ impl Node {
             ))
             .with_key(self.id.as_str()));
         }
+        let mut metadata = self.metadata.clone();
+        for (name, value) in self.to_vector_own()? {
+            metadata.insert(name.to_owned(), value.into());
+        }
+        Ok(metadata)
+    }
+
+    /// The five members that [`to_vector_metadata`](Self::to_vector_metadata) adds to the node's own metadata, by
+    /// themselves: names and values, in that order.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the node can not be written as JSON.
+    pub fn to_vector_own(&self) -> Result<[(&'static str, String); 5]> {
         let content = dumps_utf8(&NodeData { node: self, form: Form::WithoutText })?;
         let ref_doc_id = self.ref_doc_id().map(super::RefDocId::into_string).filter(|id| !id.is_empty());
         let ref_doc_id = ref_doc_id.unwrap_or_else(|| NO_REF_DOC.to_owned());
-        let mut metadata = self.metadata.clone();
-        metadata.insert("_node_content".to_owned(), content.into());
-        metadata.insert("_node_type".to_owned(), self.class_name().into());
-        metadata.insert("document_id".to_owned(), ref_doc_id.clone().into());
-        metadata.insert("doc_id".to_owned(), ref_doc_id.clone().into());
-        metadata.insert("ref_doc_id".to_owned(), ref_doc_id.into());
-        Ok(metadata)
+        Ok([
+            ("_node_content", content),
+            ("_node_type", self.class_name().to_owned()),
+            ("document_id", ref_doc_id.clone()),
+            ("doc_id", ref_doc_id.clone()),
+            ("ref_doc_id", ref_doc_id),
+        ])
     }
 
     /// Reads what [`to_vector_metadata`](Self::to_vector_metadata) or Python wrote; `text` becomes the node's text.

@@ -82,14 +82,14 @@ pub(crate) fn to_fields(node: &Node, embedding: Option<&[f32]>, config: &VectorC
     let encode = || {
         let mut row = Row(Vec::with_capacity(64));
         let metadata = metadata_fields(node, config, &mut row)?;
-        row.put(ID, id);
-        row.put(TEXT, node.text_content());
+        row.put_own(ID, id);
+        row.put_own(TEXT, node.text_content());
         if let Some(embedding) = embedding {
-            row.put(VECTOR, Bytes::from(to_bytes(embedding)));
+            row.put_own(VECTOR, Bytes::from(to_bytes(embedding)));
         }
         let plain = words(node.text_content());
         if let Some(words) = plain {
-            row.put(WORDS, words);
+            row.put_own(WORDS, words);
         }
         // Of LlamaIndex's own five, the last ones.
         row.0.extend(metadata);
@@ -104,7 +104,7 @@ pub(crate) fn to_fields(node: &Node, embedding: Option<&[f32]>, config: &VectorC
 pub(crate) fn changed(node: &Node, config: &VectorConfig) -> Result<Vec<Value>> {
     let mut row = Row(Vec::with_capacity(64));
     let own = metadata_fields(node, config, &mut row)?;
-    row.put(ID, node.id.as_str());
+    row.put_own(ID, node.id.as_str());
     row.0.extend(own);
     Ok(row.0)
 }
@@ -112,6 +112,12 @@ pub(crate) fn changed(node: &Node, config: &VectorConfig) -> Result<Vec<Value>> 
 struct Row(Vec<Value>);
 
 impl Row {
+    /// Puts a field whose name is known here, so that it is not copied.
+    fn put_own(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.0.push(Value::from_static_str(name));
+        self.0.push(value.into());
+    }
+
     fn put(&mut self, name: &str, value: impl Into<Value>) {
         self.0.push(name.into());
         self.0.push(value.into());
@@ -124,13 +130,10 @@ fn metadata_fields(node: &Node, config: &VectorConfig, row: &mut Row) -> Result<
     if let Some(source) = &source {
         check::non_empty("id of the source document", source)?;
     }
-    let mut own = Row(Vec::with_capacity(10));
-    let metadata = node.to_vector_metadata(false)?;
-    for (name, value) in &metadata {
-        let is_own = matches!(name.as_str(), CONTENT | CLASS | "document_id" | DOC_ID | "ref_doc_id");
-        if let (true, Json::String(text)) = (is_own, value) {
-            own.put(name, text.as_str());
-        } else if !TAKEN.contains(&name.as_str()) && !name.starts_with(OURS) {
+    let own = node.to_vector_own()?;
+    for (name, value) in &node.metadata {
+        let taken = TAKEN.contains(&name.as_str()) || own.iter().any(|(own, _)| own == name);
+        if !taken && !name.starts_with(OURS) {
             match value {
                 Json::String(text) => row.put(name, text.as_str()),
                 Json::Number(_) => row.put(name, python::repr(value)),
@@ -139,16 +142,18 @@ fn metadata_fields(node: &Node, config: &VectorConfig, row: &mut Row) -> Result<
         }
     }
     if let Some(shadows) = terms::shadows(&node.metadata, source.as_deref(), config) {
-        row.put(terms::FIELD, shadows.terms);
+        row.put_own(terms::FIELD, shadows.terms);
         for (field, value) in shadows.numbers {
             row.put(&field, value);
         }
     }
     let extra = node.to_vector_extra()?;
     if !extra.is_empty() {
-        row.put(EXTRA, Json::Object(extra).to_string());
+        row.put_own(EXTRA, Json::Object(extra).to_string());
     }
-    Ok(own.0)
+    let mut last = Row(Vec::with_capacity(2 * own.len()));
+    own.into_iter().for_each(|(name, value)| last.put_own(name, value));
+    Ok(last.0)
 }
 
 /// The words of a text as the search module finds them, where it would not find them in the text itself: it parts
@@ -168,7 +173,9 @@ fn words(text: &str) -> Option<String> {
 
 /// An embedding as the module keeps it.
 pub(crate) fn to_bytes(embedding: &[f32]) -> Vec<u8> {
-    embedding.iter().flat_map(|value| value.to_le_bytes()).collect()
+    let mut bytes = Vec::with_capacity(embedding.len() * 4);
+    embedding.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    bytes
 }
 
 /// The embedding that [`to_bytes`] wrote; `None` for bytes that are none of so many dimensions.

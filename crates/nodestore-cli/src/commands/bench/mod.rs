@@ -75,7 +75,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "NODES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: u32,
     /// Also does D1, D2, C1, C2, K1 and K2 with this, with the same guarantees, taking turns; of MongoDB also D4, V1,
-    /// V2, V3 and R1, of Redis with the search module V1 and V2
+    /// V2, V3 and R1, of Redis with the search module V1 to V3
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) reference: Option<ReferenceKind>,
     /// Where the corpus comes from; figures of two seeds can not be compared

@@ -1,27 +1,30 @@
 //! fred, bare: the commands a careful person would send for LlamaIndex's layout, through a pool made as the store makes
-//! its own. JSON is read and written by serde, as text.
+//! its own. JSON is read and written by serde, as text. Rows of vectors are written whole, and their metadata can be
+//! filtered by, since the store does both.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use async_trait::async_trait;
+use nodestore::filter::{Condition, Scalar};
 use nodestore::redis::fred::clients::{Client, Pool};
 use nodestore::redis::fred::error::Error;
 use nodestore::redis::fred::interfaces::ClientLike as _;
 use nodestore::redis::fred::types::{ClusterHash, CustomCommand, Value as Answer};
 use nodestore::redis::fred::util::redis_keyslot;
 use nodestore::redis::{RedisBackend, RedisConfig};
-use nodestore::{ChatMessage, JsonObject, Node, NodeId, QueryKind, VectorQuery};
+use nodestore::{ChatMessage, Filter, JsonObject, Node, NodeId, QueryKind, VectorQuery};
 use serde_json::{Value, json};
 
 use crate::commands::bench::corpus::DIMENSIONS;
 use crate::commands::bench::subject::{COLLECTION, SESSION, Subject, not_offered};
-use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, K1, K2, V1, V2};
+use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, K1, K2, V1, V2, V3};
 use crate::failure::Failure;
 
 pub(super) const NAME: &str = "fred";
 const WORKLOADS: &[Workload] = &[D1, D2, C1, C2, K1, K2];
 /// With the search module.
-const WITH_VECTORS: &[Workload] = &[D1, D2, C1, C2, V1, V2, K1, K2];
+const WITH_VECTORS: &[Workload] = &[D1, D2, C1, C2, V1, V2, V3, K1, K2];
 
 const NODES: &str = "docstore/data";
 const METADATA: &str = "docstore/metadata";
@@ -39,19 +42,33 @@ return there";
 const CHANGE: &str = "if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1";
+/// Writes a hash whole: nothing of an older one stays, and no reader sees a part of it.
+const REPLACE: &str = "redis.call('DEL', KEYS[1])
+return redis.call('HSET', KEYS[1], unpack(ARGV))";
+/// The metadata of the corpus as fields of the index, so that each can be filtered by, as in the store.
+const FIELDS: [&str; 16] = [
+    "group", "TAG", "title", "TAG", "author", "TAG", "page", "NUMERIC", "year", "NUMERIC", "quality",
+    "NUMERIC", "weight", "NUMERIC", "reviewed", "TAG",
+];
 
 /// Keys that begin with a name of their own.
 #[derive(Debug)]
 pub(super) struct Bare {
     store: RedisBackend,
     prefix: String,
+    /// The name under which the server keeps [`REPLACE`].
+    replace: OnceLock<String>,
 }
 
 impl Bare {
     /// Keys that begin with this name, and a pool made as the store makes its own.
     pub(super) async fn connect(url: &str, name: &str) -> Result<Self, Failure> {
         let config: RedisConfig = url.parse()?;
-        Ok(Self { store: RedisBackend::connect(config).await?, prefix: format!("{name}:") })
+        Ok(Self {
+            store: RedisBackend::connect(config).await?,
+            prefix: format!("{name}:"),
+            replace: OnceLock::new(),
+        })
     }
 
     fn client(&self) -> Result<&Client, Failure> {
@@ -234,15 +251,21 @@ impl Subject for Bare {
             "DISTANCE_METRIC",
             "COSINE",
         ];
-        self.send("FT.CREATE", args.into_iter().map(Answer::from).collect()).await.map(|_| ())
+        let args = args.into_iter().chain(FIELDS).map(Answer::from).collect();
+        self.send("FT.CREATE", args).await?;
+        let loaded = self.send("SCRIPT", vec!["LOAD".into(), REPLACE.into()]).await?;
+        self.replace.get_or_init(|| loaded.as_string().unwrap_or_default());
+        Ok(())
     }
 
     async fn add_embedded(&self, nodes: Vec<Node>) -> Result<(), Failure> {
+        let replace = self.replace.get().map(String::as_str).unwrap_or_default();
         let pipeline = self.client()?.pipeline();
         for node in nodes {
             let id = node.id.as_str();
             let key = self.key(&format!("vector_{id}"));
-            let mut args: Vec<Answer> = vec![key.as_str().into(), "id".into(), id.into()];
+            let mut args: Vec<Answer> =
+                vec![replace.into(), 1.into(), key.as_str().into(), "id".into(), id.into()];
             args.extend(["text".into(), node.text_content().into()]);
             #[expect(clippy::cast_possible_truncation, reason = "the index keeps 32 bits")]
             let vector = node.embedding.iter().flatten().map(|value| *value as f32);
@@ -251,7 +274,8 @@ impl Subject for Bare {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 args.extend([name.into(), value.into()]);
             }
-            let _: Answer = pipeline.custom(command("HSET", key.as_bytes()), args).await.map_err(failed)?;
+            let _: Answer =
+                pipeline.custom(command("EVALSHA", key.as_bytes()), args).await.map_err(failed)?;
         }
         let _: Vec<Answer> = pipeline.all().await.map_err(failed)?;
         Ok(())
@@ -260,28 +284,39 @@ impl Subject for Bare {
     async fn search(&self, query: &VectorQuery) -> Result<Vec<String>, Failure> {
         let QueryKind::Dense { embedding } = &query.kind else { return Err(not_offered()) };
         let top = query.top_k.to_string();
+        let filter = match &query.selector.filter {
+            None => "*".to_owned(),
+            Some(Filter::Field { key, condition: Condition::Eq(Scalar::Text(text)) }) => {
+                format!("(@{key}:{{{}}})", text.replace('-', "\\-"))
+            }
+            Some(_) => return Err(not_offered()),
+        };
         let mut args: Vec<Answer> =
-            vec![self.key(INDEX).into(), format!("*=>[KNN {top} @vector $v AS score]").into()];
+            vec![self.key(INDEX).into(), format!("{filter}=>[KNN {top} @vector $v AS score]").into()];
         args.extend(["PARAMS", "2", "v"].map(Answer::from));
         args.push(bytes(embedding.iter().copied()));
         let fields = ["RETURN", "4", "id", "text", "_node_content", "score"];
         args.extend(fields.map(Answer::from));
         args.extend(["SORTBY", "score", "LIMIT", "0", &top, "DIALECT", "2"].map(Answer::from));
         let Answer::Array(found) = self.send("FT.SEARCH", args).await? else { return Ok(Vec::new()) };
-        let mut ids = Vec::with_capacity(query.top_k);
+        let (mut ids, mut nodes) = (Vec::with_capacity(query.top_k), Vec::with_capacity(query.top_k));
         for row in found {
             let Answer::Array(fields) = row else { continue };
+            let mut text = String::new();
             for pair in fields.chunks(2) {
                 let [name, value] = pair else { continue };
                 match name.as_bytes() {
                     Some(b"id") => ids.extend(value.as_string()),
+                    Some(b"text") => text = value.as_string().unwrap_or_default(),
                     Some(b"_node_content") => {
-                        parse::<JsonObject>(value.as_bytes().unwrap_or_default())?;
+                        let content: JsonObject = parse(value.as_bytes().unwrap_or_default())?;
+                        nodes.push((content, std::mem::take(&mut text)));
                     }
                     _ => {}
                 }
             }
         }
+        drop(nodes);
         Ok(ids)
     }
 
