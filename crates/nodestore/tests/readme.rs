@@ -60,7 +60,7 @@ async fn the_table_of_backends_is_true() {
             return;
         };
         let redis = nodestore::open(&url).await.unwrap();
-        let row = row(&redis, "`redis://host`", "search module, else exact", "BM25");
+        let row = row(&redis, "`redis://host`", "search module or vector set, else exact", "BM25");
         assert!(README.contains(&row), "README.md lacks this row:\n{row}");
     }
 }

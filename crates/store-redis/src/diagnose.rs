@@ -10,7 +10,7 @@ use store_core::{Diagnosis, ErrorKind, Finding, Result};
 use crate::config::{RedisConfig, RedisConnection, Topology};
 use crate::driver::{Cmd, integer, items, text};
 use crate::space::Space;
-use crate::vector::{capabilities, is_exact};
+use crate::vector::{VectorEngine, capabilities, is_exact};
 
 /// Clocks that differ more put times of expiry and of chat messages in the wrong place.
 const MUCH_SKEW: Duration = Duration::from_secs(5);
@@ -67,12 +67,15 @@ pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
     if is_exact(space)
         && let Some(keys) = keys(space).await?
     {
-        facts = facts.with_fact(
-            "vector search",
+        let how = if space.config.vectors.engine == VectorEngine::VectorSet {
             format!(
-                "exact, without an index: a query meets all {keys} keys, and reads every node of its set"
-            ),
-        );
+                "by a vector set: a query by vector walks its graph and reads what it finds; every other query meets all \
+                 {keys} keys, and reads every node of its set"
+            )
+        } else {
+            format!("exact, without an index: a query meets all {keys} keys, and reads every node of its set")
+        };
+        facts = facts.with_fact("vector search", how);
         findings.extend(many_keys(keys));
     }
     if space.driver()?.is_own() {
@@ -153,7 +156,7 @@ fn many_keys(keys: i64) -> Option<Finding> {
     let finding = || {
         Finding::note(
             "vector search",
-            format!("without an index every query by vector or by words meets {keys} keys"),
+            format!("a query that no index serves meets {keys} keys"),
             "use a server with the search module, or keep vectors on a server or in a database of their own",
         )
     };
@@ -359,6 +362,7 @@ fn abilities(space: &Space) -> Vec<(&'static str, &'static str)> {
         (
             "search module",
             match (server.search, capabilities(space).is_some()) {
+                (true, _) if space.config.vectors.engine == VectorEngine::VectorSet => "yes, and not used",
                 (true, _) => "yes: vectors and words are found by index",
                 (false, true) => "no: vectors are compared exactly, which reads all of a set",
                 (false, false) => "no: without it there are no vectors",

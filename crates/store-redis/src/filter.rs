@@ -25,9 +25,9 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub(crate) enum Native {
     Everything,
     Nothing,
-    /// What this text finds, or all else.
+    /// What this finds, or all else.
     Leaf {
-        text: String,
+        find: Find,
         negated: bool,
     },
     /// What satisfies all of them; two or more.
@@ -36,16 +36,25 @@ pub(crate) enum Native {
     Any(Vec<Native>),
 }
 
+/// What a leaf looks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Find {
+    /// At least one of these terms.
+    Terms(Vec<String>),
+    /// This text, in the module's words.
+    Text(String),
+}
+
 impl Native {
     pub(crate) fn leaf(text: String) -> Self {
-        Self::Leaf { text, negated: false }
+        Self::Leaf { find: Find::Text(text), negated: false }
     }
 
     pub(crate) fn not(self) -> Self {
         match self {
             Self::Everything => Self::Nothing,
             Self::Nothing => Self::Everything,
-            Self::Leaf { text, negated } => Self::Leaf { text, negated: !negated },
+            Self::Leaf { find, negated } => Self::Leaf { find, negated: !negated },
             Self::All(parts) => Self::Any(parts.into_iter().map(Self::not).collect()),
             Self::Any(parts) => Self::All(parts.into_iter().map(Self::not).collect()),
         }
@@ -82,17 +91,37 @@ impl Native {
             Self::Everything => "*".to_owned(),
             // No node has a term of this form.
             Self::Nothing => format!("@{}:{{nothing}}", terms::FIELD),
-            Self::Leaf { text, negated: false } => text.clone(),
-            Self::Leaf { text, negated: true } => format!("(-{text})"),
-            Self::All(parts) => Self::group(parts, " "),
-            Self::Any(parts) => Self::group(parts, " | "),
+            Self::Leaf { find, negated } => {
+                let text = match find {
+                    Find::Terms(terms) => format!("@{}:{{{}}}", terms::FIELD, terms.join("|")),
+                    Find::Text(text) => text.clone(),
+                };
+                if *negated { format!("(-{text})") } else { text }
+            }
+            Self::All(parts) => group(parts, " ", Self::text),
+            Self::Any(parts) => group(parts, " | ", Self::text),
         }
     }
 
-    fn group(parts: &[Self], joint: &str) -> String {
-        let texts: Vec<String> = parts.iter().map(Self::text).collect();
-        format!("({})", texts.join(joint))
+    /// The same as a filter of a vector set, whose elements have their terms in the attribute of this name; what is no
+    /// matter of terms admits all, so that nothing is missed.
+    pub(crate) fn expression(&self, attribute: &str) -> String {
+        match self {
+            Self::Everything | Self::Leaf { find: Find::Text(_), .. } => "1".to_owned(),
+            Self::Nothing => "0".to_owned(),
+            Self::Leaf { find: Find::Terms(terms), negated } => {
+                let text = group(terms, " or ", |term| format!("\"{term}\" in .{attribute}"));
+                if *negated { format!("(not {text})") } else { text }
+            }
+            Self::All(parts) => group(parts, " and ", |part| part.expression(attribute)),
+            Self::Any(parts) => group(parts, " or ", |part| part.expression(attribute)),
+        }
     }
+}
+
+fn group<T>(parts: &[T], joint: &str, text: impl Fn(&T) -> String) -> String {
+    let texts: Vec<String> = parts.iter().map(text).collect();
+    format!("({})", texts.join(joint))
 }
 
 /// Nodes with at least one of these terms.
@@ -100,7 +129,7 @@ pub(crate) fn tagged(terms: &[String]) -> Native {
     if terms.is_empty() {
         return Native::Nothing;
     }
-    Native::leaf(format!("@{}:{{{}}}", terms::FIELD, terms.join("|")))
+    Native::Leaf { find: Find::Terms(terms.to_vec()), negated: false }
 }
 
 /// A filter between two queries.

@@ -31,7 +31,7 @@ impl Hit {
 }
 
 /// A number, as text or as itself.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Double(number) => Some(*number),
         Value::Integer(number) => Some(*number as f64),

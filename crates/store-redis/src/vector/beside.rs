@@ -49,14 +49,14 @@ impl Beside {
 
     /// Sends a command, and the question in the same round trip if nobody asked it yet.
     pub(super) async fn call(&self, space: &Space, command: Cmd) -> Result<Value> {
-        let Some(question) = self.take() else { return space.call(command).await };
+        let Some(question) = self.take() else { return Box::pin(space.call(command)).await };
         if space.server.mode == "cluster" {
             // They may go to different nodes, and the command to a replica.
-            let (answer, found) = join(space.call(question), space.call(command)).await;
+            let (answer, found) = Box::pin(join(space.call(question), space.call(command))).await;
             self.keep(answer);
             return found;
         }
-        let mut answers = space.pipeline(vec![question, command]).await?.into_iter();
+        let mut answers = Box::pin(space.pipeline(vec![question, command])).await?.into_iter();
         if let Some(answer) = answers.next() {
             self.keep(answer);
         }
@@ -66,7 +66,7 @@ impl Beside {
     /// Asks alone, if nobody did yet: for searches that begin with more than one command.
     pub(super) async fn ask(&self, space: &Space) {
         if let Some(question) = self.take() {
-            self.keep(space.call(question).await);
+            self.keep(Box::pin(space.call(question)).await);
         }
     }
 

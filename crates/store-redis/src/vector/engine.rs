@@ -32,7 +32,7 @@ pub(super) trait Engine: std::fmt::Debug + Send + Sync {
 
     /// Makes what the searches need, if it is not there, and holds it against the configuration if it is. Called at
     /// `configure`, and before the first use of a set by a handle.
-    async fn prepare(&self, set: &Set, config: &VectorConfig) -> Result<()>;
+    async fn prepare(&self, set: &Arc<Set>, config: &VectorConfig) -> Result<()>;
 
     /// Removes what [`prepare`](Self::prepare) made, if it is there; the rows stay.
     async fn forget(&self, set: &Set) -> Result<()>;

@@ -246,7 +246,7 @@ impl Engine for ExactSearch {
         VectorCapabilities::new().with_fields(true)
     }
 
-    async fn prepare(&self, _set: &Set, _config: &VectorConfig) -> Result<()> {
+    async fn prepare(&self, _set: &Arc<Set>, _config: &VectorConfig) -> Result<()> {
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl Engine for ExactSearch {
         queries: &[VectorQuery],
         beside: &Beside,
     ) -> Result<Vec<Vec<ScoredNode>>> {
-        join(beside.ask(&set.space), answers(set, config, queries)).await.1
+        Box::pin(join(beside.ask(&set.space), answers(set, config, queries))).await.1
     }
 
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan> {

@@ -1,7 +1,7 @@
 //! Nodes with embeddings, in LlamaIndex's layout, searched by the search module or without it.
 //!
 //! The rows ([`rows`]), their writing ([`write`]) and everything that goes by id are the same for all; what finds
-//! nodes is an [`engine`]: the module ([`search`]), or a read of every row ([`exact`]).
+//! nodes is an [`engine`]: the module ([`search`]), a vector set ([`vector_set`]), or a read of every row ([`exact`]).
 
 mod answer;
 mod any_index;
@@ -10,6 +10,7 @@ mod engine;
 mod exact;
 mod fields;
 mod index;
+mod linked;
 mod options;
 mod plan;
 mod prefilter;
@@ -20,6 +21,7 @@ mod search;
 mod select;
 mod set;
 pub(crate) mod terms;
+mod vector_set;
 mod write;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
 use self::search::ModuleSearch;
 use self::set::Set;
 pub(crate) use self::set::set_names;
+use self::vector_set::VectorSetSearch;
 use crate::error::at;
 use crate::space::Space;
 
@@ -48,19 +51,33 @@ pub(crate) fn capabilities(space: &Space) -> Option<VectorCapabilities> {
     engine(space).ok().map(|engine| engine.capabilities())
 }
 
-/// Whether queries read every node, here: no index helps.
+/// Whether queries by words read every node, here, and those by vector unless there is a vector set: no index helps.
 pub(crate) fn is_exact(space: &Space) -> bool {
     let server = &space.server;
     match space.config.vectors.engine {
         VectorEngine::Search => false,
         // In a cluster an index sees the keys of one node only, unless the module is the coordinator's edition.
         VectorEngine::Auto => !server.search || server.mode == "cluster",
-        VectorEngine::Exact => true,
+        VectorEngine::Exact | VectorEngine::VectorSet => true,
     }
 }
 
 /// The engine of a space.
 fn engine(space: &Space) -> Result<Arc<dyn Engine>> {
+    let server = &space.server;
+    if space.config.vectors.engine == VectorEngine::VectorSet {
+        let refused = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
+        return if !server.vector_sets {
+            refused("the server has no vector sets (Redis 8 has them); choose another store.vector_engine")
+        } else if server.mode == "cluster" {
+            refused(
+                "in a cluster a vector set and its rows are on different nodes and can not change in one step; choose \
+                 another store.vector_engine",
+            )
+        } else {
+            Ok(Arc::new(VectorSetSearch))
+        };
+    }
     if is_exact(space) {
         return Ok(Arc::new(ExactSearch));
     }
@@ -90,12 +107,11 @@ pub(crate) struct RedisVectorStore {
 /// Removes a set; answers whether it was configured.
 pub(crate) async fn drop_set(space: &Arc<Space>, set: Option<&str>) -> Result<bool> {
     let store = RedisVectorStore::new(Arc::clone(space), set)?;
-    let Some(config) = store.set.stored_config().await? else {
-        store.engine.forget(&store.set).await?;
-        return store.set.remove_config().await;
-    };
-    store.remove_all(&config).await?;
+    if let Some(config) = store.set.stored_config().await? {
+        store.remove_all(&config).await?;
+    }
     store.engine.forget(&store.set).await?;
+    linked::forget(&store.set).await?;
     store.set.remove_config().await
 }
 
@@ -116,7 +132,7 @@ impl RedisVectorStore {
     async fn prepare(&self, config: &Arc<VectorConfig>) -> Result<()> {
         let mut ready = self.ready.lock().await;
         if ready.as_ref().is_none_or(|ready| !Arc::ptr_eq(ready, config)) {
-            self.engine.prepare(&self.set, config).await?;
+            self.engine_for(config).await?;
             *ready = Some(Arc::clone(config));
         }
         Ok(())
@@ -126,8 +142,16 @@ impl RedisVectorStore {
         if let Some(stored) = self.set.stored_config().await? {
             vector_check::same_config(&stored, config)?;
         }
-        self.engine.prepare(&self.set, config).await?;
+        self.engine_for(config).await?;
         self.set.store_config(config).await
+    }
+
+    /// Makes the engine ready for a configuration.
+    async fn engine_for(&self, config: &VectorConfig) -> Result<()> {
+        if self.set.linked.is_none() {
+            linked::refuse(&self.set).await?;
+        }
+        self.engine.prepare(&self.set, config).await
     }
 
     /// Answers queries. In one round trip where the configuration is known: it is asked for along with them, in case

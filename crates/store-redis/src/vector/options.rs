@@ -15,6 +15,10 @@ pub enum VectorEngine {
     Search,
     /// No module: every row is read and compared here, exactly, in bounded memory.
     Exact,
+    /// A vector set (Redis 8) beside the rows, compared by cosine only: searches by vector walk its graph and may miss
+    /// some nodes, all else is as with [`Exact`](Self::Exact). A set of vectors that was made so is opened so by
+    /// everyone.
+    VectorSet,
 }
 
 /// The sort of index that the search module keeps.
@@ -34,7 +38,7 @@ pub enum VectorIndex {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RedisVectorOptions {
-    /// What finds the nodes; in a URL `store.vector_engine=auto|search|exact`.
+    /// What finds the nodes; in a URL `store.vector_engine=auto|search|exact|vector_set`.
     pub engine: VectorEngine,
     /// The sort of index; in a URL `store.vector_index=flat|hnsw`.
     pub index: VectorIndex,
@@ -42,7 +46,8 @@ pub struct RedisVectorOptions {
     pub hnsw_m: u32,
     /// HNSW: candidates that are weighed when a vector is added; default 200. `store.hnsw_ef_construction`.
     pub hnsw_ef_construction: u32,
-    /// HNSW: candidates that are weighed by a search; default 10. `store.hnsw_ef_runtime`.
+    /// HNSW: candidates that are weighed by a search; default 10, in a vector set at least 200, the server's own
+    /// default. `store.hnsw_ef_runtime`.
     pub hnsw_ef_runtime: u32,
     /// HNSW: how much farther than its radius a search by radius looks, as a share of it; default 0.01.
     /// `store.hnsw_epsilon`.
@@ -77,9 +82,12 @@ impl RedisVectorOptions {
                     "auto" => Some(VectorEngine::Auto),
                     "search" => Some(VectorEngine::Search),
                     "exact" => Some(VectorEngine::Exact),
+                    "vector_set" => Some(VectorEngine::VectorSet),
                     _ => None,
                 };
-                known.map(|engine| self.engine = engine).ok_or_else(|| bad("auto, search or exact"))
+                known
+                    .map(|engine| self.engine = engine)
+                    .ok_or_else(|| bad("auto, search, exact or vector_set"))
             }
             "store.vector_index" => {
                 let known = match value {

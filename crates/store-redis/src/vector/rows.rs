@@ -152,7 +152,9 @@ fn metadata_fields(node: &Node, config: &VectorConfig, row: &mut Row) -> Result<
         row.put_own(EXTRA, Json::Object(extra).to_string());
     }
     let mut last = Row(Vec::with_capacity(2 * own.len()));
-    own.into_iter().for_each(|(name, value)| last.put_own(name, value));
+    for (name, value) in own {
+        last.put_own(name, value);
+    }
     Ok(last.0)
 }
 
@@ -174,7 +176,9 @@ fn words(text: &str) -> Option<String> {
 /// An embedding as the module keeps it.
 pub(crate) fn to_bytes(embedding: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(embedding.len() * 4);
-    embedding.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    for value in embedding {
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
     bytes
 }
 

@@ -443,7 +443,7 @@ impl Engine for ModuleSearch {
         VectorCapabilities::new().with_fields(true)
     }
 
-    async fn prepare(&self, set: &Set, config: &VectorConfig) -> Result<()> {
+    async fn prepare(&self, set: &Arc<Set>, config: &VectorConfig) -> Result<()> {
         index::prepare(set, config).await
     }
 
@@ -461,9 +461,9 @@ impl Engine for ModuleSearch {
         let ranked =
             matches!(query.kind, QueryKind::Dense { .. } | QueryKind::Range { .. } | QueryKind::Text { .. });
         if ranked && query.selector.ids.is_none() && query.top_k < AT_ONCE {
-            return self.find(set, config, query, beside).await;
+            return Box::pin(self.find(set, config, query, beside)).await;
         }
-        join(beside.ask(&set.space), self.find(set, config, query, beside)).await.1
+        Box::pin(join(beside.ask(&set.space), self.find(set, config, query, beside))).await.1
     }
 
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan> {

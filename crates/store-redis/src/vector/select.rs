@@ -8,6 +8,7 @@ use store_core::{BoxStream, Cursor, Error, GetOptions, Node, Page, Result, Selec
 
 use super::RedisVectorStore;
 use super::engine::Candidates;
+use super::linked;
 use super::rows::Keep;
 use super::set::{READ, selects};
 use crate::driver::Cmd;
@@ -173,8 +174,14 @@ impl RedisVectorStore {
     async fn unlink(&self, ids: &[String]) -> Result<usize> {
         let mut removed = 0;
         for ids in ids.chunks(REMOVED) {
-            let commands = ids.iter().map(|id| Cmd::write("UNLINK", self.set.key(id))).collect();
-            for answer in self.set.space.pipeline(commands).await? {
+            let answers = if self.set.linked.is_some() {
+                let runs = ids.iter().map(|id| (self.set.keys(id), vec![Value::from(id.as_str())]));
+                self.set.space.scripts(&linked::REMOVE, runs.collect()).await?
+            } else {
+                let commands = ids.iter().map(|id| Cmd::write("UNLINK", self.set.key(id))).collect();
+                self.set.space.pipeline(commands).await?
+            };
+            for answer in answers {
                 removed += usize::from(matches!(answer?, Value::Integer(1)));
             }
         }

@@ -6,6 +6,8 @@ use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{Error, Node, Result, Selector, VectorConfig, vector_check};
 
+use super::linked::Linked;
+use super::options::VectorEngine;
 use super::rows::{self, Keep};
 use crate::driver::{Cmd, items, text};
 use crate::space::Space;
@@ -29,6 +31,8 @@ pub(super) struct Set {
     pub(super) index: String,
     /// What the keys of the rows begin with, up to the id.
     pub(super) rows: String,
+    /// The vector set that is kept up with the rows, if the store was opened for one.
+    pub(super) linked: Option<Linked>,
     /// The configuration as it was last read, with its text.
     seen: Mutex<Option<(String, Arc<VectorConfig>)>>,
 }
@@ -38,12 +42,20 @@ impl Set {
         let name = name.map_or_else(|| INDEX.to_owned(), |name| format!("{INDEX}{NAMED}{name}"));
         let index = format!("{}{name}", space.prefix);
         let rows = format!("{index}/vector_");
-        Self { space, name, index, rows, seen: Mutex::default() }
+        let engine = space.config.vectors.engine;
+        let linked = (engine == VectorEngine::VectorSet).then(|| Linked::new(&space, &name));
+        Self { space, name, index, rows, linked, seen: Mutex::default() }
     }
 
     /// The key of a row.
     pub(super) fn key(&self, id: &str) -> String {
         format!("{}{}", self.rows, rows::spelled(id))
+    }
+
+    /// The keys that change with a row: its own, and the vector set's if one is kept up.
+    pub(super) fn keys(&self, id: &str) -> Vec<Value> {
+        let linked = self.linked.as_ref().map(|linked| linked.key.as_str());
+        std::iter::once(self.key(id).into()).chain(linked.map(Value::from)).collect()
     }
 
     /// The id in the key of a row; `None` for a key that is none.
@@ -131,7 +143,7 @@ impl Set {
 }
 
 /// The hash that holds the configuration of every set, by name.
-fn registry(space: &Space) -> String {
+pub(super) fn registry(space: &Space) -> String {
     format!("{}nodestore:vectors", space.prefix)
 }
 

@@ -10,6 +10,7 @@ use store_core::{
 };
 
 use super::RedisVectorStore;
+use super::linked;
 use super::rows::{self, Keep};
 use super::set::{READ, selects};
 use crate::driver::{Cmd, items, text};
@@ -66,7 +67,7 @@ return 1",
 /// A row ready to be written.
 struct Row {
     id: String,
-    key: Value,
+    keys: Vec<Value>,
     args: Vec<Value>,
     size: usize,
 }
@@ -83,11 +84,14 @@ impl RedisVectorStore {
         let pairs = check::unique_by(pairs, mode == AddMode::Overwrite, |(node, _)| node.id.clone());
         let how = if mode == AddMode::Overwrite { "replace" } else { "insert" };
         let encode = |(node, embedding): &(Node, Option<Embedding>)| {
-            let mut args = vec![Value::from(how)];
+            let mut args = match &self.set.linked {
+                None => vec![Value::from_static_str(how)],
+                Some(linked) => linked.put(how, node.id.as_str()).to_vec(),
+            };
             args.extend(rows::to_fields(node, embedding.as_deref(), config)?);
             let size = args.iter().map(|arg| arg.as_bytes().map_or(8, <[u8]>::len) + 16).sum();
             let id = node.id.as_str().to_owned();
-            Ok(Row { key: self.set.key(&id).into(), id, args, size })
+            Ok(Row { keys: self.set.keys(&id), id, args, size })
         };
         let rows = pairs.iter().map(encode).collect::<Result<Vec<Row>>>()?;
         drop(pairs);
@@ -131,8 +135,9 @@ impl RedisVectorStore {
     /// Writes one round trip's rows: who was there already, who could not be written, and why.
     async fn put_part(&self, rows: Vec<Row>) -> (Vec<String>, Vec<String>, Option<Error>) {
         let (ids, calls): (Vec<String>, Vec<_>) =
-            rows.into_iter().map(|row| (row.id, (vec![row.key], row.args))).unzip();
-        let answers = match self.set.space.scripts(&PUT, calls).await {
+            rows.into_iter().map(|row| (row.id, (row.keys, row.args))).unzip();
+        let script = if self.set.linked.is_some() { &linked::PUT } else { &PUT };
+        let answers = match self.set.space.scripts(script, calls).await {
             Ok(answers) => answers,
             Err(error) => return (Vec::new(), ids, Some(error)),
         };
@@ -196,12 +201,14 @@ impl RedisVectorStore {
                 }
                 patch.apply(&mut node.metadata);
                 let mut args = vec![content];
+                args.extend(set.linked.as_ref().map(|_| Value::from(id.as_str())));
                 let fields = rows::changed(&node, config);
                 args.extend(fields.map_err(|error| error.with_key(id).with_failed([id]))?);
                 read.push(id.clone());
-                changes.push((vec![Value::from(set.key(id))], args));
+                changes.push((set.keys(id), args));
             }
-            let answers = set.space.scripts(&CHANGE, changes).await?;
+            let script = if set.linked.is_some() { &linked::CHANGE } else { &CHANGE };
+            let answers = set.space.scripts(script, changes).await?;
             let mut missed = Vec::new();
             for (id, answer) in read.into_iter().zip(answers) {
                 match answer.map_err(|error| error.with_key(&id).with_failed([&id]))? {

@@ -23,6 +23,7 @@ use store_redis::{RedisBackend, RedisCommand, RedisConfig};
 const SERVER: &str = "STORE_TEST_REDIS_URL";
 const CLUSTER: &str = "STORE_TEST_REDIS_CLUSTER_URL";
 const STACK: &str = "STORE_TEST_REDIS_STACK_URL";
+const REDIS8: &str = "STORE_TEST_REDIS8_URL";
 
 /// A store in a namespace of its own.
 #[derive(Clone, Debug)]
@@ -115,6 +116,22 @@ pub(crate) fn on_search<F: Future<Output = ()> + Send>(
     name: &'static str,
     body: impl Fn(Db) -> F + Send + Sync + 'static,
 ) -> Vec<Trial> {
+    in_both_protocols(name, STACK, body)
+}
+
+/// The test on a server with vector sets, in both versions of the protocol.
+pub(crate) fn on_vector_sets<F: Future<Output = ()> + Send>(
+    name: &'static str,
+    body: impl Fn(Db) -> F + Send + Sync + 'static,
+) -> Vec<Trial> {
+    in_both_protocols(name, REDIS8, body)
+}
+
+fn in_both_protocols<F: Future<Output = ()> + Send>(
+    name: &'static str,
+    variable: &'static str,
+    body: impl Fn(Db) -> F + Send + Sync + 'static,
+) -> Vec<Trial> {
     let body = Arc::new(body);
     let again = Arc::clone(&body);
     let resp3 = move |db: Db| {
@@ -125,7 +142,7 @@ pub(crate) fn on_search<F: Future<Output = ()> + Send>(
             again(Db { store: db.through(&url).await, url, ..db }).await;
         }
     };
-    vec![on(name.to_owned(), STACK, move |db| body(db)), on(format!("resp3::{name}"), STACK, resp3)]
+    vec![on(name.to_owned(), variable, move |db| body(db)), on(format!("resp3::{name}"), variable, resp3)]
 }
 
 fn on<F: Future<Output = ()> + Send>(
