@@ -202,5 +202,5 @@ async fn no_acknowledged_write_is_lost(db: Db) {
     }
     println!("seed {seed}: {operations} operations, {failed} failed, {unknown} keys not known at the end");
     println!("answers spoiled: {:?}", faults.spoiled());
-    assert!(failed * 4 < operations as usize, "{failed} of {operations} failed: too few were acknowledged");
+    assert!(failed as u64 * 4 < operations, "{failed} of {operations} failed: too few were acknowledged");
 }

@@ -403,7 +403,10 @@ async fn keys_at_the_limit(db: Db) {
     {
         kv.put(&collection, &key, one()).await.unwrap();
         kv.update(&collection, &key, |_| Ok(Update::Put(one()))).await.unwrap();
-        assert_eq!(scanned(&*kv, &collection, ScanOptions::default().with_prefix(&key)).await, [key.clone()]);
+        assert_eq!(
+            scanned(&*kv, &collection, ScanOptions::default().with_prefix(&key)).await,
+            [key.as_str()]
+        );
         let after = ScanOptions::default().with_after(&key);
         assert_eq!(scanned(&*kv, &collection, after).await, [""; 0]);
         let longer = format!("{key}x");
