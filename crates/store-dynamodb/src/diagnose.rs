@@ -11,6 +11,7 @@ use crate::config::DynamoDbConnection;
 use crate::schema::EXPIRES;
 use crate::space::Space;
 use crate::tables;
+use crate::vector;
 
 /// The service in the same region answers within a few milliseconds.
 const SLOW: Duration = Duration::from_millis(50);
@@ -53,7 +54,8 @@ pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
         if name != space.main
             && let Some(table) = tables::describe(space, &name).await?
         {
-            facts = facts.with_fact("vectors", of_table(&name, &table));
+            let how = vector::how(&table);
+            facts = facts.with_fact("vectors", format!("{}, {how}", of_table(&name, &table)));
         }
     }
     let reads = if space.config.consistent_reads { "strong" } else { "eventual: they may lag a moment" };

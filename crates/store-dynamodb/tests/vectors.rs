@@ -14,7 +14,7 @@ use store_core::{
     AddMode, Backend as _, ErrorKind, FieldType, FilterableField, GetOptions, MetadataPatch, Metric, Node,
     Selector, VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
 };
-use store_dynamodb::aws_sdk_dynamodb::types::AttributeValue;
+use store_dynamodb::aws_sdk_dynamodb::types::{AttributeValue, DeleteVectorIndexAction, VectorIndexUpdate};
 use store_dynamodb::{
     DynamoDbBackend, DynamoDbConfig, DynamoDbVectorEngine, DynamoDbVectorLayout, DynamoDbVectorOptions,
 };
@@ -114,6 +114,7 @@ fn main() -> ExitCode {
         trial("an_index_answers", INDEXED, native, |db| Box::pin(index_answers(db))),
         trial("an_index_never_answers_less", INDEXED, native, |db| Box::pin(never_less(db))),
         trial("an_index_is_parted", INDEXED, tenant, |db| Box::pin(parted(db))),
+        trial("a_lost_index_is_done_without", INDEXED, native, |db| Box::pin(lost_index(db))),
         trial("another_index_is_refused", INDEXED, native, |db| Box::pin(another_index(db))),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -280,6 +281,23 @@ async fn parted(db: Db) {
     assert!(vectors.explain(&of_tenant).await.unwrap().native.unwrap().starts_with("SearchVectors"));
     assert_eq!(vectors.query(&query).await.unwrap().len(), 5);
     assert!(!vectors.explain(&query).await.unwrap().native.unwrap().starts_with("SearchVectors"));
+}
+
+/// Without the index every node is read, and what is written and found is the same.
+async fn lost_index(db: Db) {
+    let vectors = db.vectors();
+    vectors.configure(VectorConfig::new(2, Metric::Euclidean)).await.unwrap();
+    circle(&*vectors, 20).await;
+    let query = VectorQuery::dense(vec![1.0, 0.0], 3);
+    let before = vectors.query(&query).await.unwrap();
+    let delete = DeleteVectorIndexAction::builder().index_name("by_vector").build().unwrap();
+    let update = db.store.client().unwrap().update_table().table_name(format!("{}-vectors", db.main()));
+    update.vector_index_updates(VectorIndexUpdate::builder().delete(delete).build()).send().await.unwrap();
+    let after = vectors.query(&query).await.unwrap();
+    assert_eq!(ids(&after), ids(&before));
+    assert!(vectors.explain(&query).await.unwrap().summary.contains("no index"));
+    vectors.upsert(vec![node("new", [1.0, 0.0])], AddMode::Overwrite).await.unwrap();
+    assert_eq!(vectors.count(&Selector::all()).await.unwrap(), 21);
 }
 
 /// A table with another index than the set's is refused, with what to do.

@@ -30,6 +30,7 @@ use self::native::IndexSearch;
 pub use self::options::{DynamoDbVectorEngine, DynamoDbVectorLayout, DynamoDbVectorOptions};
 pub(crate) use self::set::set_names;
 use self::set::{Ready, Set, State};
+pub(crate) use self::table::how;
 use crate::error::at;
 use crate::space::Space;
 use crate::tables;

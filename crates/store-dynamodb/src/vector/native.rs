@@ -19,7 +19,7 @@ use super::engine::Engine;
 use super::exact::ReadAll;
 use super::rows::{self, Keep, TENANT};
 use super::set::{Index, Ready, Set, selects};
-use super::table::INDEX;
+use super::table::{self, INDEX};
 use crate::filter::Expression;
 
 /// Nodes that the service answers at most.
@@ -145,7 +145,14 @@ impl IndexSearch {
             .set_search_condition_expression(asked.condition.clone())
             .set_expression_attribute_names(asked.expression.names())
             .set_expression_attribute_values(asked.expression.values());
-        let answer = set.space.call(search.send()).await?;
+        let answer = match set.space.call(search.send()).await {
+            // An index that is active may not be searched for some minutes yet, and it may go.
+            Err(error) if table::is_not_ready(&error) => {
+                set.look_again();
+                return Ok(None);
+            }
+            answer => answer?,
+        };
         let results = answer.search_results.unwrap_or_default();
         let mut ids = Vec::with_capacity(results.len());
         let mut scores = Vec::with_capacity(results.len());

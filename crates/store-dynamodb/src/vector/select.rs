@@ -14,6 +14,7 @@ use super::rows::{Keep, Row};
 use super::scan::{self, Want};
 use super::set::{Ready, Set, each_once, selects};
 use crate::batch;
+use crate::filter::Native;
 
 /// Rows that are read by name at once.
 const READ: usize = 100;
@@ -160,7 +161,7 @@ impl DynamoDbVectorStore {
     ) -> Result<Option<Place>> {
         let consistent = self.set.space.config.consistent_reads;
         let want = Want { keep, filter: parted(ready, selector).native, consistent };
-        if want.filter == crate::filter::Native::Nothing {
+        if want.filter == Native::Nothing {
             return Ok(None);
         }
         while let Some(partition) = ready.partitions.get(place.partition) {
@@ -208,7 +209,7 @@ impl DynamoDbVectorStore {
 
     /// Removes every row of the set.
     pub(super) async fn remove_all(&self, ready: &Arc<Ready>) -> Result<()> {
-        let everything = Want { keep: Keep::ID, filter: crate::filter::Native::Everything, consistent: true };
+        let everything = Want { keep: Keep::ID, filter: Native::Everything, consistent: true };
         let mut rows = scan::rows(&self.set, ready, everything);
         while let Some(part) = rows.try_next().await? {
             self.unlink(ready, part.into_iter().map(|row| row.id).collect()).await?;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use store_core::{
     Error, ErrorKind, FilterableField, Node, NodeId, Result, Selector, VectorConfig, vector_check,
@@ -186,7 +187,7 @@ impl Set {
         };
         let (table, keys, key) = home;
         let Some(settings) = self.settings(&table, key).await? else {
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.look_again();
             return Ok(None);
         };
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -207,6 +208,11 @@ impl Set {
         let ready = Arc::new(self.ready(settings, table, keys, state));
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ready));
         Ok(Some(ready))
+    }
+
+    /// Has the next call look at the table again.
+    pub(super) fn look_again(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The configured set; `Config` when it is not.
@@ -382,8 +388,6 @@ impl Set {
 
 /// The names of the configured sets but the default one, in order.
 pub(crate) async fn set_names(space: &Arc<Space>) -> Result<Vec<String>> {
-    use futures::{StreamExt as _, TryStreamExt as _, stream};
-
     let mut names: Vec<String> = match space.config.vectors.layout {
         DynamoDbVectorLayout::Own => {
             let begin = format!("{}-", schema::vector_table(&space.main, None));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, IndexStatus, KeySchemaElement, KeyType, LocalSecondaryIndex,
     Projection, ProjectionType, ScalarAttributeType, SearchSchemaElement, SearchSchemaElementType,
-    TableDescription, VectorAttributeDefinition, VectorDistanceFunction, VectorIndex,
+    TableDescription, TableStatus, VectorAttributeDefinition, VectorDistanceFunction, VectorIndex,
 };
 use store_core::{Error, ErrorKind, Metric, Result, VectorConfig};
 
@@ -46,6 +46,11 @@ pub(super) async fn offers_indexes(space: &Space) -> Result<bool> {
 /// table has a vector index.
 pub(super) async fn ensure(space: &Space, name: &str, settings: &Settings) -> Result<bool> {
     let table = match tables::describe(space, name).await? {
+        Some(table) if table.table_status == Some(TableStatus::Deleting) => {
+            let message =
+                format!("the table {name:?} is just being deleted; configure the set when it is gone");
+            return Err(Error::new(ErrorKind::Conflict, message).with_retryable(true));
+        }
         Some(_) => tables::active(space, name).await?,
         None if space.config.create => {
             create(space, name, settings).await?;
@@ -153,6 +158,26 @@ pub(super) fn distance(metric: Metric) -> VectorDistanceFunction {
         Metric::Dot => VectorDistanceFunction::DotProduct,
         Metric::Euclidean => VectorDistanceFunction::Euclidean,
         Metric::Cosine => VectorDistanceFunction::Cosine,
+    }
+}
+
+/// Whether a search was refused since its index does not hold all rows yet, or is gone. The service has one code for all
+/// that is wrong with a request.
+pub(super) fn is_not_ready(error: &Error) -> bool {
+    let says = |what| error.message().contains(what);
+    error.kind() == ErrorKind::InvalidInput
+        && (says("backfilling") || says("does not have the specified index"))
+}
+
+/// How a set in this table is searched, in words.
+pub(crate) fn how(table: &TableDescription) -> &'static str {
+    let mut indexes = table.vector_indexes.iter().flatten();
+    match indexes.find(|index| index.index_name.as_deref() == Some(INDEX)) {
+        None => "searched by a read of every node, as it has no vector index",
+        Some(index) if index.index_status == Some(IndexStatus::Active) && index.backfilling != Some(true) => {
+            "searched by its vector index"
+        }
+        Some(_) => "searched by a read of every node while its vector index is built",
     }
 }
 
