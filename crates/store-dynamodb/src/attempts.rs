@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
-    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef, InterceptorContext,
 };
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use store_core::{ErrorKind, Result};
 use tokio::time::Instant;
 
-use crate::error::{Attempt, cut_off, timed_out};
+use crate::error::{Attempt, answered, cut_off, timed_out};
 
 /// The attempts of one call.
 #[derive(Debug, Default)]
@@ -93,6 +94,26 @@ impl Intercept for Watch {
             });
         }
         Ok(())
+    }
+}
+
+/// Has the driver repeat a write that a transaction was in the way of. By itself it does not, though nothing was done.
+#[derive(Debug)]
+pub(crate) struct InTheWay;
+
+impl ClassifyRetry for InTheWay {
+    fn name(&self) -> &'static str {
+        "nodestore transaction in the way"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let failed = matches!(context.output_or_error(), Some(Err(_)));
+        match context.response() {
+            Some(response) if failed && answered(response).code() == Some("TransactionConflictException") => {
+                RetryAction::transient_error()
+            }
+            _ => RetryAction::NoActionIndicated,
+        }
     }
 }
 

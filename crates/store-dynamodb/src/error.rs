@@ -228,7 +228,7 @@ impl Attempt {
 }
 
 /// The code and the words of an answer that is an error: `{"__type": "…#Code", "message": "…"}`.
-fn answered(response: &HttpResponse) -> ErrorMetadata {
+pub(crate) fn answered(response: &HttpResponse) -> ErrorMetadata {
     let body = response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
     let text = |name: &str| body.as_ref().and_then(|body| body.get(name)?.as_str());
     let code = text("__type").map_or("", |code| code.rsplit('#').next().unwrap_or_default());

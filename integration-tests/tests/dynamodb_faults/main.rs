@@ -9,6 +9,7 @@ mod common;
 mod connecting;
 mod histories;
 mod outages;
+mod patterns;
 mod proxied;
 mod proxy;
 mod proxy_checks;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         proxied::TRIALS,
         histories::TRIALS,
         transactions::TRIALS,
+        patterns::TRIALS,
         random::TRIALS,
         outages::TRIALS,
         connecting::TRIALS,

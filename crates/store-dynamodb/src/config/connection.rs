@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 use store_core::Result;
 
-use crate::attempts::Watch;
+use crate::attempts::{InTheWay, Watch};
 
 use super::refused;
 
@@ -267,7 +267,8 @@ impl DynamoDbConnection {
                 "no region is set; write dynamodb://eu-central-1/table, or set AWS_REGION, or a region in the profile",
             ));
         }
-        let config = aws_sdk_dynamodb::config::Builder::from(&shared).interceptor(Watch);
+        let config =
+            aws_sdk_dynamodb::config::Builder::from(&shared).interceptor(Watch).retry_classifier(InTheWay);
         Ok(Client::from_conf(config.build()))
     }
 }

@@ -124,8 +124,10 @@ impl DynamoDbCounter {
                 .config_override(Config::builder().retry_config(RetryConfig::disabled()));
             match self.space.call(add.send()).await {
                 Ok(answer) => return sum(&answer.attributes.unwrap_or_default()),
-                // What was throttled was not done.
-                Err(error) if error.kind() == ErrorKind::Throttled && backoff.pause(false).await => {}
+                // What was throttled, or met an addition with a key, was not done.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Conflict)
+                        && backoff.pause(false).await => {}
                 Err(error) => return Err(error),
             }
         }
