@@ -9,6 +9,7 @@
 //! in Python's `repr` and raw in ours, which only shows in hashes of nested metadata that hold one.
 
 mod dumps;
+mod exact;
 mod format;
 mod parse;
 mod text;

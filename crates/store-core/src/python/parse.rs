@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::exact::Exact;
 use crate::{Error, Result};
 
 /// Reads JSON as Python writes it, also where that is no JSON or holds what a [`Value`] can not:
@@ -33,6 +34,15 @@ pub fn parse_json(text: &str) -> Result<Value> {
 /// # Errors
 /// As [`parse_json`].
 pub fn parse_json_telling(text: &str) -> Result<(Value, Option<&'static str>)> {
+    // Nearly every text is JSON that holds nothing of the kind, and is read in one pass.
+    match serde_json::from_str(text) {
+        Ok(Exact(value)) => Ok((value, None)),
+        Err(_) => parse_repaired(text),
+    }
+}
+
+/// [`parse_json_telling`] for what [`Exact`] refuses.
+fn parse_repaired(text: &str) -> Result<(Value, Option<&'static str>)> {
     let mut scan = Scan { text, at: 0, repairs: Vec::new(), lost: None };
     scan.run();
     let repaired = scan.repaired();
@@ -203,7 +213,45 @@ mod tests {
         }
     }
 
+    /// JSON as Python writes it, with much that is hard to read and now and then what is no JSON.
+    fn hard_json() -> impl Strategy<Value = String> {
+        let numbers = "0 -0 -0.0 -0e5 -0.00 0e999 7 -7 0.1 1E5 1e-400 -1e-400 1e308 1e400 -1e400 NaN Infinity -Infinity \
+            1.7976931348623157e308 1.7976931348623159e308 9223372036854775807 9223372036854775808 \
+            -9223372036854775808 -9223372036854775809 9223372036854775807.5 9.3e18 -9.3e18 18446744073709551615 \
+            18446744073709551616 1e18 1e19 100000000000000000000000000 -1 00 +1 1. .5 --1 nan";
+        let number = prop::sample::select(numbers.split_whitespace().collect::<Vec<_>>());
+        let text = r#"("([a-c]|é|\\\\|\\"|\\n|\\u00e9|\\ud83d\\ude80|\\ud83d|\\udc00|-0|NaN){0,4}")"#;
+        let word = prop::sample::select(vec!["null", "true", "false", "", "nul", " 1 ", r#""\x""#]);
+        let leaf = prop_oneof![
+            8 => number.prop_map(str::to_owned),
+            8 => text,
+            1 => any::<f64>().prop_map(|float| format!("{float:e}")),
+            1 => any::<i128>().prop_map(|integer| integer.to_string()),
+            2 => word.prop_map(str::to_owned),
+        ];
+        leaf.prop_recursive(3, 20, 4, move |inner| {
+            let member = (text, inner.clone()).prop_map(|(name, value)| format!("{name}: {value}"));
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
+                prop::collection::vec(member, 0..4).prop_map(|members| format!("{{{}}}", members.join(", "))),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn one_pass_reads_what_the_repaired_text_says(text in hard_json()) {
+            match (parse_json_telling(&text), parse_repaired(&text)) {
+                (Ok((value, lost)), Ok((expected, expected_lost))) => {
+                    prop_assert_eq!(value.to_string(), expected.to_string());
+                    prop_assert_eq!(value, expected);
+                    prop_assert_eq!(lost, expected_lost);
+                }
+                (Err(error), Err(expected)) => prop_assert_eq!(error.message(), expected.message()),
+                (one, other) => prop_assert!(false, "{one:?} and {other:?}"),
+            }
+        }
+
         #[test]
         fn reads_all_json_as_serde_json_does(value in crate::test_support::json_value()) {
             prop_assert_eq!(&parse_json(&value.to_string()).unwrap(), &value);
