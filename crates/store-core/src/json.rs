@@ -18,28 +18,28 @@ pub(crate) fn object_of<T: Serialize>(value: &T) -> JsonObject {
 ///
 /// An absent member and one of the wrong type are different things: the first is `None`, the second an error that
 /// names the member.
-pub(crate) struct Members(JsonObject);
+///
+/// They stand in a list: to look one up among a dozen there is quicker than to hash its name.
+pub(crate) struct Members(Vec<(String, Value)>);
 
 impl Members {
     pub(crate) fn new(object: JsonObject) -> Self {
-        Self(object)
+        Self(object.into_iter().collect())
     }
 
     /// The members of `value`, which must be an object; `name` is for the error.
     pub(crate) fn of(value: Value, name: &str) -> Result<Self> {
-        match value {
-            Value::Object(object) => Ok(Self(object)),
-            other => Err(wrong(name, "an object", &other)),
-        }
+        object(value, name).map(Self::new)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.0.iter().any(|(known, _)| known == name)
     }
 
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
         // The order of what is left is never looked at, so the quick removal will do.
-        self.0.swap_remove(name)
+        Some(self.0.swap_remove(place).1)
     }
 
     /// As [`take`](Self::take), where `null` is the same as absent.
@@ -64,7 +64,7 @@ impl Members {
     }
 
     pub(crate) fn object(&mut self, name: &str) -> Result<Option<JsonObject>> {
-        self.take(name).map(|value| Ok(Self::of(value, name)?.0)).transpose()
+        self.take(name).map(|value| object(value, name)).transpose()
     }
 
     pub(crate) fn nullable_integer(&mut self, name: &str) -> Result<Option<i64>> {
@@ -82,6 +82,13 @@ impl Members {
             Some(Value::Array(items)) => items.into_iter().map(|item| text(item, name)).collect(),
             Some(other) => Err(wrong(name, "a list of texts", &other)),
         }
+    }
+}
+
+fn object(value: Value, name: &str) -> Result<JsonObject> {
+    match value {
+        Value::Object(object) => Ok(object),
+        other => Err(wrong(name, "an object", &other)),
     }
 }
 

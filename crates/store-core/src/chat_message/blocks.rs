@@ -275,10 +275,16 @@ fn block<E: serde::de::Error>(value: Value) -> Result<ContentBlock, E> {
 
 pub(super) fn block_only<E: serde::de::Error>(value: Value) -> Result<ContentBlock, E> {
     // The derived reader would take a list, too: `["text", "…"]`.
-    if !value.is_object() {
+    let Value::Object(mut block) = value else {
         return Err(E::custom("a content block must be an object"));
+    };
+    // Most are texts. The derived reader would put everything aside until it has seen the kind.
+    if block.get("block_type").is_some_and(|kind| kind == "text")
+        && let Some(Value::String(text)) = block.get_mut("text")
+    {
+        return Ok(ContentBlock::Text { text: std::mem::take(text) });
     }
-    serde_json::from_value(value).map_err(E::custom)
+    serde_json::from_value(Value::Object(block)).map_err(E::custom)
 }
 
 fn allowed<E: serde::de::Error>(block: ContentBlock, documents: bool) -> Result<ContentBlock, E> {

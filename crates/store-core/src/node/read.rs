@@ -41,13 +41,13 @@ impl Node {
         let object_type = outer.required_text("__type__")?;
         let missing = || Error::invalid_input("the member \"__data__\" is missing");
         let data = outer.object("__data__")?.ok_or_else(missing)?;
-        let class_name = data.get("class_name").and_then(Value::as_str);
         let is_oldest = data.contains_key("extra_info");
+        let is_image = || data.get("class_name").is_some_and(|name| name == "ImageDocument");
         let class = match object_type.as_str() {
             "1" => Class::Text,
             "2" => Class::Image,
             "3" => Class::Index,
-            "4" if class_name == Some("ImageDocument") && !is_oldest => Class::ImageDocument,
+            "4" if !is_oldest && is_image() => Class::ImageDocument,
             "4" => Class::Document,
             "5" if !is_oldest => Class::Multimodal,
             other => {
@@ -231,20 +231,23 @@ fn relationships(object: JsonObject) -> Result<Relationships> {
                 "unknown relationship {key:?}; known are \"1\" to \"5\""
             )));
         };
-        let name = format!("relationships.{key}");
         let related = match value {
             Value::Array(items) => {
-                Related::Many(items.into_iter().map(|item| related_node(item, &name)).collect::<Result<_>>()?)
+                Related::Many(items.into_iter().map(|item| related_node(item, &key)).collect::<Result<_>>()?)
             }
-            item => Related::One(related_node(item, &name)?),
+            item => Related::One(related_node(item, &key)?),
         };
         relationships.set(relationship, related);
     }
     Ok(relationships)
 }
 
-fn related_node(value: Value, name: &str) -> Result<RelatedNode> {
-    let mut data = Members::of(value, name)?;
+/// A link; `key` is for the error.
+fn related_node(value: Value, key: &str) -> Result<RelatedNode> {
+    let Value::Object(object) = value else {
+        return Err(wrong(&format!("relationships.{key}"), "an object", &value));
+    };
+    let mut data = Members::new(object);
     let mut read = || {
         Ok(RelatedNode {
             node_id: NodeId::new(data.required_text("node_id")?),
@@ -253,7 +256,10 @@ fn related_node(value: Value, name: &str) -> Result<RelatedNode> {
             hash: data.nullable_text("hash")?,
         })
     };
-    read().map_err(|error: Error| Error::invalid_input(format!("in {name:?}: {}", error.message())))
+    let named = |error: Error| {
+        Error::invalid_input(format!("in {:?}: {}", format!("relationships.{key}"), error.message()))
+    };
+    read().map_err(named)
 }
 
 /// The oldest form (before 0.6.38) under today's names. As in Python, only these members are read.
