@@ -15,7 +15,7 @@ use fred::interfaces::{ClientLike, ClusterInterface as _, EventInterface as _};
 use fred::types::config::{Options, Server};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use fred::util::redis_keyslot;
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 use store_core::{Error, Result};
 use tokio::sync::broadcast::Receiver as BroadcastReceiver;
 use tokio::task::JoinHandle;
@@ -209,7 +209,7 @@ impl Driver {
             return self.send(command).await;
         }
         match self.send(command.clone()).await {
-            Err(error) if is_redirected(&error) => self.follow(command).await,
+            Err(error) if is_redirected(&error) => Box::pin(self.follow(command)).await,
             answer => answer,
         }
     }
@@ -238,12 +238,13 @@ impl Driver {
             && !command.primary
             && matches!(command.place, Place::Key(_));
         let (name, args) = command.split();
-        let call = async {
-            if replica {
-                client.with_options(&options).replicas().custom::<Value, Value>(name, args).await
-            } else {
-                client.with_options(&options).custom::<Value, Value>(name, args).await
-            }
+        // The driver's futures are large, and would be moved with each of ours around them.
+        let call: BoxFuture<'_, _> = if replica {
+            let client = client.with_options(&options).replicas();
+            Box::pin(async move { client.custom::<Value, Value>(name, args).await })
+        } else {
+            let client = client.with_options(&options);
+            Box::pin(async move { client.custom::<Value, Value>(name, args).await })
         };
         let away = Away::since_now(client);
         let answer = tokio::time::timeout(limit, call).await.map_err(|_| away.late(self.limit))?;
@@ -253,11 +254,17 @@ impl Driver {
     /// Sends commands without waiting for the answers between them; in a cluster to all their nodes at once. Each
     /// has an answer of its own, in the order of the commands. They are not a transaction: others' commands may come
     /// between them. They are sent again as a whole only when all of them may be.
-    pub(crate) async fn pipeline(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Value>>> {
-        let count = commands.len();
-        if count == 0 {
-            return Ok(Vec::new());
+    pub(crate) async fn pipeline(&self, mut commands: Vec<Cmd>) -> Result<Vec<Result<Value>>> {
+        if commands.len() < 2 {
+            // A pipeline costs the driver a copy of what is sent.
+            let Some(only) = commands.pop() else { return Ok(Vec::new()) };
+            return Ok(vec![self.call(only.at_primary()).await]);
         }
+        Box::pin(self.send_many(commands)).await
+    }
+
+    async fn send_many(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Value>>> {
+        let count = commands.len();
         let repeatable = commands.iter().all(|command| command.repeatable);
         let again = if self.is_cluster() { commands.clone() } else { Vec::new() };
         let client = self.pool.next();

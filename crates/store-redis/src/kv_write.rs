@@ -1,5 +1,7 @@
 //! Putting and deleting key-values.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use store_core::batches::cut;
 use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
@@ -69,11 +71,11 @@ impl RedisKvStore {
         // Values are measured as they are encoded, not once more before.
         check::put(collection, &entries, &options, &KvCapabilities::new().with_ttl(true))?;
         let mut encoded = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
+        for (key, value) in last_of_each(entries) {
             let value = encode(&key, &value)?;
             encoded.push(Entry { key: Bytes::from(key), value });
         }
-        let entries = check::unique_by(encoded, true, |entry| entry.key.clone());
+        let entries = encoded;
         let mut existing = Vec::new();
         let mut sent = 0;
         for trip in cut(&entries, TRIP_KEYS, TRIP_BYTES, Entry::size) {
@@ -85,10 +87,10 @@ impl RedisKvStore {
     }
 
     /// Puts what goes in one round trip; answers the keys that an insert met. `unsent` is what would come next.
-    async fn put_trip(
+    async fn put_trip<'a>(
         &self,
         hash: &Bytes,
-        entries: &[Entry],
+        entries: &'a [Entry],
         unsent: &[Entry],
         options: &PutOptions,
     ) -> Result<Vec<String>> {
@@ -96,21 +98,16 @@ impl RedisKvStore {
         let failed = |error: Error, lost: &[&[Entry]]| {
             error.with_failed(lost.iter().copied().flatten().chain(unsent).map(Entry::name))
         };
-        let pairs =
-            |run: &&[Entry]| run.iter().flat_map(|entry| [entry.key.clone(), entry.value.clone()]).collect();
+        let pairs = |run: &&'a [Entry]| run.iter().flat_map(|entry| [entry.key.clone(), entry.value.clone()]);
         let answers = if options.mode == PutMode::Upsert && options.ttl.is_none() {
-            let commands = runs.iter().map(|run| {
-                let pairs: Vec<Bytes> = pairs(run);
-                Cmd::write("HSET", hash.clone()).args(pairs)
-            });
+            let commands = runs.iter().map(|run| Cmd::write("HSET", hash.clone()).args(pairs(run)));
             self.space.pipeline(commands.collect()).await
         } else {
             let mode = if options.mode == PutMode::Insert { "insert" } else { "upsert" };
             let ttl = options.ttl.map_or(0, millis);
             let calls = runs.iter().map(|run| {
                 let mut args = vec![Bytes::from_static(mode.as_bytes()), Bytes::from(ttl.to_string())];
-                let pairs: Vec<Bytes> = pairs(run);
-                args.extend(pairs);
+                args.extend(pairs(run));
                 (vec![hash.clone()], args)
             });
             self.space.scripts(&PUT, calls.collect()).await
@@ -163,6 +160,16 @@ impl RedisKvStore {
         }
         Ok(deleted)
     }
+}
+
+/// The last of the entries of each key.
+fn last_of_each(entries: Vec<(String, JsonObject)>) -> Vec<(String, JsonObject)> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    // Nearly always each key is there once, and nothing has to be moved.
+    if entries.iter().all(|(key, _)| seen.insert(key.as_str())) {
+        return entries;
+    }
+    check::unique_by(entries, true, |(key, _)| key.clone())
 }
 
 /// A place that a script answers.

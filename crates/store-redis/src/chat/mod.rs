@@ -161,7 +161,7 @@ fn encode(session: &str, messages: &[ChatMessage]) -> Result<Vec<Bytes>> {
     let mut total = 0;
     let mut encoded = Vec::with_capacity(messages.len());
     for message in messages {
-        let text = serde_json::to_vec(&message.to_json()).map_err(|error| {
+        let text = serde_json::to_vec(message).map_err(|error| {
             Error::invalid_input("the message can not be written as JSON").with_source(error)
         })?;
         total += text.len();
