@@ -2,15 +2,19 @@
 
 use std::fmt;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use crate::{Missing, variable};
 
 /// A running container; stopped and removed when dropped, and on the signals that end a process politely.
-pub(crate) struct Container(#[expect(dead_code, reason = "held for its drop")] Box<dyn Send>);
+pub(crate) struct Container(
+    // The lock lets threads share it.
+    #[expect(dead_code, reason = "held for its drop")] Mutex<Box<dyn Send>>,
+);
 
 impl Container {
     pub(crate) fn new(container: impl Send + 'static) -> Self {
-        Self(Box::new(container))
+        Self(Mutex::new(Box::new(container)))
     }
 }
 
