@@ -33,7 +33,7 @@ Stores (--store or NODESTORE_URL):
   mongodb://host/?store.namespace=kb         a MongoDB server; mongodb+srv:// for Atlas
   redis://host/?store.namespace=kb           a Redis server; rediss:// with TLS, redis-cluster://,
                                              redis-sentinel://, valkey://
-  dynamodb://REGION/TABLE                    a DynamoDB table; credentials as Amazon's tools find them
+  dynamodb://REGION/TABLE                    a table of Amazon DynamoDB
   memory:                                    gone when the command ends
   Without either, the folder {default}.
 

@@ -14,6 +14,8 @@ use crate::failure::{Failure, Outcome};
 pub(crate) enum Access {
     /// It writes, so the store is made when it is not there.
     Create,
+    /// It writes to a namespace of its own, which it removes: all that this takes is made.
+    Own,
     /// It looks, so a store that is not there is an error.
     Existing,
     /// It must be there, and gets something new in it: an index on a server, for one.
@@ -78,6 +80,9 @@ pub(crate) async fn open_url(url: &str, namespace: Option<&str>, access: Access)
     if looks && !url.contains("store.create") {
         options.create = Some(false);
     }
+    if access == Access::Own {
+        options.create = Some(true);
+    }
     let shown = folder.as_ref().map_or_else(|| nodestore::redact(url), |folder| folder.display().to_string());
     if folder.as_deref().is_some_and(Path::is_file) {
         return Err(Failure::new(format!("{shown} is a file; a store is a folder")).with_help(
@@ -85,7 +90,7 @@ pub(crate) async fn open_url(url: &str, namespace: Option<&str>, access: Access)
         ));
     }
     let named = folder.as_deref().filter(|folder| !folder.as_os_str().is_empty());
-    if access != Access::Create && named.is_some_and(|folder| !folder.exists()) {
+    if !matches!(access, Access::Create | Access::Own) && named.is_some_and(|folder| !folder.exists()) {
         return Err(no_store(&shown));
     }
     match nodestore::open_with(url, &options).await {

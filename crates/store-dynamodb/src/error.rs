@@ -142,6 +142,12 @@ fn not_delivered(error: &ConnectorError) -> (ErrorKind, String) {
         return (ErrorKind::Config, format!("the request can not be sent ({why}); check endpoint_url"));
     }
     if has("connect timeout") || has("error trying to connect") || has("dns error") || has("tcp connect") {
+        if has("Connection refused") {
+            let message = format!(
+                "nothing listens there; {NOTHING_SENT}: start the service, or check region and endpoint_url"
+            );
+            return (ErrorKind::Unavailable, message);
+        }
         let next = if has("InvalidCertificate") || has("certificate") || has("HandshakeFailure") {
             "it and this program do not agree on TLS; check endpoint_url and this machine's certificates and clock"
         } else if has("InvalidContentType") || has("corrupt message") {

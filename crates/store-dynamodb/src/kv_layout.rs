@@ -49,7 +49,7 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn expiry(ttl: Duration) -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let end = since.saturating_add(ttl);
-    (end.as_secs() + u64::from(end.subsec_nanos() > 0)).min(LATEST)
+    end.as_secs().saturating_add(u64::from(end.subsec_nanos() > 0)).min(LATEST)
 }
 
 /// A second as an attribute.

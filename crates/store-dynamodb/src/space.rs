@@ -13,6 +13,7 @@ use crate::config::DynamoDbConfig;
 use crate::error::{closed, from_driver};
 use crate::schema;
 use crate::tables::Tables;
+use crate::vector::Memories;
 
 /// One store of an account and region.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Space {
     pub(crate) tables: Tables,
     /// What the handles of the chat role share.
     pub(crate) chats: chat::Shared,
+    /// What is known of the vector sets.
+    pub(crate) vectors: Memories,
     closed: AtomicBool,
 }
 
@@ -38,6 +41,7 @@ impl Space {
             main,
             tables: Tables::default(),
             chats: chat::Shared::default(),
+            vectors: Memories::default(),
             closed: AtomicBool::new(false),
         })
     }

@@ -10,6 +10,7 @@ use crate::driver::{Cmd, Driver, Node};
 use crate::error::{closed, is_no_script};
 use crate::script::Script;
 use crate::server::Abilities;
+use crate::vector::Memories;
 
 /// One namespace of a server.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Space {
     pub(crate) server: Abilities,
     /// What the keys of this space begin with; may be empty.
     pub(crate) prefix: String,
+    /// What is known of the vector sets.
+    pub(crate) vectors: Memories,
     closed: AtomicBool,
 }
 
@@ -27,7 +30,8 @@ impl Space {
     pub(crate) async fn new(driver: Driver, config: RedisConfig) -> Result<Self> {
         let server = Abilities::ask(&driver).await?;
         let prefix = config.key_prefix();
-        Ok(Self { driver, config, server, prefix, closed: AtomicBool::new(false) })
+        let (vectors, closed) = (Memories::default(), AtomicBool::new(false));
+        Ok(Self { driver, config, server, prefix, vectors, closed })
     }
 
     /// The driver; `Unavailable` once closed.

@@ -16,7 +16,7 @@ mod shadow;
 mod table;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use store_core::{
@@ -28,7 +28,7 @@ use self::engine::Engine;
 use self::exact::ReadAll;
 use self::native::IndexSearch;
 pub use self::options::{DynamoDbVectorEngine, DynamoDbVectorLayout, DynamoDbVectorOptions};
-pub(crate) use self::set::set_names;
+pub(crate) use self::set::{Memories, set_names};
 use self::set::{Ready, Set, State};
 pub(crate) use self::table::how;
 use crate::error::at;
@@ -57,8 +57,6 @@ fn engine(ready: &Ready) -> &'static dyn Engine {
 #[derive(Clone, Debug)]
 pub(crate) struct DynamoDbVectorStore {
     set: Arc<Set>,
-    /// The set as it was when this handle last used it.
-    used: Arc<Mutex<Option<Arc<Ready>>>>,
 }
 
 /// Removes a set; answers whether it was configured.
@@ -80,13 +78,13 @@ pub(crate) async fn drop_set(space: &Arc<Space>, name: Option<&str>) -> Result<b
 impl DynamoDbVectorStore {
     /// A set of the space.
     pub(crate) fn new(space: Arc<Space>, name: Option<&str>) -> Self {
-        Self { set: Arc::new(Set::new(space, name)), used: Arc::default() }
+        Self { set: Arc::new(Set::new(space, name)) }
     }
 
     /// Answers queries. In one round trip where the set is known: its configuration is asked for beside, in case that
     /// another handle has changed it.
     async fn answers(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let used = self.set.memory.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(used) = used {
             let (now, answers) =
                 futures::future::join(self.set.stored(), self.answer_all(&used, queries)).await;
@@ -95,7 +93,7 @@ impl DynamoDbVectorStore {
             }
         }
         let ready = self.set.configured().await?;
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ready));
+        *self.set.memory.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ready));
         self.answer_all(&ready, queries).await
     }
 

@@ -4,6 +4,7 @@
 //! layout in the main table's partition `nodestore:vectors`. It also says what can not be changed later: how many
 //! partitions there are, and what the vector index parts and filters by.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -118,17 +119,38 @@ fn hash(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// What is known of each vector set, by its name: shared by all handles, so that a new one need not ask again.
+#[derive(Debug, Default)]
+pub(crate) struct Memories(Mutex<HashMap<Option<String>, Arc<Memory>>>);
+
+impl Memories {
+    fn of(&self, name: Option<&str>) -> Arc<Memory> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(name.map(str::to_owned)).or_default())
+    }
+}
+
+/// What is known of one vector set.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The set as it was last seen.
+    seen: Mutex<Option<Arc<Ready>>>,
+    /// The set as it was last searched.
+    pub(super) used: Mutex<Option<Arc<Ready>>>,
+}
+
 /// One vector set.
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) space: Arc<Space>,
     name: Option<String>,
-    seen: Mutex<Option<Arc<Ready>>>,
+    pub(super) memory: Arc<Memory>,
 }
 
 impl Set {
     pub(super) fn new(space: Arc<Space>, name: Option<&str>) -> Self {
-        Self { space, name: name.map(str::to_owned), seen: Mutex::default() }
+        let memory = space.vectors.of(name);
+        Self { space, name: name.map(str::to_owned), memory }
     }
 
     fn layout(&self) -> DynamoDbVectorLayout {
@@ -190,7 +212,7 @@ impl Set {
             self.look_again();
             return Ok(None);
         };
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = self.memory.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let current = |seen: &Arc<Ready>| {
             let fresh = match seen.state {
                 State::Building(at) => at.elapsed() < LOOK,
@@ -206,13 +228,13 @@ impl Set {
             Some(index) => table::state(&self.space, &table, &settings.config, index).await?,
         };
         let ready = Arc::new(self.ready(settings, table, keys, state));
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ready));
+        *self.memory.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ready));
         Ok(Some(ready))
     }
 
     /// Has the next call look at the table again.
     pub(super) fn look_again(&self) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.memory.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The configured set; `Config` when it is not.

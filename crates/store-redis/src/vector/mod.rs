@@ -32,7 +32,6 @@ use store_core::{
     ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
     vector_check,
 };
-use tokio::sync::Mutex;
 
 pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_index};
 use self::beside::Beside;
@@ -41,7 +40,7 @@ use self::exact::ExactSearch;
 pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
 use self::search::ModuleSearch;
 use self::set::Set;
-pub(crate) use self::set::set_names;
+pub(crate) use self::set::{Memories, set_names};
 use self::vector_set::VectorSetSearch;
 use crate::error::at;
 use crate::space::Space;
@@ -100,8 +99,6 @@ pub(crate) async fn drop_indexes(space: &Space) -> Result<()> {
 pub(crate) struct RedisVectorStore {
     set: Arc<Set>,
     engine: Arc<dyn Engine>,
-    /// The configuration that the engine was prepared for, through this handle.
-    ready: Arc<Mutex<Option<Arc<VectorConfig>>>>,
 }
 
 /// Removes a set; answers whether it was configured.
@@ -119,7 +116,7 @@ impl RedisVectorStore {
     /// A set of the space; `Unsupported` where the server lacks what was asked for.
     pub(crate) fn new(space: Arc<Space>, set: Option<&str>) -> Result<Self> {
         let engine = engine(&space)?;
-        Ok(Self { set: Arc::new(Set::new(space, set)), engine, ready: Arc::default() })
+        Ok(Self { set: Arc::new(Set::new(space, set)), engine })
     }
 
     /// The configuration, once the engine is ready for it; `Config` when there is none.
@@ -130,7 +127,7 @@ impl RedisVectorStore {
     }
 
     async fn prepare(&self, config: &Arc<VectorConfig>) -> Result<()> {
-        let mut ready = self.ready.lock().await;
+        let mut ready = self.set.memory.ready.lock().await;
         if ready.as_ref().is_none_or(|ready| !Arc::ptr_eq(ready, config)) {
             self.engine_for(config).await?;
             *ready = Some(Arc::clone(config));
@@ -157,7 +154,7 @@ impl RedisVectorStore {
     /// Answers queries. In one round trip where the configuration is known: it is asked for along with them, in case
     /// that another handle has changed it.
     async fn answers(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
-        let known = self.ready.lock().await.clone();
+        let known = self.set.memory.ready.lock().await.clone();
         if let Some(known) = known {
             let beside = Beside::new(self.set.config_command());
             let answers = self.answer_all(&known, queries, &beside).await;
@@ -168,7 +165,7 @@ impl RedisVectorStore {
             if config.is_some_and(|config| Arc::ptr_eq(&config, &known)) {
                 match answers {
                     // Somebody dropped it; it is made again below.
-                    Err(error) if index::is_unknown(&error) => *self.ready.lock().await = None,
+                    Err(error) if index::is_unknown(&error) => *self.set.memory.ready.lock().await = None,
                     answers => return answers,
                 }
             }

@@ -1,10 +1,12 @@
 //! One vector set: its names, its configuration, and its rows by id. What every engine stands on.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{Error, Node, Result, Selector, VectorConfig, vector_check};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::linked::Linked;
 use super::options::VectorEngine;
@@ -21,6 +23,26 @@ pub(super) const READ: usize = 100;
 /// Round trips of one read that are under way at once.
 const READS: usize = 2;
 
+/// What is known of each vector set, by its name: shared by all handles, so that a new one need not ask again.
+#[derive(Debug, Default)]
+pub(crate) struct Memories(Mutex<HashMap<String, Arc<Memory>>>);
+
+impl Memories {
+    fn of(&self, name: &str) -> Arc<Memory> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(name.to_owned()).or_default())
+    }
+}
+
+/// What is known of one vector set.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The configuration as it was last read, with its text.
+    seen: Mutex<Option<(String, Arc<VectorConfig>)>>,
+    /// The configuration that the engine was prepared for.
+    pub(super) ready: AsyncMutex<Option<Arc<VectorConfig>>>,
+}
+
 /// One vector set.
 #[derive(Debug)]
 pub(super) struct Set {
@@ -33,8 +55,7 @@ pub(super) struct Set {
     pub(super) rows: String,
     /// The vector set that is kept up with the rows, if the store was opened for one.
     pub(super) linked: Option<Linked>,
-    /// The configuration as it was last read, with its text.
-    seen: Mutex<Option<(String, Arc<VectorConfig>)>>,
+    pub(super) memory: Arc<Memory>,
 }
 
 impl Set {
@@ -44,7 +65,8 @@ impl Set {
         let rows = format!("{index}/vector_");
         let engine = space.config.vectors.engine;
         let linked = (engine == VectorEngine::VectorSet).then(|| Linked::new(&space, &name));
-        Self { space, name, index, rows, linked, seen: Mutex::default() }
+        let memory = space.vectors.of(&name);
+        Self { space, name, index, rows, linked, memory }
     }
 
     /// The key of a row.
@@ -71,7 +93,7 @@ impl Set {
 
     /// The configuration in the answer to [`config_command`](Self::config_command).
     pub(super) fn config_of(&self, answer: &Value) -> Result<Option<Arc<VectorConfig>>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.memory.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(found) = text(answer) else {
             *seen = None;
             return Ok(None);

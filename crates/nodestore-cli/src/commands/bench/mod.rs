@@ -193,7 +193,7 @@ pub(crate) async fn run(options: &Bench, global: &Global) -> Result<Outcome, Fai
     // From here on something is made, which is to go when the run is stopped.
     let stop = Stop::listen();
     let made = store::folder(&url).filter(|folder| !folder.exists());
-    let store = store::open_url(&url, Some(&namespace), Access::Create).await?;
+    let store = store::open_url(&url, Some(&namespace), Access::Own).await?;
     say(format_args!("measuring {} in the namespace {namespace}, which is removed at the end", store.shown));
 
     let measured = measure(options, corpus, &store, &url, &namespace, &stop).await;
