@@ -1,54 +1,21 @@
 //! Questions about metadata fields, answered from the metadata of what is selected, which is read in parts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use serde_json::Value;
+use store_core::field_values::{self, FieldKinds, ScalarValues};
 use store_core::filter::lookup;
 use store_core::{
     Condition, DistinctOptions, DistinctValues, FieldKind, Filter, JsonObject, Result, Selector,
-    VectorConfig, VectorFields, check, field_values,
+    VectorConfig, VectorFields, check,
 };
 
 use super::RedisVectorStore;
 use super::rows::Keep;
 use super::set::selects;
 use crate::error::at;
-
-/// Values that are held before equal ones are looked for.
-const UNSORTED: usize = 4_096;
-
-/// The different values of one field.
-#[derive(Debug, Default)]
-struct Values {
-    /// In order, each once.
-    sorted: Vec<Value>,
-    new: Vec<Value>,
-}
-
-impl Values {
-    fn add(&mut self, value: &Value) {
-        if matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_)) {
-            self.new.push(value.clone());
-            if self.new.len() >= UNSORTED.max(self.sorted.len()) {
-                self.settle();
-            }
-        }
-    }
-
-    fn settle(&mut self) {
-        self.sorted.append(&mut self.new);
-        self.sorted.sort_by(field_values::compare);
-        self.sorted.dedup_by(|left, right| field_values::compare(left, right).is_eq());
-    }
-
-    fn finish(mut self) -> Vec<Value> {
-        self.settle();
-        self.sorted
-    }
-}
 
 impl RedisVectorStore {
     /// Shows the metadata of everything that is selected.
@@ -76,7 +43,7 @@ impl RedisVectorStore {
         for key in keys {
             Filter::Field { key: (*key).to_owned(), condition: Condition::Exists(true) }.validate()?;
         }
-        let mut values: Vec<Values> = keys.iter().map(|_| Values::default()).collect();
+        let mut values: Vec<ScalarValues> = keys.iter().map(|_| ScalarValues::default()).collect();
         let look = |metadata: &JsonObject| {
             for (key, values) in keys.iter().zip(&mut values) {
                 if let Some(value) = lookup(metadata, key) {
@@ -85,7 +52,7 @@ impl RedisVectorStore {
             }
         };
         self.each_metadata(&config, selector, look).await?;
-        Ok(values.into_iter().map(Values::finish).collect())
+        Ok(values.into_iter().map(ScalarValues::into_sorted).collect())
     }
 }
 
@@ -114,21 +81,10 @@ impl VectorFields for RedisVectorStore {
     async fn field_info(&self) -> Result<Vec<(String, FieldKind)>> {
         let info = async {
             let config = self.configured().await?;
-            let mut kinds: BTreeMap<String, FieldKind> = BTreeMap::new();
-            let look = |metadata: &JsonObject| {
-                for (key, value) in metadata {
-                    let Some(kind) = field_values::kind_of(value) else { continue };
-                    match kinds.get_mut(key) {
-                        Some(known) if *known != kind => *known = FieldKind::Mixed,
-                        Some(_) => {}
-                        None => {
-                            kinds.insert(key.clone(), kind);
-                        }
-                    }
-                }
-            };
+            let mut kinds = FieldKinds::default();
+            let look = |metadata: &JsonObject| kinds.add(metadata);
             self.each_metadata(&config, &Selector::all(), look).await?;
-            Ok(kinds.into_iter().collect())
+            Ok(kinds.into_sorted())
         };
         info.await.map_err(at("vectors.field_info"))
     }

@@ -36,7 +36,7 @@ use store_core::{
 pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_index};
 use self::beside::Beside;
 use self::engine::Engine;
-use self::exact::ExactSearch;
+use self::exact::ReadAll;
 pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
 use self::search::ModuleSearch;
 use self::set::Set;
@@ -78,7 +78,7 @@ fn engine(space: &Space) -> Result<Arc<dyn Engine>> {
         };
     }
     if is_exact(space) {
-        return Ok(Arc::new(ExactSearch));
+        return Ok(Arc::new(ReadAll));
     }
     if space.server.search {
         return Ok(Arc::new(ModuleSearch));

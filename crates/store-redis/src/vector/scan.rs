@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::exact_search::Need;
 use store_core::{BoxStream, Node, Result};
 
 use super::rows::{self, CLASS, CONTENT, EXTRA, TEXT, VECTOR};
@@ -16,34 +17,16 @@ use crate::schema::begins_with;
 /// Round trips that read rows and are under way at once.
 const READS: usize = 2;
 
-/// What is read of each row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Need {
-    /// The node, without text and embedding.
-    pub(super) node: bool,
-    pub(super) text: bool,
-    pub(super) vector: bool,
-}
-
-impl Need {
-    pub(super) fn and(self, other: Self) -> Self {
-        Self {
-            node: self.node || other.node,
-            text: self.text || other.text,
-            vector: self.vector || other.vector,
-        }
-    }
-
-    fn fields(self) -> impl Iterator<Item = (&'static str, bool)> {
-        [
-            (CONTENT, self.node),
-            (CLASS, self.node),
-            (TEXT, self.text),
-            (EXTRA, self.node),
-            (VECTOR, self.vector),
-        ]
-        .into_iter()
-    }
+/// The fields of a row, in order, and whether they are read.
+fn fields(need: Need) -> impl Iterator<Item = (&'static str, bool)> {
+    [
+        (CONTENT, need.metadata),
+        (CLASS, need.metadata),
+        (TEXT, need.text),
+        (EXTRA, need.metadata),
+        (VECTOR, need.embedding),
+    ]
+    .into_iter()
 }
 
 /// A row, as far as it was asked for.
@@ -52,7 +35,7 @@ pub(super) struct Row {
     pub(super) id: String,
     pub(super) node: Option<Node>,
     pub(super) text: Option<String>,
-    pub(super) vector: Option<Vec<f32>>,
+    pub(super) embedding: Option<Vec<f32>>,
 }
 
 /// The ids of all rows of a set, each once, in parts and in no order. What is added or removed meanwhile may be met
@@ -83,7 +66,7 @@ pub(super) fn rows(set: &Arc<Set>, ids: BoxStream<Vec<String>>, need: Need) -> B
 
 async fn read(set: &Set, ids: Vec<String>, need: Need) -> Result<Vec<Row>> {
     let wanted: Vec<&'static str> =
-        need.fields().filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect();
+        fields(need).filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect();
     let command = |id: &String| Cmd::read("HMGET", set.key(id)).args(wanted.iter().copied());
     let answers = set.space.pipeline(ids.iter().map(command).collect()).await?;
     let mut found = Vec::with_capacity(ids.len());
@@ -92,16 +75,16 @@ async fn read(set: &Set, ids: Vec<String>, need: Need) -> Result<Vec<Row>> {
         if values.iter().all(Value::is_null) {
             continue;
         }
-        let mut row = Row { id, node: None, text: None, vector: None };
+        let mut row = Row { id, node: None, text: None, embedding: None };
         let mut parts = Vec::with_capacity(4);
-        for ((name, _), value) in need.fields().filter(|(_, wanted)| *wanted).zip(values) {
+        for ((name, _), value) in fields(need).filter(|(_, wanted)| *wanted).zip(values) {
             match name {
-                VECTOR => row.vector = bytes(value).and_then(|bytes| rows::from_bytes(&bytes)),
+                VECTOR => row.embedding = bytes(value).and_then(|bytes| rows::from_bytes(&bytes)),
                 TEXT => row.text = text(&value).map(str::to_owned),
                 _ => parts.push(value),
             }
         }
-        if need.node {
+        if need.metadata {
             // The place of the text, which no filter looks at.
             parts.insert(parts.len().min(2), Value::Null);
             row.node = rows::to_node(&row.id, parts)?;

@@ -16,7 +16,7 @@ use store_core::{
 use super::answer::{members, number};
 use super::beside::Beside;
 use super::engine::{Candidates, Engine};
-use super::exact::ExactSearch;
+use super::exact::ReadAll;
 use super::linked::{Linked, MAX_EF, TERMS, UNKNOWN};
 use super::rows::{self, Keep};
 use super::set::{Set, selects};
@@ -40,7 +40,7 @@ const MARGIN: f64 = 5e-5;
 /// Elements that a filtered search may look at: all.
 const FILTER_EF: &str = "4294967295";
 
-/// The engine of a vector set; what it does not answer is answered as by [`ExactSearch`].
+/// The engine of a vector set; what it does not answer is answered as by [`ReadAll`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VectorSetSearch;
 
@@ -170,7 +170,7 @@ fn linked(set: &Set) -> Result<&Linked> {
 #[async_trait]
 impl Engine for VectorSetSearch {
     fn capabilities(&self) -> VectorCapabilities {
-        let mut capabilities = ExactSearch.capabilities();
+        let mut capabilities = ReadAll.capabilities();
         capabilities.metrics = vec![Metric::Cosine];
         capabilities
     }
@@ -196,13 +196,13 @@ impl Engine for VectorSetSearch {
         {
             return Ok(found);
         }
-        ExactSearch.query(set, config, query, beside).await
+        ReadAll.query(set, config, query, beside).await
     }
 
     fn explain(&self, set: &Set, config: &VectorConfig, query: &VectorQuery) -> Result<QueryPlan> {
         let narrowed = Narrowed::of(&query.selector, config);
         if near(query, &narrowed).is_none() {
-            return ExactSearch.explain(set, config, query);
+            return ReadAll.explain(set, config, query);
         }
         let how = "the vector set's graph of embeddings (HNSW), which may miss some; what it finds is read and scored \
                    here";
@@ -225,7 +225,7 @@ impl Engine for VectorSetSearch {
         config: &Arc<VectorConfig>,
         selector: &Selector,
     ) -> BoxStream<Candidates> {
-        ExactSearch.candidates(set, config, selector)
+        ReadAll.candidates(set, config, selector)
     }
 
     async fn sure_count(
@@ -234,6 +234,6 @@ impl Engine for VectorSetSearch {
         config: &Arc<VectorConfig>,
         selector: &Selector,
     ) -> Result<Option<(usize, BoxStream<Candidates>)>> {
-        ExactSearch.sure_count(set, config, selector).await
+        ReadAll.sure_count(set, config, selector).await
     }
 }
