@@ -71,6 +71,14 @@ struct Entry {
     metadata: JsonObject,
 }
 
+/// A node in the list of a source document, or taken from it.
+#[derive(Debug)]
+struct Edge {
+    ref_doc: RefDocId,
+    id: NodeId,
+    listed: bool,
+}
+
 impl<K: KvStore> KvDocStore<K> {
     /// With Python's default collections.
     pub fn new(kv: K) -> Self {
@@ -198,36 +206,40 @@ impl<K: KvStore> KvDocStore<K> {
         self.write_ref_docs(&changes).await
     }
 
-    /// Edges follow the metadata entry: another writer may have moved a node between our two writes.
-    async fn settle(&self, entries: &[Entry]) -> Result<()> {
-        let mut unsettled: Vec<&Entry> = entries.iter().filter(|entry| entry.ref_doc.is_some()).collect();
-        let mut removed: HashSet<&str> = HashSet::new();
+    /// Edges follow the metadata entry: another writer may have moved a node between our two writes, away from where we
+    /// listed it or back to where we took it from. Who writes a list looks at the entries once more, so that the last of
+    /// them leaves it right.
+    async fn settle(&self, made: BTreeMap<String, RefDocChange>) -> Result<()> {
+        let mut edges = Vec::new();
+        for (ref_doc, RefDocChange { add, remove, .. }) in made {
+            let edge = |id, listed| Edge { ref_doc: RefDocId::from(ref_doc.as_str()), id, listed };
+            edges.extend(add.into_iter().map(|id| edge(id, true)));
+            edges.extend(remove.into_iter().map(|id| edge(id, false)));
+        }
         for _ in 0..SETTLE_ROUNDS {
-            let ids: Vec<&str> = unsettled.iter().map(|entry| entry.id.as_str()).collect();
-            if ids.is_empty() {
+            if edges.is_empty() {
                 return Ok(());
             }
-            let now = self.kv.get_many(&self.names.metadata, &ids).await?;
+            let ids: Vec<&str> = edges.iter().map(|edge| edge.id.as_str()).collect();
+            let entries = self.kv.get_many(&self.names.metadata, &ids).await?;
             let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
-            let mut again = Vec::new();
-            for (entry, now) in unsettled.into_iter().zip(now) {
-                let Some(ref_doc) = &entry.ref_doc else { continue };
-                let ours = now.as_ref().and_then(ref_doc_of).as_ref() == Some(ref_doc);
-                let id = entry.id.as_str();
-                if ours == removed.contains(id) {
-                    let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
-                    if ours {
-                        removed.remove(id);
-                        change.add.push(entry.id.clone());
-                    } else {
-                        removed.insert(id);
-                        change.remove.insert(entry.id.clone());
-                    }
-                    again.push(entry);
+            let mut wrong = Vec::new();
+            for (mut edge, entry) in edges.into_iter().zip(entries) {
+                let ours = entry.as_ref().and_then(ref_doc_of).as_ref() == Some(&edge.ref_doc);
+                if ours == edge.listed {
+                    continue;
                 }
+                let change = changes.entry(edge.ref_doc.as_str().to_owned()).or_default();
+                if ours {
+                    change.add.push(edge.id.clone());
+                } else {
+                    change.remove.insert(edge.id.clone());
+                }
+                edge.listed = ours;
+                wrong.push(edge);
             }
             self.write_ref_docs(&changes).await?;
-            unsettled = again;
+            edges = wrong;
         }
         Ok(())
     }
@@ -272,8 +284,9 @@ impl<K: KvStore> KvDocStore<K> {
         entries.retain(|entry| !existing.contains(entry.id.as_str()));
         if !entries.is_empty() {
             let before = self.write_metadata(&entries).await?;
-            self.write_ref_docs(&changes(&mut entries, before)).await?;
-            self.settle(&entries).await?;
+            let changes = changes(&mut entries, before);
+            self.write_ref_docs(&changes).await?;
+            self.settle(changes).await?;
         }
         if options.mode == AddMode::Fail && !existing.is_empty() {
             let mut existing: Vec<String> = existing.into_iter().collect();
