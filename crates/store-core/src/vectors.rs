@@ -280,6 +280,17 @@ impl Selector {
         let everything = |filter: &Filter| matches!(filter, Filter::All(parts) if parts.is_empty());
         self.ids.is_none() && self.ref_docs.is_none() && self.filter.as_ref().is_none_or(everything)
     }
+
+    /// Whether this node is selected: the law that every backend's answer is held against.
+    #[must_use]
+    pub fn selects(&self, node: &Node) -> bool {
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&node.id))
+            && self
+                .ref_docs
+                .as_ref()
+                .is_none_or(|sources| node.ref_doc_id().is_some_and(|source| sources.contains(&source)))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
+    }
 }
 
 impl From<Filter> for Selector {

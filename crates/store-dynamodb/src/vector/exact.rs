@@ -14,7 +14,7 @@ use super::engine::Engine;
 use super::rows::{Keep, Row};
 use super::scan::{self, Want};
 use super::select::resolved;
-use super::set::{Ready, Set, each_once, selects};
+use super::set::{Ready, Set, each_once};
 use crate::filter::{Expression, Native, Parted, part};
 
 /// Rows that are read by name at once.
@@ -45,7 +45,7 @@ fn is_named(search: &ExactSearch<'_>) -> bool {
 fn offer(search: &mut ExactSearch<'_>, row: &Row) -> Result<()> {
     let selector = &search.query().selector;
     let selected = || match &row.node {
-        Some(node) => selects(selector, node),
+        Some(node) => selector.selects(node),
         // Nothing but ids can restrict then.
         None => selector.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_str() == row.id)),
     };
@@ -102,7 +102,7 @@ pub(super) async fn fetch(
     let consistent = set.space.config.consistent_reads;
     let rows = set.read(ready, &ids, Keep::node(query.with_embeddings), consistent).await?;
     let found = rows.into_iter().zip(ranked).filter_map(|(row, (_, score))| Some((row?.node?, score)));
-    let selected = found.filter(|(node, _)| selects(&query.selector, node));
+    let selected = found.filter(|(node, _)| query.selector.selects(node));
     Ok(selected.map(|(node, score)| ScoredNode::new(node, score)).collect())
 }
 

@@ -18,7 +18,7 @@ use store_core::{
 use super::engine::Engine;
 use super::exact::ReadAll;
 use super::rows::{self, Keep, TENANT};
-use super::set::{Index, Ready, Set, selects};
+use super::set::{Index, Ready, Set};
 use super::table::{self, INDEX};
 use crate::filter::Expression;
 
@@ -172,7 +172,7 @@ impl IndexSearch {
             .zip(scores)
             .filter_map(|(row, score)| Some(ScoredNode::new(row?.node?, score)))
             .filter(|found| asked.least.is_none_or(|least| found.score >= rounded(least)))
-            .filter(|found| selects(&query.selector, &found.node))
+            .filter(|found| query.selector.selects(&found.node))
             .collect();
         // The service may know more that are selected.
         if found.len() < query.top_k && !exhausted && !below {

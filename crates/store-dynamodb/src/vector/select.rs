@@ -12,7 +12,7 @@ use super::DynamoDbVectorStore;
 use super::exact::parted;
 use super::rows::{Keep, Row};
 use super::scan::{self, Want};
-use super::set::{Ready, Set, each_once, selects};
+use super::set::{Ready, Set, each_once};
 use crate::batch;
 use crate::filter::Native;
 
@@ -233,6 +233,6 @@ impl DynamoDbVectorStore {
 }
 
 fn only(rows: impl IntoIterator<Item = Row>, selector: &Selector) -> Vec<Row> {
-    let selected = |row: &Row| row.node.as_ref().is_some_and(|node| selects(selector, node));
+    let selected = |row: &Row| row.node.as_ref().is_some_and(|node| selector.selects(node));
     rows.into_iter().filter(selected).collect()
 }

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use store_core::{
-    Error, ErrorKind, FilterableField, Node, NodeId, Result, Selector, VectorConfig, vector_check,
-};
+use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig, vector_check};
 
 use super::options::{DynamoDbVectorEngine, DynamoDbVectorLayout};
 use super::rows::{self, Encoding, Keep, Names, Row};
@@ -460,16 +458,6 @@ async fn configured_in_main(space: &Space) -> Result<Vec<String>> {
             return Ok(names);
         }
     }
-}
-
-/// Whether a node is selected: the law that every engine's answer is held against.
-pub(super) fn selects(selector: &Selector, node: &Node) -> bool {
-    selector.ids.as_ref().is_none_or(|ids| ids.contains(&node.id))
-        && selector
-            .ref_docs
-            .as_ref()
-            .is_none_or(|sources| node.ref_doc_id().is_some_and(|source| sources.contains(&source)))
-        && selector.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
 }
 
 /// The texts of ids, each once, in order.

@@ -14,7 +14,7 @@ use store_core::{
 
 use super::DynamoDbVectorStore;
 use super::rows::{self, Keep, Row};
-use super::set::{Ready, selects};
+use super::set::Ready;
 use crate::batch;
 use crate::codec::Item;
 use crate::error::from_driver;
@@ -165,7 +165,7 @@ impl DynamoDbVectorStore {
             let rows = self.set.read(ready, &open, Keep::METADATA, true).await?;
             let mut changes = Vec::with_capacity(rows.len());
             for row in rows.into_iter().flatten() {
-                let Some(mut node) = row.node.clone().filter(|node| selects(selector, node)) else {
+                let Some(mut node) = row.node.clone().filter(|node| selector.selects(node)) else {
                     continue;
                 };
                 patch.apply(&mut node.metadata);

@@ -18,7 +18,7 @@ use super::beside::Beside;
 use super::engine::{Candidates, Engine};
 use super::rows::Keep;
 use super::scan::{self, Row};
-use super::set::{Set, selects};
+use super::set::Set;
 use crate::schema::begins_with;
 
 /// The engine that reads every row.
@@ -28,7 +28,7 @@ pub(super) struct ReadAll;
 fn offer(search: &mut ExactSearch<'_>, row: &Row) -> Result<()> {
     let selector = &search.query().selector;
     let selected = || match &row.node {
-        Some(node) => selects(selector, node),
+        Some(node) => selector.selects(node),
         // Nothing but ids can restrict then.
         None => selector.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_str() == row.id)),
     };
@@ -61,7 +61,7 @@ async fn fetch(set: &Set, ranked: Vec<(String, f64)>, query: &VectorQuery) -> Re
     let ids: Vec<String> = ranked.iter().map(|(id, _)| id.clone()).collect();
     let nodes = set.read(&ids, Keep { embedding: query.with_embeddings }).await?;
     let found = nodes.into_iter().zip(ranked).filter_map(|(node, (_, score))| Some((node?, score)));
-    let selected = found.filter(|(node, _)| selects(&query.selector, node));
+    let selected = found.filter(|(node, _)| query.selector.selects(node));
     Ok(selected.map(|(node, score)| ScoredNode::new(node, score)).collect())
 }
 

@@ -14,7 +14,6 @@ use store_core::{
 
 use super::RedisVectorStore;
 use super::rows::Keep;
-use super::set::selects;
 use crate::error::at;
 
 impl RedisVectorStore {
@@ -28,7 +27,7 @@ impl RedisVectorStore {
         let mut parts = self.candidates(config, selector);
         while let Some(part) = parts.try_next().await? {
             for node in self.set.read(&part.ids, Keep::NODE).await?.into_iter().flatten() {
-                if selects(selector, &node) {
+                if selector.selects(&node) {
                     show(&node.metadata);
                 }
             }

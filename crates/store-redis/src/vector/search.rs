@@ -20,7 +20,7 @@ use super::index;
 use super::prefilter::Prefilter;
 use super::ranking::{By, Ranking, by_radius, finish, in_parts, words};
 use super::rows::{self, Keep, VECTOR};
-use super::set::{READ, Set, selects};
+use super::set::{READ, Set};
 use crate::driver::Cmd;
 
 /// Most rows that one query takes in one answer; more come in parts. A server's `MAXSEARCHRESULTS` may be as low as
@@ -93,7 +93,7 @@ impl ModuleSearch {
             last = last.min(score);
             let values = keep.fields().iter().map(|field| hit.take(field)).collect();
             match rows::to_node(&id, values)? {
-                Some(node) if selects(&query.selector, &node) => found.push(ScoredNode::new(node, score)),
+                Some(node) if query.selector.selects(&node) => found.push(ScoredNode::new(node, score)),
                 // Gone since, or found by a part of the filter only.
                 _ => clean = false,
             }
@@ -146,7 +146,7 @@ impl ModuleSearch {
                 let ids: Vec<String> = part.iter().map(|(id, _)| id.clone()).collect();
                 let nodes = set.read(&ids, keep).await?;
                 for (node, (_, score)) in nodes.into_iter().zip(part) {
-                    if let Some(node) = node.filter(|node| selects(&query.selector, node)) {
+                    if let Some(node) = node.filter(|node| query.selector.selects(node)) {
                         found.push(ScoredNode::new(node, *score));
                     }
                 }
@@ -228,7 +228,7 @@ impl ModuleSearch {
         let mut found = Vec::new();
         for ids in ids.chunks(READ * 2) {
             let nodes = set.read(ids, Keep { embedding: true }).await?.into_iter().flatten();
-            for node in nodes.filter(|node| selects(&query.selector, node)) {
+            for node in nodes.filter(|node| query.selector.selects(node)) {
                 let vector = node.embedding_f32().filter(|vector| vector.len() == config.dimensions);
                 found.extend(vector.map(|vector| (node, vector)));
             }
@@ -284,7 +284,7 @@ impl ModuleSearch {
             let ids: Vec<String> = ids.iter().map(|id| id.as_str().to_owned()).collect();
             let nodes = set.read(&ids, Keep::NODE).await?.into_iter().flatten();
             return Ok(nodes
-                .filter(|node| selects(selector, node))
+                .filter(|node| selector.selects(node))
                 .map(|node| node.id.into_string())
                 .collect());
         }
@@ -293,7 +293,7 @@ impl ModuleSearch {
         while let Some(hits) = parts.try_next().await? {
             let part: Vec<String> = hits.iter().filter_map(|hit| set.id(&hit.key)).collect();
             let nodes = set.read(&part, Keep::NODE).await?.into_iter().flatten();
-            ids.extend(nodes.filter(|node| selects(selector, node)).map(|node| node.id.into_string()));
+            ids.extend(nodes.filter(|node| selector.selects(node)).map(|node| node.id.into_string()));
         }
         Ok(ids)
     }

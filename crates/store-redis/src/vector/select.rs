@@ -10,7 +10,7 @@ use super::RedisVectorStore;
 use super::engine::Candidates;
 use super::linked;
 use super::rows::Keep;
-use super::set::{READ, selects};
+use super::set::READ;
 use crate::driver::Cmd;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl RedisVectorStore {
                     return Ok(candidates.ids);
                 }
                 let nodes = set.read(&candidates.ids, Keep::NODE).await?;
-                let selected = nodes.into_iter().flatten().filter(|node| selects(&wanted, node));
+                let selected = nodes.into_iter().flatten().filter(|node| wanted.selects(node));
                 Ok(selected.map(|node| node.id.into_string()).collect())
             }
         };
@@ -78,7 +78,7 @@ impl RedisVectorStore {
             let (ids, whole) = self.least(config, selector, after.as_deref(), limit - items.len()).await?;
             for ids in ids.chunks(READ * 2) {
                 for node in self.set.read(ids, keep).await?.into_iter().flatten() {
-                    if !selects(selector, &node) {
+                    if !selector.selects(&node) {
                         continue;
                     }
                     let next = Cursor::encode(&bound, &node.id.as_str());
@@ -139,7 +139,7 @@ impl RedisVectorStore {
             let mut others = others;
             while let Some(part) = others.try_next().await? {
                 let nodes = self.set.read(&part.ids, Keep::NODE).await?;
-                count += nodes.iter().flatten().filter(|node| selects(selector, node)).count();
+                count += nodes.iter().flatten().filter(|node| selector.selects(node)).count();
             }
             return Ok(count);
         }

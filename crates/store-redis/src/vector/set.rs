@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::{Error, Node, Result, Selector, VectorConfig, vector_check};
+use store_core::{Error, Node, Result, VectorConfig, vector_check};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::linked::Linked;
@@ -176,14 +176,4 @@ pub(crate) async fn set_names(space: &Space) -> Result<Vec<String>> {
     let mut names: Vec<String> = items(answer).iter().filter_map(name).collect();
     names.sort_unstable();
     Ok(names)
-}
-
-/// Whether a node is selected: the law that every engine's answer is held against.
-pub(super) fn selects(selector: &Selector, node: &Node) -> bool {
-    selector.ids.as_ref().is_none_or(|ids| ids.contains(&node.id))
-        && selector
-            .ref_docs
-            .as_ref()
-            .is_none_or(|sources| node.ref_doc_id().is_some_and(|source| sources.contains(&source)))
-        && selector.filter.as_ref().is_none_or(|filter| filter.matches(&node.metadata))
 }

@@ -19,7 +19,7 @@ use super::engine::{Candidates, Engine};
 use super::exact::ReadAll;
 use super::linked::{Linked, MAX_EF, TERMS, UNKNOWN};
 use super::rows::{self, Keep};
-use super::set::{Set, selects};
+use super::set::Set;
 use super::terms;
 use crate::driver::Cmd;
 use crate::filter::{Native, tagged, translate};
@@ -137,7 +137,7 @@ async fn nearest(
         let mut found = Vec::with_capacity(ids.len());
         for mut node in set.read(&ids, Keep { embedding: true }).await?.into_iter().flatten() {
             let of_node = node.embedding_f32().filter(|vector| vector.len() == config.dimensions);
-            let Some(of_node) = of_node.filter(|_| selects(&query.selector, &node)) else { continue };
+            let Some(of_node) = of_node.filter(|_| query.selector.selects(&node)) else { continue };
             let score = config.metric.score(embedding, &of_node);
             if score.is_nan() || least.is_some_and(|least| score < rounded(least)) {
                 continue;

@@ -12,7 +12,7 @@ use store_core::{
 use super::RedisVectorStore;
 use super::linked;
 use super::rows::{self, Keep};
-use super::set::{READ, selects};
+use super::set::READ;
 use crate::driver::{Cmd, items, text};
 use crate::script::Script;
 
@@ -191,7 +191,7 @@ impl RedisVectorStore {
             for (id, answer) in open.iter().zip(set.space.pipeline(commands).await?) {
                 let values = items(answer?);
                 let content = values.first().cloned().unwrap_or(Value::Null);
-                let Some(mut node) = rows::to_node(id, values)?.filter(|node| selects(selector, node)) else {
+                let Some(mut node) = rows::to_node(id, values)?.filter(|node| selector.selects(node)) else {
                     continue;
                 };
                 if text(&content).is_none() {
