@@ -38,6 +38,8 @@ mod retrievers;
 pub mod similarity;
 #[cfg(test)]
 mod test_support;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod tokens;
 pub mod top_k;
 pub mod url_text;

@@ -1,7 +1,6 @@
 //! The driver's pool for a configuration.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fred::clients::Pool;
@@ -10,17 +9,14 @@ use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server,
     ServerConfig, TcpConfig, TlsConfig, TlsConnector, UnresponsiveConfig,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
 use socket2::TcpKeepalive;
-use store_core::{Error, Result};
+use store_core::Result;
 
 use super::connection::{Protocol, RedisConnection, Topology};
 use super::url::{check_hosts, split_host};
 use super::{RedisConfig, refused};
-use crate::error::from_driver;
+use crate::error::{NAME, from_driver};
 
 /// How long connecting may take when nothing else is said.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -163,43 +159,18 @@ impl RedisConnection {
         }
     }
 
-    /// The driver's TLS. The provider is named: what a program's other crates chose has no part in it.
-    fn encryption(&self) -> Result<Option<TlsConfig>> {
+    /// The driver's TLS.
+    fn encryption<'a>(&'a self) -> Result<Option<TlsConfig>> {
         if self.tls != Some(true) {
             return Ok(None);
         }
-        let roots = match &self.tls_ca_file {
-            Some(path) => roots_of_file(path)?,
-            None => roots_of_system()?,
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused(format!("TLS can not be used: {error}")))?
-            .with_root_certificates(roots);
-        let tls = match &self.tls_certificate_file {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let chain = certificates("tlsCertificateFile", path)?;
-                let (name, path) = match &self.tls_key_file {
-                    Some(path) => ("tlsKeyFile", path),
-                    None => ("tlsCertificateFile", path),
-                };
-                // Its own message might show the key.
-                let key = PrivateKeyDer::from_pem_slice(&read("the key of", name, path)?).map_err(|_| {
-                    refused(format!(
-                        "{name} {}: the file has no PRIVATE KEY in PEM that is not encrypted",
-                        path.display()
-                    ))
-                })?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    refused(format!(
-                        "{name} {}: the key does not fit the certificate: {error}",
-                        path.display()
-                    ))
-                })?
-            }
-        };
+        let file = |option: &'static str, path: &'a Option<PathBuf>| Some((option, path.as_deref()?));
+        let tls = store_core::tls::client(
+            file("tlsCAFile", &self.tls_ca_file),
+            file("tlsCertificateFile", &self.tls_certificate_file),
+            file("tlsKeyFile", &self.tls_key_file),
+        )
+        .map_err(|error| error.with_backend(NAME))?;
         Ok(Some(TlsConfig::from(TlsConnector::from(tls))))
     }
 }
@@ -254,44 +225,4 @@ impl RedisConfig {
         let size = connection.pool_size.unwrap_or(POOL_SIZE);
         Pool::new(config, Some(performance), Some(reach), Some(policy), size).map_err(from_driver)
     }
-}
-
-fn read(what: &str, option: &str, path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| unreadable(what, option, path, error))
-}
-
-fn unreadable(what: &str, option: &str, path: &Path, error: std::io::Error) -> Error {
-    refused(format!("{what} {option} {} can not be read: {error}", path.display())).with_source(error)
-}
-
-fn certificates(option: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let text = read("the certificates of", option, path)?;
-    let certificates = CertificateDer::pem_slice_iter(&text).collect::<std::result::Result<Vec<_>, _>>();
-    certificates
-        .ok()
-        .filter(|all| !all.is_empty())
-        .ok_or_else(|| refused(format!("{option} {}: the file has no CERTIFICATE in PEM", path.display())))
-}
-
-fn roots_of_file(path: &Path) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates("tlsCAFile", path)? {
-        roots.add(certificate).map_err(|error| {
-            refused(format!("tlsCAFile {}: a certificate can not be used: {error}", path.display()))
-        })?;
-    }
-    Ok(roots)
-}
-
-fn roots_of_system() -> Result<RootCertStore> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Systems have certificates that nobody can use; one bad one must not keep the others out.
-    let (used, _) = roots.add_parsable_certificates(found.certs);
-    if used == 0 {
-        return Err(refused(
-            "this system has no certificates to check the server's with; give tlsCAFile, or install ca-certificates",
-        ));
-    }
-    Ok(roots)
 }

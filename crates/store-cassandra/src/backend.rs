@@ -1,0 +1,127 @@
+//! The backend: one store of a cluster, every role.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
+    VectorStore, check,
+};
+
+use crate::config::CassandraConfig;
+use crate::diagnose::look;
+use crate::error::{NAME, at};
+use crate::session::{Call, CassandraSession, Class};
+use crate::space::Space;
+use crate::tables;
+
+/// A Cassandra store.
+///
+/// Clones share the session, and are closed together.
+#[derive(Clone, Debug)]
+pub struct CassandraBackend {
+    pub(crate) space: Arc<Space>,
+}
+
+impl CassandraBackend {
+    /// A store with a session of its own.
+    ///
+    /// Settings that can not be are refused with `Config`, a wrong password with `Unauthorized`; a cluster that can not
+    /// be reached is `Unavailable`.
+    pub async fn connect(config: CassandraConfig) -> Result<Self> {
+        let connect = async { Space::new(config.session().await?, config) };
+        Ok(Self { space: Arc::new(connect.await.map_err(at("connect"))?) })
+    }
+
+    /// A store on a session of your own. The configured connection is not looked at.
+    pub fn from_session(session: CassandraSession, config: CassandraConfig) -> Result<Self> {
+        Ok(Self { space: Arc::new(Space::new(session, config).map_err(at("connect"))?) })
+    }
+
+    /// What the store was opened with.
+    #[must_use]
+    pub fn config(&self) -> &CassandraConfig {
+        &self.space.config
+    }
+
+    /// The driver's session; `Unavailable` once closed.
+    pub fn session(&self) -> Result<&CassandraSession> {
+        self.space.driver().session()
+    }
+}
+
+fn set_name(name: &str) -> Result<()> {
+    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
+}
+
+#[async_trait]
+impl Backend for CassandraBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(true)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let ping = Call::new(Class::Read, "SELECT key FROM system.local WHERE key = 'local'", Vec::new());
+        self.space.run(ping).await.map(|_| ()).map_err(at("ping"))
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        look(&self.space).await.map_err(at("diagnose"))
+    }
+
+    async fn drop_namespace(&self) -> Result<()> {
+        let drop = async {
+            if self.space.config.namespace.is_none() {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "the store was opened without a namespace, and others may share its keyspace; open it with \
+                     store.namespace, or drop the tables yourself",
+                ));
+            }
+            tables::drop_all(&self.space).await
+        };
+        drop.await.map_err(at("drop_namespace"))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.space.close();
+        Ok(())
+    }
+
+    fn kv(&self) -> Result<Arc<dyn KvStore>> {
+        Err(Error::unsupported(NAME, "kv"))
+    }
+
+    fn docs(&self) -> Result<Arc<dyn DocStore>> {
+        Err(Error::unsupported(NAME, "docs"))
+    }
+
+    fn index(&self) -> Result<Arc<dyn IndexStore>> {
+        Err(Error::unsupported(NAME, "index"))
+    }
+
+    fn chat(&self) -> Result<Arc<dyn ChatStore>> {
+        Err(Error::unsupported(NAME, "chat"))
+    }
+
+    fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+
+    fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
+        set_name(name).map_err(at("vector_set"))?;
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+
+    async fn vector_sets(&self) -> Result<Vec<String>> {
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+
+    async fn drop_vector_set(&self, _name: Option<&str>) -> Result<bool> {
+        Err(Error::unsupported(NAME, "vectors"))
+    }
+}

@@ -1,0 +1,342 @@
+//! What a Cassandra store is opened with.
+
+mod connection;
+mod session;
+mod url;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use store_core::{Error, Result, check};
+
+use crate::error::NAME;
+use crate::schema::string;
+
+pub use connection::{CassandraBalancingPolicy, CassandraCompression, CassandraConnection};
+
+/// The variable that [`CassandraConfig::from_env`] reads.
+const URL_VARIABLE: &str = "CASSANDRA_URL";
+/// Settings of ours in a URL, in order.
+const OWN: [&str; 7] = [
+    "store.create",
+    "store.local_serial",
+    "store.namespace",
+    "store.operation_timeout_ms",
+    "store.read_consistency",
+    "store.replication",
+    "store.write_consistency",
+];
+/// The longest name of a keyspace or table.
+const MAX_NAME: usize = 48;
+/// How long a call may take when nothing else is said.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many replicas must answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CassandraConsistency {
+    /// One, of any datacentre.
+    One,
+    /// One of the local datacentre.
+    LocalOne,
+    /// More than half of all.
+    Quorum,
+    /// More than half of those in the local datacentre.
+    #[default]
+    LocalQuorum,
+    /// More than half in each datacentre; for writes only.
+    EachQuorum,
+    /// All.
+    All,
+}
+
+impl FromStr for CassandraConsistency {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "one" => Self::One,
+            "local_one" => Self::LocalOne,
+            "quorum" => Self::Quorum,
+            "local_quorum" => Self::LocalQuorum,
+            "each_quorum" => Self::EachQuorum,
+            "all" => Self::All,
+            _ => return Err(()),
+        })
+    }
+}
+
+/// How often a keyspace that the store makes is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CassandraReplication {
+    /// So many copies, wherever; for one datacentre. In a URL a number: `3`.
+    Simple(u32),
+    /// So many copies in each of these datacentres. In a URL `dc1:3,dc2:2`.
+    ByDatacenter(BTreeMap<String, u32>),
+}
+
+impl Default for CassandraReplication {
+    fn default() -> Self {
+        Self::Simple(1)
+    }
+}
+
+impl CassandraReplication {
+    /// As `CREATE KEYSPACE` has it.
+    pub(crate) fn to_cql(&self) -> String {
+        match self {
+            Self::Simple(copies) => {
+                format!("{{'class': 'SimpleStrategy', 'replication_factor': {copies}}}")
+            }
+            Self::ByDatacenter(copies) => {
+                let mut cql = "{'class': 'NetworkTopologyStrategy'".to_owned();
+                for (datacenter, copies) in copies {
+                    // Writing to a String can not fail.
+                    let _ = write!(cql, ", {}: {copies}", string(datacenter));
+                }
+                cql + "}"
+            }
+        }
+    }
+}
+
+impl FromStr for CassandraReplication {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        if let Ok(copies) = text.parse() {
+            return Ok(Self::Simple(copies));
+        }
+        let mut all = BTreeMap::new();
+        for part in text.split(',') {
+            let (datacenter, copies) = part.rsplit_once(':').ok_or(())?;
+            let copies = copies.parse().map_err(|_| ())?;
+            if datacenter.is_empty() || all.insert(datacenter.to_owned(), copies).is_some() {
+                return Err(());
+            }
+        }
+        Ok(Self::ByDatacenter(all))
+    }
+}
+
+/// What a Cassandra store is opened with: where the cluster is, which keyspace it uses and how.
+///
+/// ```
+/// use store_cassandra::CassandraConfig;
+///
+/// let config: CassandraConfig = "cassandra://node1,node2:9042/app?store.namespace=news".parse()?;
+/// assert_eq!(config.keyspace.as_deref(), Some("app"));
+/// assert_eq!(config.connection.hosts, ["node1", "node2:9042"]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct CassandraConfig {
+    /// The cluster and how to reach it.
+    pub connection: CassandraConnection,
+    /// The keyspace of the tables. In a URL the path. Default `None`: `nodestore`.
+    pub keyspace: Option<String>,
+    /// Keeps stores of one keyspace apart: the names of their tables begin with it and a `_`, and
+    /// [`drop_namespace`](store_core::Backend::drop_namespace) may drop them. `a-z` and `0-9`, a letter first, at most
+    /// 32. Default `None`: the tables have no such beginning.
+    pub namespace: Option<String>,
+    /// Whether the keyspace and the tables that a role needs are made at their first use; default `false`: a call that
+    /// can not do without is `NotFound`. What exists is never changed.
+    pub create: bool,
+    /// How often a keyspace that the store makes is kept; default once, which is for one node.
+    pub replication: CassandraReplication,
+    /// How many replicas must answer a read; default [`LocalQuorum`](CassandraConsistency::LocalQuorum). With the same
+    /// for writes, a read sees every write that was answered before.
+    pub read_consistency: CassandraConsistency,
+    /// How many replicas must have made a write before it is answered; default
+    /// [`LocalQuorum`](CassandraConsistency::LocalQuorum).
+    pub write_consistency: CassandraConsistency,
+    /// Whether the replicas of the local datacentre alone agree on lightweight transactions; default `true`. `false`
+    /// for clusters that write to one key in several datacentres.
+    pub local_serial: bool,
+    /// How long one call may take, with all retries; default 10 s.
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    pub operation_timeout: Duration,
+}
+
+impl Default for CassandraConfig {
+    fn default() -> Self {
+        Self {
+            connection: CassandraConnection::default(),
+            keyspace: None,
+            namespace: None,
+            create: false,
+            replication: CassandraReplication::default(),
+            read_consistency: CassandraConsistency::default(),
+            write_consistency: CassandraConsistency::default(),
+            local_serial: true,
+            operation_timeout: OPERATION_TIMEOUT,
+        }
+    }
+}
+
+impl CassandraConfig {
+    /// The store in this keyspace, with every default.
+    pub fn new(keyspace: impl Into<String>) -> Self {
+        Self { keyspace: Some(keyspace.into()), ..Self::default() }
+    }
+
+    /// Reads the URL in the variable `CASSANDRA_URL`; settings of ours may stand in it. `Config` when it is not set.
+    pub fn from_env() -> Result<Self> {
+        let url = std::env::var(URL_VARIABLE).map_err(|_| {
+            refused(format!(
+                "the variable {URL_VARIABLE} is not set; set it to the store's URL, cassandra://host/keyspace"
+            ))
+        })?;
+        url.parse()
+    }
+
+    /// Sets the cluster and how to reach it.
+    #[must_use]
+    pub fn with_connection(mut self, connection: CassandraConnection) -> Self {
+        self.connection = connection;
+        self
+    }
+
+    /// Sets the keyspace.
+    #[must_use]
+    pub fn with_keyspace(mut self, keyspace: impl Into<String>) -> Self {
+        self.keyspace = Some(keyspace.into());
+        self
+    }
+
+    /// Sets the namespace.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Says whether keyspace and tables are made at first use.
+    #[must_use]
+    pub fn with_create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Says how often a keyspace that the store makes is kept.
+    #[must_use]
+    pub fn with_replication(mut self, replication: CassandraReplication) -> Self {
+        self.replication = replication;
+        self
+    }
+
+    /// Sets how many replicas must answer a read.
+    #[must_use]
+    pub fn with_read_consistency(mut self, consistency: CassandraConsistency) -> Self {
+        self.read_consistency = consistency;
+        self
+    }
+
+    /// Sets how many replicas must have made a write.
+    #[must_use]
+    pub fn with_write_consistency(mut self, consistency: CassandraConsistency) -> Self {
+        self.write_consistency = consistency;
+        self
+    }
+
+    /// Says whether the local datacentre alone agrees on lightweight transactions.
+    #[must_use]
+    pub fn with_local_serial(mut self, local: bool) -> Self {
+        self.local_serial = local;
+        self
+    }
+
+    /// Sets how long one call may take.
+    #[must_use]
+    pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
+        self.operation_timeout = timeout;
+        self
+    }
+
+    /// Refuses settings that can not be, or contradict each other.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if let Some(namespace) = &self.namespace {
+            check::plain_name("namespace", namespace).map_err(|error| error.with_backend(NAME))?;
+        }
+        if let Some(keyspace) = &self.keyspace {
+            check_name("keyspace", keyspace)?;
+        }
+        if self.read_consistency == CassandraConsistency::EachQuorum {
+            return Err(refused("reads can not be made at each_quorum; take quorum or local_quorum"));
+        }
+        if self.operation_timeout.is_zero() {
+            return Err(refused("the operation timeout is zero, so no call could succeed"));
+        }
+        if let CassandraReplication::Simple(0) = self.replication {
+            return Err(refused("a replication of 0 keeps nothing; it must be at least 1"));
+        }
+        self.connection.check()
+    }
+
+    /// Sets one of our own settings of a URL.
+    fn set(&mut self, key: &str, value: String) -> Result<()> {
+        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        let levels = "one, local_one, quorum, local_quorum, each_quorum or all";
+        match key {
+            "store.namespace" => self.namespace = Some(value),
+            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
+            "store.local_serial" => self.local_serial = value.parse().map_err(|_| bad("true or false"))?,
+            "store.read_consistency" => {
+                self.read_consistency = value.parse().map_err(|()| bad(levels))?;
+            }
+            "store.write_consistency" => {
+                self.write_consistency = value.parse().map_err(|()| bad(levels))?;
+            }
+            "store.replication" => {
+                self.replication =
+                    value.parse().map_err(|()| bad("a number, or datacentres with theirs: dc1:3,dc2:2"))?;
+            }
+            "store.operation_timeout_ms" => {
+                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
+                self.operation_timeout = Duration::from_millis(limit);
+            }
+            _ => return Err(url::unknown(key)),
+        }
+        Ok(())
+    }
+}
+
+/// Reads `cassandra://host,host/keyspace?…`, with our own settings in its query.
+impl FromStr for CassandraConfig {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (mut config, own) = url::read(text.trim())?;
+        for (key, value) in own {
+            config.set(&key, value)?;
+        }
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The error of settings that can not be.
+fn refused(message: impl Into<String>) -> Error {
+    Error::config(message).with_backend(NAME)
+}
+
+/// Refuses the name of a keyspace that Cassandra would refuse.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(refused(format!("the {what} {name:?} is not allowed: it has 1 to {MAX_NAME} of a-z, A-Z, 0-9 and _")))
+}
+
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}

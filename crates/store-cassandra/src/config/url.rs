@@ -1,0 +1,158 @@
+//! The store's URL, `cassandra://user:password@host,host:port/keyspace?…`. No message shows any part that may be a
+//! secret.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use store_core::{Error, Result, url_text};
+
+use super::connection::CassandraConnection;
+use super::{CassandraConfig, refused};
+
+/// Settings of the connection.
+const KNOWN: [&str; 12] = [
+    "compression",
+    "connectTimeoutMS",
+    "datacenter",
+    "load_balancing",
+    "poolSize",
+    "reconnectMaxDelayMS",
+    "speculativeDelayMS",
+    "tls",
+    "tlsCAFile",
+    "tlsCertificateFile",
+    "tlsHostName",
+    "tlsKeyFile",
+];
+/// The port of the native protocol.
+pub(super) const PORT: u16 = 9042;
+/// How a password is written.
+const USER: &str =
+    "write user:password@host, with %XX for what is no letter and no digit in user and password";
+
+/// The error of a setting that nobody knows.
+pub(super) fn unknown(key: &str) -> Error {
+    let own = super::OWN.join(", ");
+    let connection =
+        if key.starts_with("store.") { String::new() } else { format!(", {}", KNOWN.join(", ")) };
+    refused(format!("unknown option {key:?} in the URL; known are {own}{connection}"))
+}
+
+/// Reads a URL: the configuration without settings of ours, and these.
+pub(super) fn read(url: &str) -> Result<(CassandraConfig, Vec<(String, String)>)> {
+    let Some((_, rest)) =
+        url.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("cassandra"))
+    else {
+        return Err(refused("the URL does not begin with cassandra://"));
+    };
+    if rest.contains('#') {
+        return Err(refused("the URL has a # in it; write %23 for it"));
+    }
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (user, place) = before.rsplit_once('@').map_or((None, before), |(user, rest)| (Some(user), rest));
+    let (hosts, keyspace) = place.split_once('/').unwrap_or((place, ""));
+    let keyspace = keyspace.strip_suffix('/').unwrap_or(keyspace);
+
+    let mut connection = CassandraConnection::default();
+    if !hosts.is_empty() {
+        connection.hosts = hosts.split(',').map(str::to_owned).collect();
+    }
+    if let Some(user) = user {
+        read_user(&mut connection, user)?;
+    }
+    let mut own: Vec<(String, String)> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(refused(format!(
+                "a part of the URL's query is no key=value; if it is of a secret, {USER}"
+            )));
+        };
+        let value =
+            url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
+        if key.starts_with("store.") {
+            if own.iter().any(|(other, _)| other == key) {
+                return Err(repeated(key));
+            }
+            own.push((key.to_owned(), value));
+        } else {
+            set(&mut connection, key, value)?;
+        }
+    }
+    let keyspace = (!keyspace.is_empty()).then(|| keyspace.to_owned());
+    Ok((CassandraConfig { connection, keyspace, ..CassandraConfig::default() }, own))
+}
+
+fn read_user(connection: &mut CassandraConnection, text: &str) -> Result<()> {
+    let Some((user, password)) = text.split_once(':') else {
+        return Err(refused(format!("the URL has a user without a password; {USER}")));
+    };
+    let decoded = |text: &str| {
+        let decoded = url_text::decode(text).ok().filter(|_| !text.contains([':', '/', '@']));
+        decoded
+            .filter(|decoded| !decoded.is_empty())
+            .ok_or_else(|| refused(format!("user and password can not be read; {USER}")))
+    };
+    connection.user = Some(decoded(user)?);
+    connection.password = Some(SecretString::from(decoded(password)?));
+    Ok(())
+}
+
+fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result<()> {
+    match key {
+        "datacenter" => put(key, &mut connection.datacenter, value),
+        "load_balancing" => {
+            put(key, &mut connection.load_balancing, parsed(key, &value, "token_aware or round_robin")?)
+        }
+        "tls" => put(key, &mut connection.tls, parsed(key, &value, "true or false")?),
+        "tlsCAFile" => put(key, &mut connection.tls_ca_file, PathBuf::from(value)),
+        "tlsCertificateFile" => put(key, &mut connection.tls_certificate_file, PathBuf::from(value)),
+        "tlsKeyFile" => put(key, &mut connection.tls_key_file, PathBuf::from(value)),
+        "tlsHostName" => put(key, &mut connection.tls_host_name, value),
+        "compression" => put(key, &mut connection.compression, parsed(key, &value, "none, lz4 or snappy")?),
+        "poolSize" => put(key, &mut connection.pool_size, parsed(key, &value, "a whole number")?),
+        "connectTimeoutMS" => put(key, &mut connection.connect_timeout, millis(key, &value)?),
+        "reconnectMaxDelayMS" => put(key, &mut connection.reconnect_max_delay, millis(key, &value)?),
+        "speculativeDelayMS" => put(key, &mut connection.speculative_delay, millis(key, &value)?),
+        _ => Err(unknown(key)),
+    }
+}
+
+fn put<T>(key: &str, slot: &mut Option<T>, value: T) -> Result<()> {
+    if slot.replace(value).is_some() { Err(repeated(key)) } else { Ok(()) }
+}
+
+fn repeated(key: &str) -> Error {
+    refused(format!("{key} is in the URL twice; keep one of them"))
+}
+
+fn parsed<T: FromStr>(key: &str, value: &str, what: &str) -> Result<T> {
+    value.parse().map_err(|_| refused(format!("{key} must be {what}")))
+}
+
+fn millis(key: &str, value: &str) -> Result<Duration> {
+    parsed(key, value, "a number of milliseconds").map(Duration::from_millis)
+}
+
+/// Name and port of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for what is no host.
+pub(super) fn split_host(host: &str) -> Option<(&str, u16)> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (name, rest) = rest.split_once(']')?;
+            (name, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some(""))?)
+        }
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || "/@?".contains(c)) {
+        return None;
+    }
+    Some((name, if port.is_empty() { PORT } else { port.parse().ok()? }))
+}
+
+pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
+    match hosts.iter().find(|host| split_host(host).is_none()) {
+        None => Ok(()),
+        Some(host) => Err(refused(format!("the host {host:?} is none; write host, host:port or [v6]:port"))),
+    }
+}

@@ -1,0 +1,125 @@
+//! The one place where the driver's errors become ours.
+
+use std::time::Duration;
+
+use cdrs_tokio::error::Error as DriverError;
+use cdrs_tokio::frame::message_error::{ErrorType, WriteType};
+use store_core::{Error, ErrorKind};
+
+/// The backend's name in errors and capabilities.
+pub(crate) const NAME: &str = "cassandra";
+
+/// What is not known after a call that was cut off.
+const UNKNOWN_WRITE: &str = "whether a write was made is not known";
+
+/// Our error for one of the driver's, which stays reachable as its source.
+pub(crate) fn from_driver(error: DriverError) -> Error {
+    let (kind, message) = match &error {
+        DriverError::Server { body, .. } => by_type(&body.ty, &body.message),
+        DriverError::Io(error) => {
+            (ErrorKind::Unavailable, format!("the connection failed ({error}); {UNKNOWN_WRITE}"))
+        }
+        DriverError::Timeout(what) => {
+            (ErrorKind::Timeout, format!("the node did not answer in time ({what}); {UNKNOWN_WRITE}"))
+        }
+        DriverError::InvalidProtocol(_) => (
+            ErrorKind::Config,
+            "the node does not speak this version of the native protocol; Cassandra 3 and later speak version 4"
+                .to_owned(),
+        ),
+        // The driver has one kind for all else, also for having no node to ask.
+        DriverError::General(text) if text.contains("No nodes") || text.contains("query plan") => {
+            (ErrorKind::Unavailable, format!("no node can be asked ({text}); nothing was sent"))
+        }
+        DriverError::General(text) => (ErrorKind::Unavailable, format!("{text}; {UNKNOWN_WRITE}")),
+        other => (ErrorKind::Other, other.to_string()),
+    };
+    Error::new(kind, message).with_backend(NAME).with_source(error)
+}
+
+/// What a node says by its code (native protocol v4, section 9), and what to do.
+fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
+    let says = says.trim_end_matches('.');
+    match ty {
+        ErrorType::Authentication => {
+            (ErrorKind::Unauthorized, format!("the node refuses the user or its password: {says}"))
+        }
+        ErrorType::Unauthorized => (
+            ErrorKind::Unauthorized,
+            format!("the user may not do this: {says}; GRANT it the right on the keyspace or table"),
+        ),
+        ErrorType::Unavailable(what) => (
+            ErrorKind::Unavailable,
+            format!(
+                "too few replicas are up for {}: {} of {} are; nothing was written",
+                what.cl, what.alive, what.required
+            ),
+        ),
+        ErrorType::Overloaded => (ErrorKind::Throttled, format!("the node is overloaded: {says}; go slower")),
+        ErrorType::IsBootstrapping => {
+            (ErrorKind::Unavailable, "the node is still joining the cluster; ask again".to_owned())
+        }
+        ErrorType::WriteTimeout(what) if what.write_type == WriteType::Cas => (
+            ErrorKind::Timeout,
+            format!(
+                "the replicas did not agree on the lightweight transaction in time ({} of {} answered); {UNKNOWN_WRITE}",
+                what.received, what.block_for
+            ),
+        ),
+        ErrorType::WriteTimeout(what) => (
+            ErrorKind::Timeout,
+            format!(
+                "{} of the {} replicas that must answer did in time; the write may yet be made",
+                what.received, what.block_for
+            ),
+        ),
+        ErrorType::ReadTimeout(what) => (
+            ErrorKind::Timeout,
+            format!("{} of the {} replicas that must answer did in time", what.received, what.block_for),
+        ),
+        ErrorType::ReadFailure(_) | ErrorType::FunctionFailure(_) => {
+            (ErrorKind::Other, format!("the read failed on a replica: {says}; see its log"))
+        }
+        ErrorType::WriteFailure(_) => {
+            (ErrorKind::Other, format!("the write failed on a replica: {says}; see its log"))
+        }
+        ErrorType::Truncate => (ErrorKind::Unavailable, format!("the table could not be emptied: {says}")),
+        ErrorType::Invalid if says.contains("does not exist") || says.contains("unconfigured table") => (
+            ErrorKind::NotFound,
+            format!("{says}; create it, or open the store with store.create=true"),
+        ),
+        ErrorType::Syntax | ErrorType::Invalid | ErrorType::Config => {
+            (ErrorKind::InvalidInput, format!("the node refuses the statement: {says}"))
+        }
+        ErrorType::AlreadyExists(what) => {
+            (ErrorKind::AlreadyExists, format!("{}.{} is there already", what.ks, what.table))
+        }
+        ErrorType::Unprepared(_) => (
+            ErrorKind::Conflict,
+            "the node forgets the statement again and again, which it does while the schema changes; repeat the call"
+                .to_owned(),
+        ),
+        ErrorType::Server | ErrorType::Protocol => {
+            (ErrorKind::Other, format!("the node has a fault of its own: {says}; see its log"))
+        }
+        _ => (ErrorKind::Other, format!("the node answers: {says}")),
+    }
+}
+
+/// The error of a call that took longer than the configured timeout.
+pub(crate) fn timed_out(limit: Duration) -> Error {
+    let message = format!("no answer within {} ms; {UNKNOWN_WRITE}", limit.as_millis());
+    Error::new(ErrorKind::Timeout, message).with_backend(NAME)
+}
+
+/// The error of every call after `close`.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store was closed; open it again")
+        .with_retryable(false)
+        .with_backend(NAME)
+}
+
+/// Names the backend and the operation in an error on its way out.
+pub(crate) fn at(operation: &'static str) -> impl Fn(Error) -> Error {
+    move |error| error.with_backend(NAME).with_operation(operation)
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+#![allow(dead_code, reason = "the roles that use it are being built")]
+
+mod backend;
+mod codec;
+mod config;
+mod diagnose;
+mod error;
+mod schema;
+mod session;
+mod space;
+mod tables;
+
+pub use backend::CassandraBackend;
+pub use cdrs_tokio;
+pub use config::{
+    CassandraBalancingPolicy, CassandraCompression, CassandraConfig, CassandraConnection,
+    CassandraConsistency, CassandraReplication,
+};
+pub use session::{CassandraBalancing, CassandraSession, CassandraTcpSession, CassandraTlsSession};

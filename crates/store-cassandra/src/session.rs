@@ -1,0 +1,326 @@
+//! The driver, behind one door: nothing else in the crate sees its types.
+//!
+//! It has no time limit of its own, hands a request to another node only when told that it is harmless, and does not
+//! wait until a change of the schema is known to all nodes. All that is added here.
+
+mod balancing;
+mod rows;
+mod statements;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cdrs_tokio::cluster::session::Session;
+use cdrs_tokio::cluster::{RustlsConnectionManager, TcpConnectionManager};
+use cdrs_tokio::consistency::Consistency;
+use cdrs_tokio::frame::Envelope;
+use cdrs_tokio::frame::message_batch::BatchType;
+use cdrs_tokio::query::{BatchQueryBuilder, PreparedQuery, QueryBatch, QueryValues};
+use cdrs_tokio::statement::{StatementParams, StatementParamsBuilder};
+use cdrs_tokio::transport::{TransportRustls, TransportTcp};
+use cdrs_tokio::types::CBytes;
+use cdrs_tokio::types::value::Bytes;
+use store_core::{Error, ErrorKind, Result};
+use tokio::time::Instant;
+
+use crate::config::{CassandraConfig, CassandraConsistency};
+use crate::error::{closed, from_driver, timed_out};
+
+pub use balancing::CassandraBalancing;
+pub(crate) use cdrs_tokio::types::value::Value;
+#[allow(unused_imports, reason = "the roles that use it are being built")]
+pub(crate) use rows::Row;
+pub(crate) use rows::Rows;
+use statements::Statements;
+
+/// A session of the driver's over plain TCP.
+pub type CassandraTcpSession =
+    Session<TransportTcp, TcpConnectionManager, CassandraBalancing<TransportTcp, TcpConnectionManager>>;
+/// A session of the driver's over TLS.
+pub type CassandraTlsSession = Session<
+    TransportRustls,
+    RustlsConnectionManager,
+    CassandraBalancing<TransportRustls, RustlsConnectionManager>,
+>;
+
+/// How often the nodes are asked whether they agree on the schema.
+const AGREEMENT_EVERY: Duration = Duration::from_millis(20);
+/// How long they may take.
+const AGREEMENT: Duration = Duration::from_secs(30);
+
+/// A session of the driver's.
+#[derive(Clone, Debug)]
+pub enum CassandraSession {
+    /// Over plain TCP.
+    Tcp(Arc<CassandraTcpSession>),
+    /// Over TLS.
+    Tls(Arc<CassandraTlsSession>),
+}
+
+/// What a statement is to the cluster: the consistency it needs, and whether it may be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Reads.
+    Read,
+    /// Writes that do no harm when they are made twice.
+    Write,
+    /// Writes that must be made once: counters, additions to lists.
+    WriteOnce,
+    /// Reads what lightweight transactions have written.
+    SerialRead,
+    /// A lightweight transaction.
+    Conditional,
+}
+
+/// A statement with its values, by position.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    text: String,
+    values: Vec<Value>,
+    class: Class,
+    page: Option<i32>,
+    state: Option<Vec<u8>>,
+    consistency: Option<CassandraConsistency>,
+}
+
+impl Call {
+    pub(crate) fn new(class: Class, text: impl Into<String>, values: Vec<Value>) -> Self {
+        Self { text: text.into(), values, class, page: None, state: None, consistency: None }
+    }
+
+    /// At most so many rows in an answer; the answer says where to go on.
+    pub(crate) fn with_page(mut self, rows: i32) -> Self {
+        self.page = Some(rows);
+        self
+    }
+
+    /// Goes on where an answer ended.
+    pub(crate) fn after(mut self, state: Vec<u8>) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Instead of the store's own for its class.
+    pub(crate) fn with_consistency(mut self, consistency: CassandraConsistency) -> Self {
+        self.consistency = Some(consistency);
+        self
+    }
+}
+
+/// A session with the store's time limits and consistency levels.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    session: CassandraSession,
+    statements: Statements,
+    read: Consistency,
+    write: Consistency,
+    serial: Consistency,
+    timeout: Duration,
+    closed: AtomicBool,
+}
+
+impl Driver {
+    pub(crate) fn new(session: CassandraSession, config: &CassandraConfig) -> Self {
+        Self {
+            session,
+            statements: Statements::default(),
+            read: level(config.read_consistency),
+            write: level(config.write_consistency),
+            serial: if config.local_serial { Consistency::LocalSerial } else { Consistency::Serial },
+            timeout: config.operation_timeout,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The session; `Unavailable` once closed.
+    pub(crate) fn session(&self) -> Result<&CassandraSession> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(&self.session) }
+    }
+
+    /// Lets go of the session. Calls in flight may yet finish.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.statements.clear();
+    }
+
+    /// Runs a statement, prepared once and then by its id.
+    pub(crate) async fn run(&self, call: Call) -> Result<Rows> {
+        self.session()?;
+        let run = async {
+            let prepared = self.prepared(&call.text).await?;
+            let parameters = self.parameters(&call, call.values.clone());
+            let answer = match &self.session {
+                CassandraSession::Tcp(session) => session.exec_with_params(&prepared, &parameters).await,
+                CassandraSession::Tls(session) => session.exec_with_params(&prepared, &parameters).await,
+            };
+            Rows::read(&answer.map_err(from_driver)?)
+        };
+        self.within(run).await
+    }
+
+    /// Runs a statement that is not worth preparing, without values: changes of the schema, and what a person typed.
+    pub(crate) async fn run_text(&self, call: Call) -> Result<Rows> {
+        self.session()?;
+        let parameters = self.parameters(&call, call.values.clone());
+        let run = async {
+            let answer = match &self.session {
+                CassandraSession::Tcp(session) => session.query_with_params(call.text, parameters).await,
+                CassandraSession::Tls(session) => session.query_with_params(call.text, parameters).await,
+            };
+            Rows::read(&answer.map_err(from_driver)?)
+        };
+        self.within(run).await
+    }
+
+    /// Writes to one partition in one request; all or nothing of it is seen there. The class is that of each statement.
+    pub(crate) async fn batch(&self, class: Class, calls: Vec<Call>) -> Result<Rows> {
+        self.session()?;
+        let run = async {
+            let mut batch = BatchQueryBuilder::new()
+                .with_batch_type(BatchType::Unlogged)
+                .with_consistency(self.consistency(class))
+                .with_serial_consistency(self.serial);
+            let mut routing = None;
+            for call in calls {
+                let prepared = self.prepared(&call.text).await?;
+                if routing.is_none() {
+                    routing = Some(partition(&prepared, &call.values));
+                }
+                batch = batch.add_query_prepared(&prepared, QueryValues::SimpleValues(call.values));
+            }
+            let batch = batch.build().map_err(from_driver)?;
+            let mut parameters = StatementParamsBuilder::new().idempotent(repeatable(class));
+            if let Some((keyspace, key)) = routing {
+                parameters = parameters.with_routing_key(key);
+                if let Some(keyspace) = keyspace {
+                    parameters = parameters.with_keyspace(keyspace);
+                }
+            }
+            let mut parameters = parameters.build();
+            // The keyspace is for finding the nodes; version 4 of the protocol has no place for it in a request.
+            parameters.query_params.keyspace = None;
+            Rows::read(&self.send_batch(batch, &parameters).await?)
+        };
+        self.within(run).await
+    }
+
+    async fn send_batch(&self, batch: QueryBatch, parameters: &StatementParams) -> Result<Envelope> {
+        let answer = match &self.session {
+            CassandraSession::Tcp(session) => session.batch_with_params(batch, parameters).await,
+            CassandraSession::Tls(session) => session.batch_with_params(batch, parameters).await,
+        };
+        answer.map_err(from_driver)
+    }
+
+    /// Changes the schema, and waits until all nodes know.
+    pub(crate) async fn change_schema(&self, text: &str) -> Result<()> {
+        self.run_text(Call::new(Class::WriteOnce, text, Vec::new())).await?;
+        self.await_agreement().await
+    }
+
+    /// Waits until all nodes that are up know the same schema.
+    pub(crate) async fn await_agreement(&self) -> Result<()> {
+        let until = Instant::now() + AGREEMENT;
+        loop {
+            let local = self.text_read("SELECT schema_version FROM system.local WHERE key = 'local'").await?;
+            let mut versions: Vec<Vec<u8>> = local.first_column().collect();
+            // Of Cassandra 4 and later; others have only the older one.
+            let peers = match self.text_read("SELECT schema_version FROM system.peers_v2").await {
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    self.text_read("SELECT schema_version FROM system.peers").await?
+                }
+                answer => answer?,
+            };
+            versions.extend(peers.first_column());
+            versions.sort_unstable();
+            versions.dedup();
+            if versions.len() <= 1 {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let message = format!(
+                    "the nodes did not agree on the schema within {} s; see which of them is behind with nodetool \
+                     describecluster",
+                    AGREEMENT.as_secs()
+                );
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+            tokio::time::sleep(AGREEMENT_EVERY).await;
+        }
+    }
+
+    async fn text_read(&self, text: &str) -> Result<Rows> {
+        self.run_text(Call::new(Class::Read, text, Vec::new()).with_consistency(CassandraConsistency::One))
+            .await
+    }
+
+    async fn prepared(&self, text: &str) -> Result<Arc<PreparedQuery>> {
+        if let Some(known) = self.statements.get(text) {
+            return Ok(known);
+        }
+        let prepared = match &self.session {
+            CassandraSession::Tcp(session) => session.prepare(text).await,
+            CassandraSession::Tls(session) => session.prepare(text).await,
+        };
+        Ok(self.statements.put(text, prepared.map_err(from_driver)?))
+    }
+
+    fn parameters(&self, call: &Call, values: Vec<Value>) -> StatementParams {
+        let consistency = call.consistency.map_or_else(|| self.consistency(call.class), level);
+        let mut parameters = StatementParamsBuilder::new()
+            .with_consistency(consistency)
+            .with_serial_consistency(self.serial)
+            .idempotent(repeatable(call.class));
+        if !values.is_empty() {
+            parameters = parameters.with_values(QueryValues::SimpleValues(values));
+        }
+        if let Some(rows) = call.page {
+            parameters = parameters.with_page_size(rows);
+        }
+        if let Some(state) = &call.state {
+            parameters = parameters.with_paging_state(CBytes::new(state.clone()));
+        }
+        parameters.build()
+    }
+
+    fn consistency(&self, class: Class) -> Consistency {
+        match class {
+            Class::Read => self.read,
+            Class::SerialRead => self.serial,
+            Class::Write | Class::WriteOnce | Class::Conditional => self.write,
+        }
+    }
+
+    async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        // The driver's futures are large; on the heap at once, ours do not become so.
+        tokio::time::timeout(self.timeout, Box::pin(call)).await.map_err(|_| timed_out(self.timeout))?
+    }
+}
+
+/// The keyspace of a prepared statement, and the values of its partition key.
+fn partition(prepared: &PreparedQuery, values: &[Value]) -> (Option<String>, Vec<Value>) {
+    let indexes = prepared.pk_indexes.iter();
+    let key = indexes.filter_map(|index| values.get(usize::try_from(*index).ok()?).cloned()).collect();
+    (prepared.keyspace.clone(), key)
+}
+
+fn repeatable(class: Class) -> bool {
+    matches!(class, Class::Read | Class::Write | Class::SerialRead)
+}
+
+fn level(consistency: CassandraConsistency) -> Consistency {
+    match consistency {
+        CassandraConsistency::One => Consistency::One,
+        CassandraConsistency::LocalOne => Consistency::LocalOne,
+        CassandraConsistency::Quorum => Consistency::Quorum,
+        CassandraConsistency::LocalQuorum => Consistency::LocalQuorum,
+        CassandraConsistency::EachQuorum => Consistency::EachQuorum,
+        CassandraConsistency::All => Consistency::All,
+    }
+}
+
+/// A value of bytes as they are.
+pub(crate) fn bytes(bytes: Vec<u8>) -> Value {
+    Value::new(Bytes::new(bytes))
+}

@@ -1,0 +1,117 @@
+//! Making the tables that roles need, where that is asked for, and dropping those of a namespace.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use store_core::{Error, ErrorKind, Result};
+
+use crate::codec::text;
+use crate::schema::{self, Table, qualified};
+use crate::session::{Call, Class};
+use crate::space::Space;
+
+/// What is known of the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    there: Mutex<HashSet<String>>,
+    /// One change of the schema at a time: nodes that are told of two at once may never agree.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Tables {
+    /// The full name of a table, which is there now.
+    pub(crate) async fn ready(&self, space: &Space, table: &Table) -> Result<String> {
+        let name = schema::table_name(&space.config, table.name);
+        let full = qualified(&space.keyspace, &name);
+        if self.known(table.name) {
+            return Ok(full);
+        }
+        let _changing = self.changing.lock().await;
+        if self.known(table.name) {
+            return Ok(full);
+        }
+        if !exists(space, &name).await? {
+            if !space.config.create {
+                return Err(missing(&space.keyspace, &name));
+            }
+            make_keyspace(space).await?;
+            let driver = space.driver();
+            driver.change_schema(&format!("CREATE TABLE IF NOT EXISTS {full} {}", table.definition)).await?;
+            for then in table.then {
+                driver.change_schema(&then.replace("{table}", &full).replace("{name}", &name)).await?;
+            }
+        }
+        self.lock().insert(table.name.to_owned());
+        Ok(full)
+    }
+
+    /// Looks again whether a table is there.
+    pub(crate) fn forget(&self, table: &str) {
+        self.lock().remove(table);
+    }
+
+    fn known(&self, table: &str) -> bool {
+        self.lock().contains(table)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether there is a table of this name in the keyspace.
+pub(crate) async fn exists(space: &Space, table: &str) -> Result<bool> {
+    let find = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let find = Call::new(Class::Read, find, vec![text(space.keyspace.as_str()), text(table)]);
+    Ok(!space.run(find).await?.is_empty())
+}
+
+fn missing(keyspace: &str, table: &str) -> Error {
+    let message = format!(
+        "there is no table {keyspace}.{table}; open the store with store.create=true to have it made, or check \
+         keyspace and namespace"
+    );
+    Error::new(ErrorKind::NotFound, message)
+}
+
+async fn make_keyspace(space: &Space) -> Result<()> {
+    let find = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let find = Call::new(Class::Read, find, vec![text(space.keyspace.as_str())]);
+    if !space.run(find).await?.is_empty() {
+        return Ok(());
+    }
+    let name = schema::quoted(&space.keyspace);
+    let replication = space.config.replication.to_cql();
+    space
+        .driver()
+        .change_schema(&format!("CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {replication}"))
+        .await
+}
+
+/// The tables of the store's namespace, in order; of the keyspace without one.
+pub(crate) async fn of_store(space: &Space) -> Result<Vec<String>> {
+    let list = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let list = Call::new(Class::Read, list, vec![text(space.keyspace.as_str())]);
+    let prefix = schema::table_name(&space.config, "");
+    let rows = space.run(list).await?;
+    let mut names = Vec::with_capacity(rows.len());
+    for row in rows.iter() {
+        let name = row.needed_text("table_name")?;
+        if name.starts_with(&prefix) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Drops the tables of the store's namespace.
+pub(crate) async fn drop_all(space: &Space) -> Result<()> {
+    let _changing = space.tables.changing.lock().await;
+    for name in of_store(space).await? {
+        let full = qualified(&space.keyspace, &name);
+        space.driver().change_schema(&format!("DROP TABLE IF EXISTS {full}")).await?;
+    }
+    space.tables.lock().clear();
+    Ok(())
+}

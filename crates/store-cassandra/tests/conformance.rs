@@ -1,0 +1,29 @@
+//! The shared suite on a real node.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_cassandra::{CassandraBackend, CassandraConfig};
+use store_conformance::Harness;
+use store_core::Backend;
+
+fn main() -> ExitCode {
+    store_conformance::run_all([harness("cassandra", "STORE_TEST_CASSANDRA_URL")])
+}
+
+fn harness(name: &'static str, variable: &str) -> Harness {
+    let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
+        let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
+        return Harness::unavailable(name, reason);
+    };
+    let open = move |namespace: String| {
+        let config = url.parse::<CassandraConfig>().map(|config| {
+            // Server and tests share a machine that may be busy.
+            let config = config.with_namespace(namespace).with_create(true);
+            config.with_operation_timeout(Duration::from_mins(1))
+        });
+        async move { Ok(Arc::new(CassandraBackend::connect(config?).await?) as Arc<dyn Backend>) }
+    };
+    Harness::new(name, open).with_deadline(Duration::from_mins(10))
+}
