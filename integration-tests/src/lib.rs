@@ -6,11 +6,12 @@
 //! Without `STORE_TEST_REQUIRE` nothing is installed or started, and the test is to be ignored.
 //!
 //! A test that hurts its server (kills, freezes, restarts it) starts one of its own, always as a process:
-//! [`mongodb::Cluster`], [`redis::Servers`], [`dynamodb::Local`].
+//! [`mongodb::Cluster`], [`redis::Servers`], [`dynamodb::Local`], [`cassandra::Nodes`].
 //!
 //! A server stops when its value is dropped; a process also when the test's process ends in any other way.
-//! Another server is one more file beside `mongodb.rs`, `redis.rs` and `dynamodb.rs`, and its line in [`find_all`].
+//! Another server is one more file beside `mongodb.rs`, `redis.rs`, `dynamodb.rs` and `cassandra.rs`, and its line in [`find_all`].
 
+pub mod cassandra;
 #[cfg(feature = "containers")]
 mod container;
 pub mod dynamodb;
@@ -131,7 +132,8 @@ impl Kind {
 /// One server of each kind that the backends' own tests use: named ones as they are, the others started, all at the
 /// same time. Those that only come as containers are left out where there are none.
 pub fn find_all() -> Result<Vec<Server>, Missing> {
-    let kinds = [&mongodb::KINDS[..], &redis::KINDS[..], &dynamodb::KINDS[..]].concat();
+    let kinds =
+        [&mongodb::KINDS[..], &redis::KINDS[..], &dynamodb::KINDS[..], &cassandra::KINDS[..]].concat();
     thread::scope(|scope| {
         let find = |kind: &'static Kind| match kind.named() {
             Some(named) => Ok(Some(named)),

@@ -18,8 +18,9 @@
 #   --shared      all access keys and regions see the same tables
 # shellcheck source-path=SCRIPTDIR source=dynamodb-common.sh
 source "$(dirname "$0")/dynamodb-common.sh"
+# shellcheck source=jars.sh
+source "$PWD/scripts/servers/jars.sh"
 self=$PWD/scripts/servers/dynamodb
-java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 disk=0 shared=()
 
 option() {
@@ -30,56 +31,9 @@ option() {
     esac
 }
 
-# java_suits: whether there is one, new enough.
-java_suits() {
-    local version
-    version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
-    ((${version:-0} >= 17))
-}
-
-# download FOLDER: with all it needs.
-download() {
-    command -v mvn >/dev/null || install_package maven || true
-    need mvn "It fetches DynamoDB Local. On Debian and Ubuntu: apt-get install maven"
-    mvn --quiet --batch-mode -Dstyle.color=never --file "$self/pom.xml" \
-        org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies \
-        -DincludeScope=runtime -DoutputDirectory="$1" </dev/null >&2 ||
-        die "Maven could not fetch DynamoDB Local. Is the package registry reachable?"
-}
-
 fetch() {
-    local name
-    if ! java_suits; then
-        install_package default-jre-headless || true
-        java_suits || die "DynamoDB Local needs Java 17 or newer. Install it (on Debian and Ubuntu: apt-get install" \
-            "default-jre-headless) or name the folder of one in JAVA_HOME"
-    fi
-    name=$(cat "$self/pom.xml" "$self/sha256" | sha256sum)
-    lib=$cache/servers/dynamodb-${name:0:16}
-    [[ ! -f $lib/complete ]] || return 0
-    mkdir -p "$cache/servers"
-    (
-        flock 7
-        [[ ! -f $lib/complete ]] || exit 0
-        echo "fetching DynamoDB Local, 50 MB" >&2
-        rm -rf "$lib"
-        mkdir "$lib"
-        download "$lib"
-        [[ $(cd "$lib" && sha256sum -- *) == "$(<"$self/sha256")" ]] || {
-            (cd "$lib" && sha256sum --check --quiet "$self/sha256" >&2) || true
-            die "what Maven fetched into $lib is not what $self/sha256 says"
-        }
-        touch "$lib/complete"
-    ) 7>>"$cache/servers/dynamodb.lock"
-}
-
-lock() {
-    local folder
-    folder=$(mktemp -d)
-    # shellcheck disable=SC2064
-    trap "rm -rf '$folder'" EXIT
-    download "$folder"
-    (cd "$folder" && sha256sum -- *) >"$self/sha256"
+    need_java "DynamoDB Local"
+    fetch_jars "DynamoDB Local" "50 MB" "$self"
 }
 
 spawn_server() {
@@ -92,4 +46,4 @@ spawn_server() {
         -port "$2" "${store[@]}" "${shared[@]}" -disableTelemetry
 }
 
-if [[ ${1:-} == lock ]]; then lock; else obey "$@"; fi
+if [[ ${1:-} == lock ]]; then lock_jars "DynamoDB Local" "$self"; else obey "$@"; fi
