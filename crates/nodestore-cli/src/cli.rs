@@ -33,6 +33,7 @@ Stores (--store or NODESTORE_URL):
   mongodb://host/?store.namespace=kb         a MongoDB server; mongodb+srv:// for Atlas
   redis://host/?store.namespace=kb           a Redis server; rediss:// with TLS, redis-cluster://,
                                              redis-sentinel://, valkey://
+  cassandra://HOST/KEYSPACE                  a keyspace of Cassandra
   dynamodb://REGION/TABLE                    a table of Amazon DynamoDB
   memory:                                    gone when the command ends
   Without either, the folder {default}.

@@ -131,3 +131,28 @@ impl Driver for DynamoDb {
         Ok(Arc::new(store_dynamodb::DynamoDbBackend::connect(settings).await?))
     }
 }
+
+/// `cassandra://host,host/keyspace`; options are those of [`CassandraConfig`](store_cassandra::CassandraConfig) and
+/// [`CassandraConnection`](store_cassandra::CassandraConnection).
+#[cfg(feature = "cassandra")]
+#[derive(Debug)]
+pub(crate) struct Cassandra;
+
+#[cfg(feature = "cassandra")]
+#[async_trait]
+impl Driver for Cassandra {
+    fn schemes(&self) -> &[&'static str] {
+        &["cassandra"]
+    }
+
+    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+        let mut settings: store_cassandra::CassandraConfig = target.url().parse()?;
+        if let Some(namespace) = target.namespace() {
+            settings.namespace = Some(namespace.to_owned());
+        }
+        if let Some(create) = target.create() {
+            settings.create = create;
+        }
+        Ok(Arc::new(store_cassandra::CassandraBackend::connect(settings).await?))
+    }
+}

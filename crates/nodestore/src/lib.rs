@@ -14,6 +14,8 @@ pub use embedder::{CacheCounts, CachedEmbedder, EmbedderNote, vectors_in_use};
 pub use embedder::{OpenAiConfig, OpenAiCounts, OpenAiEmbedder};
 pub use open::{OpenOptions, open, open_with};
 pub use registry::{Driver, Registry};
+#[cfg(feature = "cassandra")]
+pub use store_cassandra as cassandra;
 pub use store_core::*;
 #[cfg(feature = "dynamodb")]
 pub use store_dynamodb as dynamodb;

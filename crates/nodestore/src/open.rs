@@ -34,8 +34,8 @@ impl OpenOptions {
     }
 }
 
-/// Opens the store of a URL: `embedded:///path`, `mongodb://host`, `redis://host`,
-/// `dynamodb://region/table`, `memory:`.
+/// Opens the store of a URL: `embedded:///path`, `mongodb://host`, `redis://host`, `dynamodb://region/table`,
+/// `cassandra://host/keyspace`, `memory:`.
 ///
 /// The URL of a database driver goes to that driver as it is, without our own settings `store.namespace` and
 /// `store.create`. Opening the same folder, or the same namespace of `memory:`, again in one process shares the

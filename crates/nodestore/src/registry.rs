@@ -56,14 +56,22 @@ enum State {
     Ready(&'static dyn Driver),
     /// The cargo feature of this name is off.
     #[cfg_attr(
-        all(feature = "dynamodb", feature = "embedded", feature = "mongodb", feature = "redis"),
+        all(
+            feature = "cassandra",
+            feature = "dynamodb",
+            feature = "embedded",
+            feature = "mongodb",
+            feature = "redis"
+        ),
         allow(dead_code, reason = "every backend may be compiled in")
     )]
     FeatureOff(&'static str),
-    /// Not in this version.
-    Planned,
 }
 
+#[cfg(feature = "cassandra")]
+const CASSANDRA: State = State::Ready(&crate::drivers::Cassandra);
+#[cfg(not(feature = "cassandra"))]
+const CASSANDRA: State = State::FeatureOff("cassandra");
 #[cfg(feature = "dynamodb")]
 const DYNAMODB: State = State::Ready(&crate::drivers::DynamoDb);
 #[cfg(not(feature = "dynamodb"))]
@@ -103,7 +111,7 @@ const KNOWN: &[Known] = &[
     Known { name: "MongoDB", schemes: &["mongodb", "mongodb+srv"], state: MONGODB },
     Known { name: "Redis", schemes: REDIS_SCHEMES, state: REDIS },
     Known { name: "DynamoDB", schemes: &["dynamodb"], state: DYNAMODB },
-    Known { name: "Cassandra", schemes: &["cassandra"], state: State::Planned },
+    Known { name: "Cassandra", schemes: &["cassandra"], state: CASSANDRA },
 ];
 
 /// The backends that URLs can name: those compiled in, and third parties'.
@@ -168,12 +176,7 @@ impl Registry {
                 "{scheme}: needs the {name} backend, which this program was built without; build it with the \
                  cargo feature {feature:?} of the crate nodestore ({can})"
             ),
-            Some((name, _)) => {
-                format!(
-                    "{scheme}: is for the {name} backend, which is planned but not in this version ({can})"
-                )
-            }
-            None => format!("unknown scheme {scheme}: ({can})"),
+            _ => format!("unknown scheme {scheme}: ({can})"),
         }
     }
 }
@@ -191,13 +194,6 @@ mod tests {
         let error = message("sqlite:///x").await;
         assert!(error.contains("unknown scheme sqlite:"), "{error}");
         assert!(error.contains("memory:"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn planned_backends_are_named_as_such() {
-        let error = message("cassandra://u:s3cret@h").await;
-        assert!(error.contains("is planned but not in this version"), "{error}");
-        assert!(!error.contains("s3cret"), "{error}");
     }
 
     #[test]

@@ -53,8 +53,6 @@ fn schemes_are_told_apart() {
     let home = Home::new();
     let run = |store: &str| Run::of(&mut home.command(&["--store", store, "list"])).exits(1);
     run("sqlite:///x").says(&["error: unknown scheme sqlite:", "embedded:, memory:"]);
-    run("cassandra://h")
-        .says(&["error: cassandra: is for the Cassandra backend, which is planned but not in this version"]);
     run("embedded:///x?cache=1").says(&["unknown option", "store.cache_bytes"]);
 }
 
