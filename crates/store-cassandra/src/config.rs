@@ -340,3 +340,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;
