@@ -14,6 +14,7 @@ use crate::error::{NAME, at};
 use crate::session::{Call, CassandraSession, Class};
 use crate::space::Space;
 use crate::tables;
+use crate::vector::{self, CassandraVectorStore};
 
 /// A Cassandra store.
 ///
@@ -61,7 +62,9 @@ impl Backend for CassandraBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(true)
+        let mut offers = Capabilities::new(true);
+        offers.vectors = Some(vector::capabilities());
+        offers
     }
 
     async fn ping(&self) -> Result<()> {
@@ -109,19 +112,23 @@ impl Backend for CassandraBackend {
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {
-        Err(Error::unsupported(NAME, "vectors"))
+        Ok(Arc::new(CassandraVectorStore::new(Arc::clone(&self.space), None)))
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
         set_name(name).map_err(at("vector_set"))?;
-        Err(Error::unsupported(NAME, "vectors"))
+        Ok(Arc::new(CassandraVectorStore::new(Arc::clone(&self.space), Some(name))))
     }
 
     async fn vector_sets(&self) -> Result<Vec<String>> {
-        Err(Error::unsupported(NAME, "vectors"))
+        vector::set_names(&self.space).await.map_err(at("vector_sets"))
     }
 
-    async fn drop_vector_set(&self, _name: Option<&str>) -> Result<bool> {
-        Err(Error::unsupported(NAME, "vectors"))
+    async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
+        let drop = async {
+            name.map_or(Ok(()), set_name)?;
+            vector::drop_set(&self.space, name).await
+        };
+        drop.await.map_err(at("drop_vector_set"))
     }
 }

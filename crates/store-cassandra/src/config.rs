@@ -14,19 +14,22 @@ use store_core::{Error, Result, check};
 
 use crate::error::NAME;
 use crate::schema::string;
+use crate::vector::CassandraVectorOptions;
 
 pub use connection::{CassandraBalancingPolicy, CassandraCompression, CassandraConnection};
 
 /// The variable that [`CassandraConfig::from_env`] reads.
 const URL_VARIABLE: &str = "CASSANDRA_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 7] = [
+const OWN: [&str; 9] = [
     "store.create",
     "store.local_serial",
     "store.namespace",
     "store.operation_timeout_ms",
     "store.read_consistency",
     "store.replication",
+    "store.vector_engine",
+    "store.vector_table",
     "store.write_consistency",
 ];
 /// The longest name of a keyspace or table.
@@ -164,6 +167,8 @@ pub struct CassandraConfig {
     /// How long one call may take, with all retries; default 10 s.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
+    /// How vectors are kept and found.
+    pub vectors: CassandraVectorOptions,
 }
 
 impl Default for CassandraConfig {
@@ -178,6 +183,7 @@ impl Default for CassandraConfig {
             write_consistency: CassandraConsistency::default(),
             local_serial: true,
             operation_timeout: OPERATION_TIMEOUT,
+            vectors: CassandraVectorOptions::default(),
         }
     }
 }
@@ -261,6 +267,13 @@ impl CassandraConfig {
         self
     }
 
+    /// Sets how vectors are kept and found.
+    #[must_use]
+    pub fn with_vectors(mut self, vectors: CassandraVectorOptions) -> Self {
+        self.vectors = vectors;
+        self
+    }
+
     /// Refuses settings that can not be, or contradict each other.
     pub(crate) fn validate(&self) -> Result<()> {
         if let Some(namespace) = &self.namespace {
@@ -278,6 +291,7 @@ impl CassandraConfig {
         if let CassandraReplication::Simple(0) = self.replication {
             return Err(refused("a replication of 0 keeps nothing; it must be at least 1"));
         }
+        self.vectors.validate()?;
         self.connection.check()
     }
 
@@ -303,7 +317,7 @@ impl CassandraConfig {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
                 self.operation_timeout = Duration::from_millis(limit);
             }
-            _ => return Err(url::unknown(key)),
+            _ => return self.vectors.set(key, &value).unwrap_or_else(|| Err(url::unknown(key))),
         }
         Ok(())
     }

@@ -6,10 +6,12 @@ mod codec;
 mod config;
 mod diagnose;
 mod error;
+mod filter;
 mod schema;
 mod session;
 mod space;
 mod tables;
+mod vector;
 
 pub use backend::CassandraBackend;
 pub use cdrs_tokio;
@@ -18,3 +20,4 @@ pub use config::{
     CassandraConsistency, CassandraReplication,
 };
 pub use session::{CassandraBalancing, CassandraSession, CassandraTcpSession, CassandraTlsSession};
+pub use vector::{CassandraVectorEngine, CassandraVectorOptions};

@@ -6,6 +6,7 @@ use crate::config::CassandraConfig;
 use crate::schema::{self, Table};
 use crate::session::{Call, CassandraSession, Driver, Rows};
 use crate::tables::Tables;
+use crate::vector::Memories;
 
 /// One store of a cluster.
 #[derive(Debug)]
@@ -16,13 +17,21 @@ pub(crate) struct Space {
     pub(crate) keyspace: String,
     /// What is known of the tables.
     pub(crate) tables: Tables,
+    /// What is known of the vector sets.
+    pub(crate) vectors: Memories,
 }
 
 impl Space {
     pub(crate) fn new(session: CassandraSession, config: CassandraConfig) -> Result<Self> {
         config.validate()?;
         let keyspace = schema::keyspace(&config).to_owned();
-        Ok(Self { driver: Driver::new(session, &config), config, keyspace, tables: Tables::default() })
+        Ok(Self {
+            driver: Driver::new(session, &config),
+            config,
+            keyspace,
+            tables: Tables::default(),
+            vectors: Memories::default(),
+        })
     }
 
     /// The session; `Unavailable` once closed.

@@ -45,6 +45,11 @@ impl Tables {
         Ok(full)
     }
 
+    /// Keeps other changes of the schema away.
+    pub(crate) async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
     /// Looks again whether a table is there.
     pub(crate) fn forget(&self, table: &str) {
         self.lock().remove(table);
@@ -74,7 +79,7 @@ fn missing(keyspace: &str, table: &str) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-async fn make_keyspace(space: &Space) -> Result<()> {
+pub(crate) async fn make_keyspace(space: &Space) -> Result<()> {
     let find = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
     let find = Call::new(Class::Read, find, vec![text(space.keyspace.as_str())]);
     if !space.run(find).await?.is_empty() {

@@ -1,0 +1,162 @@
+//! Exact search: rows are read in pages, and compared here.
+//!
+//! Of the rows only what a query needs is sent, and only rows that have the [entries](crate::filter) which its filter
+//! demands. Queries of one call share one reading.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::exact_search::{ExactSearch, Need, SearchRow};
+use store_core::{BoxStream, QueryPlan, Result, ScoredNode, VectorQuery};
+
+use super::rows::{Keep, Row, latest};
+use super::scan::{self, Want};
+use super::set::{Ready, Set, each_once};
+use crate::filter::part;
+
+/// Rows that are read by name at once.
+const READ: usize = 400;
+
+fn keep(need: Need) -> Keep {
+    Keep { node: need.metadata, text: need.text, embedding: need.embedding }
+}
+
+/// Whether a query looks at named rows only.
+fn is_named(search: &ExactSearch<'_>) -> bool {
+    let selector = &search.query().selector;
+    !search.wants_all() && (selector.ids.is_some() || selector.ref_docs.is_some())
+}
+
+fn offer(search: &mut ExactSearch<'_>, row: &Row) -> Result<()> {
+    let selector = &search.query().selector;
+    let selected = || match &row.node {
+        Some(node) => selector.selects(node),
+        // Nothing but ids can restrict then.
+        None => selector.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_str() == row.id)),
+    };
+    let shown = SearchRow {
+        id: &row.id,
+        text: row.text.as_deref().unwrap_or_default(),
+        embedding: row.embedding.as_deref(),
+    };
+    search.offer(shown, selected)
+}
+
+/// Shows every row of the stream to every search.
+async fn pass(mut rows: BoxStream<Vec<Row>>, searches: &mut [&mut ExactSearch<'_>]) -> Result<()> {
+    while let Some(part) = rows.try_next().await? {
+        for row in &part {
+            searches.iter_mut().try_for_each(|search| offer(search, row))?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of these ids, in parts.
+pub(super) fn by_name(set: &Arc<Set>, ready: &Arc<Ready>, ids: &[String], keep: Keep) -> BoxStream<Vec<Row>> {
+    let parts: Vec<_> = ids.chunks(READ).map(<[String]>::to_vec).collect();
+    let (set, ready) = (Arc::clone(set), Arc::clone(ready));
+    stream::iter(parts)
+        .then(move |ids| {
+            let (set, ready) = (Arc::clone(&set), Arc::clone(&ready));
+            async move { Ok(latest(scan::by_ids(&set, &ready, &ids, keep).await?)) }
+        })
+        .boxed()
+}
+
+/// The nodes of a ranking, if they are selected still.
+async fn fetch(
+    set: &Arc<Set>,
+    ready: &Arc<Ready>,
+    ranked: Vec<(String, f64)>,
+    query: &VectorQuery,
+) -> Result<Vec<ScoredNode>> {
+    if ranked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = ranked.iter().map(|(id, _)| id.clone()).collect();
+    let rows = scan::named(set, ready, &ids, Keep::node(query.with_embeddings)).await?;
+    let found = rows.into_iter().zip(ranked).filter_map(|(row, (_, score))| Some((row?.node?, score)));
+    let selected = found.filter(|(node, _)| query.selector.selects(node));
+    Ok(selected.map(|(node, score)| ScoredNode::new(node, score)).collect())
+}
+
+/// Answers queries that were found right.
+pub(super) async fn queries(
+    set: &Arc<Set>,
+    ready: &Arc<Ready>,
+    queries: &[VectorQuery],
+) -> Result<Vec<Vec<ScoredNode>>> {
+    let mut searches: Vec<_> = queries.iter().map(|query| ExactSearch::new(query, &ready.config)).collect();
+    // Those without named nodes share one reading of all.
+    let mut of_all = Vec::new();
+    for search in searches.iter_mut().filter(|search| !search.is_vain()) {
+        if !is_named(search) {
+            of_all.push(search);
+            continue;
+        }
+        let selector = &search.query().selector;
+        let keep = keep(search.need());
+        let rows = match (&selector.ids, &selector.ref_docs) {
+            (None, Some(sources)) => scan::of_sources(set, ready, sources, keep, None),
+            (ids, _) => by_name(set, ready, &each_once(ids.as_deref().unwrap_or_default()), keep),
+        };
+        pass(rows, &mut [search]).await?;
+    }
+    if !of_all.is_empty() {
+        let need = of_all.iter().fold(Need::default(), |need, search| need.and(search.need()));
+        let entries = match of_all.as_slice() {
+            [search] if !search.wants_all() => part(search.query().selector.filter.as_ref()).entries,
+            // Conditions are joined by AND alone, so that those of several can not be asked for.
+            _ => Vec::new(),
+        };
+        let want = Want { keep: keep(need), entries, after: None };
+        pass(scan::rows(set, ready, &want), &mut of_all).await?;
+    }
+    let mut answers = Vec::with_capacity(queries.len());
+    for (search, query) in searches.into_iter().zip(queries) {
+        answers.push(fetch(set, ready, search.finish()?, query).await?);
+    }
+    Ok(answers)
+}
+
+/// How [`queries`] would answer one of them.
+pub(super) fn explain(ready: &Ready, query: &VectorQuery) -> QueryPlan {
+    let search = ExactSearch::new(query, &ready.config);
+    if search.is_vain() {
+        return QueryPlan::new("nothing can be found, and nothing is asked for");
+    }
+    if is_named(&search) {
+        let mut plan = QueryPlan::new(match &query.selector.ids {
+            Some(ids) => format!("the {} named nodes are read and compared here", ids.len()),
+            None => "the nodes of the named documents are read and compared here".to_owned(),
+        });
+        plan.applied_after.clone_from(&query.selector.filter);
+        return plan;
+    }
+    if search.wants_all() {
+        let mut plan = QueryPlan::new("every node is read, and its words are weighed here");
+        plan.native = Some(format!("SELECT … FROM {}", ready.table));
+        plan.applied_after.clone_from(&query.selector.filter);
+        return plan;
+    }
+    let parted = part(query.selector.filter.as_ref());
+    if parted.entries.is_empty() || !ready.live.entries {
+        let mut plan = QueryPlan::new("every node is read and compared here, exactly");
+        plan.native = Some(format!("SELECT … FROM {}", ready.table));
+        plan.applied_after.clone_from(&query.selector.filter);
+        return plan;
+    }
+    let mut plan = QueryPlan::new("the nodes with the filter's entries are read and compared here, exactly");
+    plan.native = Some(format!("SELECT … FROM {} WHERE {}", ready.table, conditions(&parted.entries)));
+    plan.pushed_down = parted.pushed_down;
+    plan.applied_after = parted.rest;
+    plan
+}
+
+/// Conditions on entries, for people.
+pub(super) fn conditions(entries: &[(String, String)]) -> String {
+    let texts: Vec<String> =
+        entries.iter().map(|(key, text)| format!("metadata_s[{key:?}] = {text:?}")).collect();
+    texts.join(" AND ")
+}
