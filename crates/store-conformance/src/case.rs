@@ -39,6 +39,15 @@ impl Case {
         matches!(self.run, Run::Chat(_)) || self.needs.contains(&Need::Chat)
     }
 
+    /// Whether it is about vectors.
+    pub(crate) fn of_vectors(&self) -> bool {
+        let needs = |need: &Need| {
+            use Need::{Fields, Filters, MaxDimensions, Metric, Query, Vectors};
+            matches!(need, Vectors | Query(_) | Metric(_) | MaxDimensions | Fields | Filters)
+        };
+        matches!(self.run, Run::Vectors(_)) || self.needs.iter().any(needs)
+    }
+
     /// Why this backend is not asked, or `None` when it offers all that the case needs.
     pub(crate) fn unmet(&self, capabilities: &Capabilities, harness: &Harness) -> Option<String> {
         let role = match self.run {

@@ -19,6 +19,7 @@ pub(crate) enum Scope {
     Chats,
     /// Chats that take no more than an item of a server does, 400 KB.
     SmallChats,
+    Vectors,
 }
 
 /// A backend to be held against the suite: its name, and how to open it.
@@ -84,6 +85,13 @@ impl Harness {
     #[must_use]
     pub fn with_chats_only(mut self, great: bool) -> Self {
         self.scope = if great { Scope::Chats } else { Scope::SmallChats };
+        self
+    }
+
+    /// Asks only what is about vectors, for another layout of a store whose other roles are asked already.
+    #[must_use]
+    pub fn with_vectors_only(mut self) -> Self {
+        self.scope = Scope::Vectors;
         self
     }
 

@@ -90,7 +90,11 @@ pub async fn outcomes(harness: &Harness, chosen: &[&str]) -> Vec<Outcome> {
 
 fn asked(harness: &Harness) -> impl Iterator<Item = &'static Case> + use<> {
     let scope = harness.scope;
-    cases().filter(move |case| scope == Scope::All || case.of_chats())
+    cases().filter(move |case| match scope {
+        Scope::All => true,
+        Scope::Chats | Scope::SmallChats => case.of_chats(),
+        Scope::Vectors => case.of_vectors(),
+    })
 }
 
 fn workers() -> usize {

@@ -6,20 +6,28 @@ use std::time::Duration;
 
 use store_conformance::Harness;
 use store_core::Backend;
-use store_dynamodb::{DynamoDbBackend, DynamoDbChatLayout, DynamoDbConfig};
+use store_dynamodb::{DynamoDbBackend, DynamoDbChatLayout, DynamoDbConfig, DynamoDbVectorLayout};
 
 /// Amazon's own, which has no vector indexes, and a server that has.
 const LOCAL: &str = "STORE_TEST_DYNAMODB_URL";
 const INDEXED: &str = "STORE_TEST_DYNOXIDE_URL";
 
 fn main() -> ExitCode {
-    let python = harness("dynamodb_llamaindex_chats", LOCAL, DynamoDbChatLayout::LlamaIndex);
-    let python = python.with_chats_only(false);
-    let own = DynamoDbChatLayout::Nodestore;
-    store_conformance::run_all([harness("dynamodb", LOCAL, own), python, harness("dynoxide", INDEXED, own)])
+    let chats = |config: DynamoDbConfig| config.with_chat_layout(DynamoDbChatLayout::LlamaIndex);
+    let vectors = |config: DynamoDbConfig| {
+        let options = config.vectors.clone().with_layout(DynamoDbVectorLayout::LlamaIndex);
+        config.with_vectors(options)
+    };
+    store_conformance::run_all([
+        harness("dynamodb", LOCAL, |config| config),
+        harness("dynamodb_llamaindex_chats", LOCAL, chats).with_chats_only(false),
+        // Rows are searched by the same code as in our own layout.
+        harness("dynamodb_llamaindex_vectors", LOCAL, vectors).with_vectors_only().with_random_filters(100),
+        harness("dynoxide", INDEXED, |config| config),
+    ])
 }
 
-fn harness(name: &'static str, variable: &str, chats: DynamoDbChatLayout) -> Harness {
+fn harness(name: &'static str, variable: &str, layout: fn(DynamoDbConfig) -> DynamoDbConfig) -> Harness {
     let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
         let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
         return Harness::unavailable(name, reason);
@@ -29,8 +37,7 @@ fn harness(name: &'static str, variable: &str, chats: DynamoDbChatLayout) -> Har
             // Server and tests share a machine that may be busy.
             let config = config.with_namespace(namespace).with_create(true).with_consistent_reads(true);
             let vectors = config.vectors.clone().with_partitions(2);
-            let config = config.with_vectors(vectors).with_chat_layout(chats);
-            config.with_operation_timeout(Duration::from_mins(1))
+            layout(config.with_vectors(vectors)).with_operation_timeout(Duration::from_mins(1))
         });
         async move { Ok(Arc::new(DynamoDbBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
