@@ -42,8 +42,8 @@ impl Case {
     /// Whether it is about vectors.
     pub(crate) fn of_vectors(&self) -> bool {
         let needs = |need: &Need| {
-            use Need::{Fields, Filters, MaxDimensions, Metric, Query, Vectors};
-            matches!(need, Vectors | Query(_) | Metric(_) | MaxDimensions | Fields | Filters)
+            use Need::{BareNodes, Fields, Filters, MaxDimensions, Metric, Query, Vectors};
+            matches!(need, Vectors | Query(_) | Metric(_) | MaxDimensions | Fields | BareNodes | Filters)
         };
         matches!(self.run, Run::Vectors(_)) || self.needs.iter().any(needs)
     }
@@ -87,6 +87,8 @@ pub(crate) enum Need {
     Metric(Metric),
     MaxDimensions,
     Fields,
+    /// Vectors that take a node without an embedding.
+    BareNodes,
     /// Documents or vectors: what takes filters.
     Filters,
     Durable,
@@ -111,6 +113,7 @@ impl Need {
             Self::Metric(metric) => vectors.as_ref().is_some_and(|vectors| vectors.metrics.contains(&metric)),
             Self::MaxDimensions => vectors.as_ref().is_some_and(|vectors| vectors.max_dimensions.is_some()),
             Self::Fields => vectors.as_ref().is_some_and(|vectors| vectors.fields),
+            Self::BareNodes => vectors.as_ref().is_some_and(|vectors| !vectors.needs_embeddings),
             Self::Filters => capabilities.docs || vectors.is_some(),
             Self::Durable => harness.durable,
             Self::GreatChats => harness.scope != Scope::SmallChats,
@@ -134,6 +137,7 @@ impl fmt::Display for Need {
             Self::Metric(metric) => write!(f, "the {metric:?} metric"),
             Self::MaxDimensions => f.write_str("a stated limit of dimensions"),
             Self::Fields => f.write_str("field operations"),
+            Self::BareNodes => f.write_str("nodes without embeddings"),
             Self::Filters => f.write_str("documents or vectors"),
             Self::Durable => f.write_str("data that outlives its last handle"),
         }

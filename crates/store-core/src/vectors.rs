@@ -411,6 +411,8 @@ pub struct VectorCapabilities {
     pub metrics: Vec<Metric>,
     /// Whether some filters are refused with `Unsupported` or `InvalidInput`.
     pub may_refuse_filters: bool,
+    /// Whether a node without an embedding is refused with `InvalidInput`.
+    pub needs_embeddings: bool,
     /// Whether [`VectorStore::fields`] answers.
     pub fields: bool,
     /// Most dimensions; `None` = no limit of its own.
@@ -418,7 +420,7 @@ pub struct VectorCapabilities {
 }
 
 impl VectorCapabilities {
-    /// Every kind and metric, every filter, no field operations, no limit; set the fields that differ.
+    /// Every kind and metric, every filter, every node, no field operations, no limit; set the fields that differ.
     #[must_use]
     pub fn new() -> Self {
         use QueryKindName as Kind;
@@ -426,6 +428,7 @@ impl VectorCapabilities {
             query_kinds: vec![Kind::Dense, Kind::Text, Kind::Hybrid, Kind::Mmr, Kind::Range],
             metrics: vec![Metric::Cosine, Metric::Dot, Metric::Euclidean],
             may_refuse_filters: false,
+            needs_embeddings: false,
             fields: false,
             max_dimensions: None,
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use store_core::Result;
+use store_core::{ErrorKind, Result};
 
 use crate::attempts;
 use crate::chat;
@@ -60,7 +60,14 @@ impl Space {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let call = self.try_call(call);
-        async move { call.await?.map_err(from_driver) }
+        async move {
+            let answer = call.await?.map_err(from_driver);
+            // Another may have dropped the namespace.
+            if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                self.tables.doubt();
+            }
+            answer
+        }
     }
 
     /// As [`call`](Self::call), with the driver's own error for those who read it closer.

@@ -42,6 +42,13 @@ impl Tables {
     pub(crate) async fn forget(&self) {
         self.known.lock().await.clear();
     }
+
+    /// Has the next call look at the tables again, since one is said not to be there; unless somebody looks just now.
+    pub(crate) fn doubt(&self) {
+        if let Ok(mut known) = self.known.try_lock() {
+            known.clear();
+        }
+    }
 }
 
 /// What a table must be like, and is made like: keys of type S, of whatever name, as in LlamaIndex.

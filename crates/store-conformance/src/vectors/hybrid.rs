@@ -13,9 +13,9 @@ const TEXT: Need = Need::Query(QueryKindName::Text);
 
 cases! { "vectors", Vectors:
     hybrid_follows_the_formula [HYBRID, DENSE, TEXT],
-    hybrid_takes_nodes_from_either_side [HYBRID],
-    hybrid_ties_are_ordered_by_id [HYBRID],
-    hybrid_weight_of_one_side_alone [HYBRID],
+    hybrid_takes_nodes_from_either_side [HYBRID, Need::BareNodes],
+    hybrid_ties_are_ordered_by_id [HYBRID, Need::BareNodes],
+    hybrid_weight_of_one_side_alone [HYBRID, Need::BareNodes],
     hybrid_keeps_top_k_and_min_score [HYBRID],
     hybrid_weight_out_of_range_is_refused [HYBRID],
 }
@@ -143,10 +143,9 @@ async fn hybrid_keeps_top_k_and_min_score(store: &dyn VectorStore) -> CaseResult
 
 /// The weight lies between 0 and 1.
 async fn hybrid_weight_out_of_range_is_refused(store: &dyn VectorStore) -> CaseResult {
-    configure(store, 2).await?;
-    put(store, two_sided()).await?;
+    fill(store).await?;
     for alpha in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-        invalid(format!("alpha {alpha}"), store.query(&hybrid(&[1.0, 0.0], "quartz", alpha, 3)).await)?;
+        invalid(format!("alpha {alpha}"), store.query(&hybrid(&[1.0; 6], "quartz", alpha, 3)).await)?;
     }
     Ok(())
 }

@@ -43,8 +43,19 @@ pub(crate) async fn configure(store: &dyn VectorStore, dimensions: usize) -> Cas
 }
 
 pub(crate) async fn put(store: &dyn VectorStore, nodes: Vec<Node>) -> CaseResult {
-    store.upsert(nodes, AddMode::Overwrite).await?;
+    store.upsert(embedded(store, nodes).await?, AddMode::Overwrite).await?;
     Ok(())
+}
+
+/// The nodes as the store takes them: where each needs an embedding, all have one.
+pub(crate) async fn embedded(store: &dyn VectorStore, mut nodes: Vec<Node>) -> CaseResult<Vec<Node>> {
+    if store.capabilities().needs_embeddings {
+        let dimensions = store.config().await?.map_or(0, |config| config.dimensions);
+        for node in nodes.iter_mut().filter(|node| node.embedding.is_none()) {
+            *node = node.clone().with_embedding(vec![1.0_f32; dimensions]);
+        }
+    }
+    Ok(nodes)
 }
 
 /// A text node with an embedding.

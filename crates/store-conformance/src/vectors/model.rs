@@ -10,7 +10,7 @@ use store_core::{
     VectorStore, VectorStoreExt,
 };
 
-use super::{configure, is_ranking};
+use super::{configure, embedded, is_ranking};
 use crate::case::{Need, cases};
 use crate::check::{CaseResult, failed_exactly, invalid, refused, same, same_items};
 use crate::data::filter;
@@ -150,7 +150,8 @@ impl Model {
             Op::Upsert(new, mode) => {
                 let modes = [AddMode::Overwrite, AddMode::Overwrite, AddMode::Skip, AddMode::Fail];
                 let mode = modes.get(usize::from(mode)).copied().unwrap_or_default();
-                self.upsert(store, new.iter().map(node).collect(), mode).await
+                let nodes = embedded(store, new.iter().map(node).collect()).await?;
+                self.upsert(store, nodes, mode).await
             }
             Op::Update(choice, group) => {
                 let selector = selector(&choice)?;

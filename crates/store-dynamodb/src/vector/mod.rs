@@ -41,6 +41,7 @@ pub(crate) fn capabilities(space: &Space) -> VectorCapabilities {
     if space.config.vectors.engine == DynamoDbVectorEngine::Native {
         capabilities.max_dimensions = Some(table::MAX_DIMENSIONS);
     }
+    capabilities.needs_embeddings = space.config.vectors.layout == DynamoDbVectorLayout::LlamaIndex;
     capabilities
 }
 

@@ -276,6 +276,9 @@ impl Set {
             } else {
                 self.agree(&table, &mut settings, made).await?;
             }
+        } else {
+            // Made again, if it was found to be gone just now.
+            self.home().await?;
         }
         self.keep(&table, key, settings).await
     }
@@ -445,7 +448,11 @@ async fn configured_in_main(space: &Space) -> Result<Vec<String>> {
             .expression_attribute_values(":p", AttributeValue::S(CONFIGS.to_owned()))
             .consistent_read(true)
             .set_exclusive_start_key(after);
-        let answer = space.call(query.send()).await?;
+        let answer = match space.call(query.send()).await {
+            // Another has dropped the namespace since.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            answer => answer?,
+        };
         for mut item in answer.items.unwrap_or_default() {
             if let Some(AttributeValue::S(name)) = item.remove(&keys.sort)
                 && name != NAMESPACE

@@ -174,6 +174,7 @@ fn vector_search(report: &Report) -> Vec<String> {
     let metrics: Vec<&str> = vectors.metrics.iter().map(|metric| metric.as_str()).collect();
     let mut can = vec![query_kinds(report).join(", "), metrics.join(", ")];
     can.push(if vectors.may_refuse_filters { "some filters" } else { "every filter" }.to_owned());
+    can.extend(vectors.needs_embeddings.then(|| "no nodes without embeddings".to_owned()));
     can.extend(vectors.fields.then(|| "fields".to_owned()));
     can.extend(vectors.max_dimensions.map(|most| format!("up to {} dimensions", thousands(most))));
     can
@@ -216,6 +217,7 @@ pub(super) fn to_json(report: &Report) -> Value {
                 "query_kinds": query_kinds(report),
                 "metrics": vectors.metrics.iter().map(|metric| metric.as_str()).collect::<Vec<_>>(),
                 "may_refuse_filters": vectors.may_refuse_filters,
+                "needs_embeddings": vectors.needs_embeddings,
                 "fields": vectors.fields,
                 "max_dimensions": vectors.max_dimensions,
             })),
