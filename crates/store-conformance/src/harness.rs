@@ -12,6 +12,9 @@ use crate::check::{CaseResult, Failure};
 
 type Open = dyn Fn(String) -> BoxFuture<'static, Result<Arc<dyn Backend>>> + Send + Sync;
 
+const MODEL_RUNS: &str = "STORE_TEST_MODEL_RUNS";
+const RANDOM_FILTERS: &str = "STORE_TEST_RANDOM_FILTERS";
+
 /// What a backend is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -67,8 +70,8 @@ impl Harness {
             durable: true,
             scope: Scope::All,
             deadline: Duration::from_mins(2),
-            model_runs: setting("STORE_TEST_MODEL_RUNS", 48),
-            random_filters: setting("STORE_TEST_RANDOM_FILTERS", 2_000),
+            model_runs: setting(MODEL_RUNS, 48),
+            random_filters: setting(RANDOM_FILTERS, 2_000),
             seed: setting("STORE_TEST_SEED", 20_240_501),
         }
     }
@@ -102,18 +105,18 @@ impl Harness {
         self
     }
 
-    /// Sets how many random histories each model test runs; default 48, or `STORE_TEST_MODEL_RUNS`.
+    /// Sets how many random histories each model test runs; default 48. `STORE_TEST_MODEL_RUNS` comes before it.
     #[must_use]
     pub fn with_model_runs(mut self, runs: u32) -> Self {
-        self.model_runs = runs;
+        self.model_runs = setting(MODEL_RUNS, runs);
         self
     }
 
-    /// Sets how many random filters are held against the oracle; default 2,000, or
-    /// `STORE_TEST_RANDOM_FILTERS`.
+    /// Sets how many random filters are held against the oracle; default 2,000. `STORE_TEST_RANDOM_FILTERS` comes before
+    /// it.
     #[must_use]
     pub fn with_random_filters(mut self, filters: u32) -> Self {
-        self.random_filters = filters;
+        self.random_filters = setting(RANDOM_FILTERS, filters);
         self
     }
 

@@ -24,6 +24,9 @@ cases! { "filters", Env:
     random_filters_match_the_oracle_in_find [Need::Docs],
 }
 
+/// One filter in so many is counted too.
+const COUNTED: usize = 4;
+
 const KEYS: [&str; 10] =
     ["v", "w", "year", "tag", "when", "in.a", "in.a.b", "in.list", "ключ", "it's \"$x\""];
 
@@ -217,7 +220,13 @@ enum Answer {
     Refused,
 }
 
-async fn ask(store: &dyn VectorStore, metric: Metric, nodes: &[Node], filter: &Filter) -> CaseResult<Answer> {
+async fn ask(
+    store: &dyn VectorStore,
+    metric: Metric,
+    nodes: &[Node],
+    filter: &Filter,
+    count: bool,
+) -> CaseResult<Answer> {
     let selector = Selector::from(filter.clone());
     let expected = oracle(nodes, filter);
     let query = VectorQuery::dense(vec![0.25, -1.0], 7).with_selector(selector.clone());
@@ -234,7 +243,9 @@ async fn ask(store: &dyn VectorStore, metric: Metric, nodes: &[Node], filter: &F
         page => page?,
     };
     same_items("get", &crate::nodes::ids_of(&page.items), &expected)?;
-    same("count", &store.count(&selector).await?, &expected.len())?;
+    if count {
+        same("count", &store.count(&selector).await?, &expected.len())?;
+    }
     let part: Vec<Node> = nodes.iter().filter(|node| filter.matches(&node.metadata)).cloned().collect();
     let found =
         store.query_many(std::slice::from_ref(&query)).await?.into_iter().flatten().collect::<Vec<_>>();
@@ -250,10 +261,13 @@ async fn run(env: &Env, store: Arc<dyn VectorStore>, metric: Metric, count: u32,
     let total = filters.len();
     let asked: Vec<_> = filters
         .into_iter()
-        .map(|filter| {
+        .enumerate()
+        .map(|(number, filter)| {
             let (store, nodes) = (Arc::clone(&store), Arc::clone(&nodes));
             async move {
-                let answer = ask(&*store, metric, &nodes, &filter).await;
+                // What a count takes is what a page takes: some are enough.
+                let count = number.is_multiple_of(COUNTED);
+                let answer = ask(&*store, metric, &nodes, &filter, count).await;
                 (filter, answer)
             }
         })
@@ -267,7 +281,7 @@ async fn run(env: &Env, store: Arc<dyn VectorStore>, metric: Metric, count: u32,
             Ok(Answer::Refused) => tally.refused += 1,
             Err(failure) => {
                 for part in parts(&filter) {
-                    if let Err(failure) = ask(&*store, metric, &nodes, part).await {
+                    if let Err(failure) = ask(&*store, metric, &nodes, part, true).await {
                         return Err(disagrees(part, env.harness.seed, &failure));
                     }
                 }
@@ -290,8 +304,8 @@ fn disagrees(filter: &Filter, seed: u64, failure: &Failure) -> Failure {
     ))
 }
 
-/// Random filters over metadata with nulls, gaps, nesting, lists, great numbers, timestamps and odd names: `get`,
-/// `count` and `query` answer what the oracle says. Prints how many the backend answered by itself.
+/// Random filters over metadata with nulls, gaps, nesting, lists, great numbers, timestamps and odd names: `get` and
+/// `query` answer what the oracle says, and `count` for one filter in four. Prints how many the backend answered by itself.
 async fn random_filters_match_the_oracle(env: &Env) -> CaseResult {
     let store = env.vectors()?;
     let metric = configure(&*store, 2).await?;
@@ -326,8 +340,19 @@ async fn random_filters_match_the_oracle_in_find(env: &Env) -> CaseResult {
     docs.add(nodes.clone(), store_core::AddOptions::default()).await?;
     let capabilities = env.backend().capabilities();
     let may_refuse = capabilities.vectors.is_some_and(|vectors| vectors.may_refuse_filters);
-    for filter in samples(&env.harness, filter, env.harness.random_filters.div_ceil(4))? {
-        match docs.find(&DocQuery::new().with_filter(filter.clone())).await {
+    let asked =
+        samples(&env.harness, filter, env.harness.random_filters.div_ceil(4))?.into_iter().map(|filter| {
+            let docs = Arc::clone(&docs);
+            async move {
+                let found = docs.find(&DocQuery::new().with_filter(filter.clone())).await;
+                (filter, found)
+            }
+        });
+    // Collected first: a stream over what borrows is not general enough for the compiler.
+    let asked: Vec<_> = asked.collect();
+    let mut answers = futures::stream::iter(asked).buffered(8);
+    while let Some((filter, found)) = answers.next().await {
+        match found {
             Err(error) if may_refuse && error.kind() == ErrorKind::Unsupported => {}
             page => {
                 let found = found_ids(&page?.items);
