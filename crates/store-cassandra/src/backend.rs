@@ -8,6 +8,7 @@ use store_core::{
     VectorStore, check,
 };
 
+use crate::chat::CassandraChatStore;
 use crate::config::CassandraConfig;
 use crate::diagnose::look;
 use crate::error::{NAME, at};
@@ -64,6 +65,7 @@ impl Backend for CassandraBackend {
     fn capabilities(&self) -> Capabilities {
         let mut offers = Capabilities::new(true);
         offers.vectors = Some(vector::capabilities());
+        offers.chat = true;
         offers
     }
 
@@ -108,7 +110,7 @@ impl Backend for CassandraBackend {
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {
-        Err(Error::unsupported(NAME, "chat"))
+        Ok(Arc::new(CassandraChatStore::new(Arc::clone(&self.space))))
     }
 
     fn vectors(&self) -> Result<Arc<dyn VectorStore>> {

@@ -21,7 +21,8 @@ pub use connection::{CassandraBalancingPolicy, CassandraCompression, CassandraCo
 /// The variable that [`CassandraConfig::from_env`] reads.
 const URL_VARIABLE: &str = "CASSANDRA_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
+    "store.chat_ttl_secs",
     "store.create",
     "store.local_serial",
     "store.namespace",
@@ -34,6 +35,8 @@ const OWN: [&str; 9] = [
 ];
 /// The longest name of a keyspace or table.
 const MAX_NAME: usize = 48;
+/// The longest time to live of chats. A history's list may live twice as long, and Cassandra's limit is 20 years.
+const MAX_CHAT_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// How long a call may take when nothing else is said.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -164,6 +167,10 @@ pub struct CassandraConfig {
     /// Whether the replicas of the local datacentre alone agree on lightweight transactions; default `true`. `false`
     /// for clusters that write to one key in several datacentres.
     pub local_serial: bool,
+    /// How long a chat message lives, in whole seconds, at most ten years; default `None`: for ever. The store's other
+    /// data is not concerned.
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    pub chat_ttl: Option<Duration>,
     /// How long one call may take, with all retries; default 10 s.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
@@ -182,6 +189,7 @@ impl Default for CassandraConfig {
             read_consistency: CassandraConsistency::default(),
             write_consistency: CassandraConsistency::default(),
             local_serial: true,
+            chat_ttl: None,
             operation_timeout: OPERATION_TIMEOUT,
             vectors: CassandraVectorOptions::default(),
         }
@@ -260,6 +268,13 @@ impl CassandraConfig {
         self
     }
 
+    /// Sets how long chat messages live.
+    #[must_use]
+    pub fn with_chat_ttl(mut self, ttl: Duration) -> Self {
+        self.chat_ttl = Some(ttl);
+        self
+    }
+
     /// Sets how long one call may take.
     #[must_use]
     pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
@@ -284,6 +299,9 @@ impl CassandraConfig {
         }
         if self.read_consistency == CassandraConsistency::EachQuorum {
             return Err(refused("reads can not be made at each_quorum; take quorum or local_quorum"));
+        }
+        if self.chat_ttl.is_some_and(|ttl| !(Duration::from_secs(1)..=MAX_CHAT_TTL).contains(&ttl)) {
+            return Err(refused("the chats' time to live must be between a second and ten years"));
         }
         if self.operation_timeout.is_zero() {
             return Err(refused("the operation timeout is zero, so no call could succeed"));
@@ -312,6 +330,10 @@ impl CassandraConfig {
             "store.replication" => {
                 self.replication =
                     value.parse().map_err(|()| bad("a number, or datacentres with theirs: dc1:3,dc2:2"))?;
+            }
+            "store.chat_ttl_secs" => {
+                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
+                self.chat_ttl = Some(Duration::from_secs(ttl));
             }
             "store.operation_timeout_ms" => {
                 let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
@@ -349,6 +371,10 @@ fn check_name(what: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     Err(refused(format!("the {what} {name:?} is not allowed: it has 1 to {MAX_NAME} of a-z, A-Z, 0-9 and _")))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
 }
 
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "the roles that use it are being built")]
 
 mod backend;
+mod chat;
 mod codec;
 mod config;
 mod diagnose;

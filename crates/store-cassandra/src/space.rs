@@ -19,6 +19,8 @@ pub(crate) struct Space {
     pub(crate) tables: Tables,
     /// What is known of the vector sets.
     pub(crate) vectors: Memories,
+    /// What the handles of the chat role share.
+    pub(crate) chats: crate::chat::Shared,
 }
 
 impl Space {
@@ -31,6 +33,7 @@ impl Space {
             keyspace,
             tables: Tables::default(),
             vectors: Memories::default(),
+            chats: crate::chat::Shared::default(),
         })
     }
 

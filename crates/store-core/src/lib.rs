@@ -6,6 +6,7 @@ pub mod bm25;
 mod bounds;
 mod chat;
 mod chat_message;
+pub mod chat_place;
 mod chat_window;
 pub mod check;
 mod diagnosis;
