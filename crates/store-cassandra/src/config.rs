@@ -36,7 +36,7 @@ const OWN: [&str; 10] = [
 /// The longest name of a keyspace or table.
 const MAX_NAME: usize = 48;
 /// The longest time to live of chats. A history's list may live twice as long, and Cassandra's limit is 20 years.
-const MAX_CHAT_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+const MAX_CHAT_TTL: Duration = Duration::from_hours(10 * 365 * 24);
 /// How long a call may take when nothing else is said.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 

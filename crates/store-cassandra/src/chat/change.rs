@@ -149,13 +149,13 @@ impl CassandraChatStore {
                 Some((bucket, head)) => self.close(session, bucket, head).await?,
                 None => true,
             };
-            let had = messages.is_empty() && self.any(session, &end.root).await?;
+            let found = messages.is_empty() && self.any(session, &end.root).await?;
             if closed && let Some(root) = self.swap(session, &end.root, buckets.clone()).await? {
                 if head.is_some() {
                     self.space.chats.remember(session, Some(End { root, head }));
                 }
                 self.drop_buckets(session, end.root.buckets).await;
-                return Ok(had);
+                return Ok(found);
             }
             if let Err(error) = patience.pause().await {
                 self.drop_buckets(session, buckets).await;
