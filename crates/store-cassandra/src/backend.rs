@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvStore, Result,
-    VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
+    KvStore, Result, VectorStore, check,
 };
 
 use crate::chat::CassandraChatStore;
 use crate::config::CassandraConfig;
 use crate::diagnose::look;
+use crate::docs::CassandraDocStore;
 use crate::error::{NAME, at};
+use crate::kv::{self, CassandraKvStore};
 use crate::session::{Call, CassandraSession, Class};
 use crate::space::Space;
 use crate::tables;
@@ -64,6 +66,9 @@ impl Backend for CassandraBackend {
 
     fn capabilities(&self) -> Capabilities {
         let mut offers = Capabilities::new(true);
+        offers.kv = Some(kv::capabilities(&self.space.config));
+        offers.docs = true;
+        offers.index = true;
         offers.vectors = Some(vector::capabilities());
         offers.chat = true;
         offers
@@ -98,15 +103,16 @@ impl Backend for CassandraBackend {
     }
 
     fn kv(&self) -> Result<Arc<dyn KvStore>> {
-        Err(Error::unsupported(NAME, "kv"))
+        Ok(Arc::new(CassandraKvStore::new(Arc::clone(&self.space))))
     }
 
     fn docs(&self) -> Result<Arc<dyn DocStore>> {
-        Err(Error::unsupported(NAME, "docs"))
+        Ok(Arc::new(CassandraDocStore::new(Arc::clone(&self.space))))
     }
 
     fn index(&self) -> Result<Arc<dyn IndexStore>> {
-        Err(Error::unsupported(NAME, "index"))
+        let kv = CassandraKvStore::new(Arc::clone(&self.space));
+        Ok(Arc::new(KvIndexStore::new(kv).with_backend(NAME)))
     }
 
     fn chat(&self) -> Result<Arc<dyn ChatStore>> {

@@ -19,6 +19,20 @@ pub(crate) fn int(number: i32) -> Value {
     bytes(number.to_be_bytes().to_vec())
 }
 
+/// `list<text>`: the count, then each with its length.
+pub(crate) fn texts<'a>(texts: impl ExactSizeIterator<Item = &'a str>) -> Value {
+    let mut encoded = length(texts.len()).to_vec();
+    for text in texts {
+        encoded.extend_from_slice(&length(text.len()));
+        encoded.extend_from_slice(text.as_bytes());
+    }
+    bytes(encoded)
+}
+
+fn length(length: usize) -> [u8; 4] {
+    i32::try_from(length).unwrap_or(i32::MAX).to_be_bytes()
+}
+
 /// `vector<float, n>`: its numbers one after the other, big end first, without their count.
 pub(crate) fn vector(numbers: &[f32]) -> Value {
     bytes(numbers.iter().flat_map(|number| number.to_be_bytes()).collect())
@@ -26,7 +40,6 @@ pub(crate) fn vector(numbers: &[f32]) -> Value {
 
 /// `map<text, text>`: the count, then key and value each with its length.
 pub(crate) fn map<'a>(entries: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> Value {
-    let length = |length: usize| i32::try_from(length).unwrap_or(i32::MAX).to_be_bytes();
     let mut encoded = length(entries.len()).to_vec();
     for (key, value) in entries {
         for text in [key, value] {

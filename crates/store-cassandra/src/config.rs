@@ -21,10 +21,12 @@ pub use connection::{CassandraBalancingPolicy, CassandraCompression, CassandraCo
 /// The variable that [`CassandraConfig::from_env`] reads.
 const URL_VARIABLE: &str = "CASSANDRA_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 10] = [
+const OWN: [&str; 12] = [
+    "store.buckets",
     "store.chat_ttl_secs",
     "store.create",
     "store.local_serial",
+    "store.max_value_bytes",
     "store.namespace",
     "store.operation_timeout_ms",
     "store.read_consistency",
@@ -39,6 +41,13 @@ const MAX_NAME: usize = 48;
 const MAX_CHAT_TTL: Duration = Duration::from_hours(10 * 365 * 24);
 /// How long a call may take when nothing else is said.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many partitions a collection is spread over when nothing else is said.
+const BUCKETS: u16 = 32;
+/// More make every scan slow: it reads each of them.
+const MOST_BUCKETS: u16 = 4_096;
+/// The largest value when nothing else is said: far below what a node takes at once, which is half of its commit log's
+/// segment, 16 MB by default.
+const MAX_VALUE_BYTES: usize = 3 << 20;
 
 /// How many replicas must answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -158,6 +167,12 @@ pub struct CassandraConfig {
     pub create: bool,
     /// How often a keyspace that the store makes is kept; default once, which is for one node.
     pub replication: CassandraReplication,
+    /// How many partitions a collection of key-values or documents is spread over, in tables that the store makes; one
+    /// that exists keeps its own. Default 32, at most 4,096: as many as keep each below some 100 MB.
+    pub buckets: u16,
+    /// The largest value of a key, in bytes of JSON; default 3 MiB. A node takes half of its `commitlog_segment_size` in
+    /// one write, 16 MB by default.
+    pub max_value_bytes: usize,
     /// How many replicas must answer a read; default [`LocalQuorum`](CassandraConsistency::LocalQuorum). With the same
     /// for writes, a read sees every write that was answered before.
     pub read_consistency: CassandraConsistency,
@@ -186,6 +201,8 @@ impl Default for CassandraConfig {
             namespace: None,
             create: false,
             replication: CassandraReplication::default(),
+            buckets: BUCKETS,
+            max_value_bytes: MAX_VALUE_BYTES,
             read_consistency: CassandraConsistency::default(),
             write_consistency: CassandraConsistency::default(),
             local_serial: true,
@@ -244,6 +261,20 @@ impl CassandraConfig {
     #[must_use]
     pub fn with_replication(mut self, replication: CassandraReplication) -> Self {
         self.replication = replication;
+        self
+    }
+
+    /// Sets how many partitions a collection is spread over, in tables that the store makes.
+    #[must_use]
+    pub fn with_buckets(mut self, buckets: u16) -> Self {
+        self.buckets = buckets;
+        self
+    }
+
+    /// Sets the largest value of a key, in bytes of JSON.
+    #[must_use]
+    pub fn with_max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
         self
     }
 
@@ -306,6 +337,12 @@ impl CassandraConfig {
         if self.operation_timeout.is_zero() {
             return Err(refused("the operation timeout is zero, so no call could succeed"));
         }
+        if !(1..=MOST_BUCKETS).contains(&self.buckets) {
+            return Err(refused(format!("a collection is spread over 1 to {MOST_BUCKETS} buckets")));
+        }
+        if self.max_value_bytes == 0 {
+            return Err(refused("the largest value is of 0 bytes, so none could be kept"));
+        }
         if let CassandraReplication::Simple(0) = self.replication {
             return Err(refused("a replication of 0 keeps nothing; it must be at least 1"));
         }
@@ -319,6 +356,10 @@ impl CassandraConfig {
         let levels = "one, local_one, quorum, local_quorum, each_quorum or all";
         match key {
             "store.namespace" => self.namespace = Some(value),
+            "store.buckets" => self.buckets = value.parse().map_err(|_| bad("a whole number"))?,
+            "store.max_value_bytes" => {
+                self.max_value_bytes = value.parse().map_err(|_| bad("a number of bytes"))?;
+            }
             "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
             "store.local_serial" => self.local_serial = value.parse().map_err(|_| bad("true or false"))?,
             "store.read_consistency" => {

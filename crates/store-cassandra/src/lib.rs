@@ -3,11 +3,20 @@
 
 mod backend;
 mod chat;
+mod clock;
 mod codec;
 mod config;
 mod diagnose;
+mod docs;
 mod error;
 mod filter;
+mod kv;
+mod kv_layout;
+mod kv_scan;
+mod kv_turns;
+mod kv_update;
+mod kv_write;
+mod runs;
 mod schema;
 mod session;
 mod space;

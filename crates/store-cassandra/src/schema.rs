@@ -10,7 +10,8 @@ const KEYSPACE: &str = "nodestore";
 pub(crate) struct Table {
     /// Its name, with the namespace's before it and a `_` between.
     pub(crate) name: &'static str,
-    /// What stands behind the name in `CREATE TABLE`: columns, primary key, options.
+    /// What stands behind the name in `CREATE TABLE`: columns, primary key, options; `{buckets}`
+    /// is replaced by the configured number.
     pub(crate) definition: &'static str,
     /// What is run after the table was made, with `{table}` for its full name and `{name}` for its bare one: indexes.
     pub(crate) then: &'static [&'static str],

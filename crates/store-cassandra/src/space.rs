@@ -2,9 +2,11 @@
 
 use store_core::{ErrorKind, Result};
 
+use crate::clock::Clock;
 use crate::config::CassandraConfig;
+use crate::kv_turns::Turns;
 use crate::schema::{self, Table};
-use crate::session::{Call, CassandraSession, Driver, Rows};
+use crate::session::{Call, CassandraSession, Class, Driver, Rows};
 use crate::tables::Tables;
 use crate::vector::Memories;
 
@@ -21,6 +23,10 @@ pub(crate) struct Space {
     pub(crate) vectors: Memories,
     /// What the handles of the chat role share.
     pub(crate) chats: crate::chat::Shared,
+    /// The time of our writes.
+    pub(crate) clock: Clock,
+    /// Who may begin a lightweight transaction.
+    pub(crate) turns: Turns,
 }
 
 impl Space {
@@ -32,6 +38,8 @@ impl Space {
             config,
             keyspace,
             tables: Tables::default(),
+            clock: Clock::default(),
+            turns: Turns::default(),
             vectors: Memories::default(),
             chats: crate::chat::Shared::default(),
         })
@@ -46,13 +54,28 @@ impl Space {
     ///
     /// `NotFound` when the table is missing and must not be made.
     pub(crate) async fn on(&self, table: &Table, call: impl Fn(&str) -> Call) -> Result<Rows> {
-        let name = self.tables.ready(self, table).await?;
-        match self.driver.run(call(&name)).await {
+        self.on_table(table, |name| self.driver.run(call(&name))).await
+    }
+
+    /// The same for a batch, see [`Driver::batch`].
+    pub(crate) async fn batch_on(
+        &self,
+        table: &Table,
+        class: Class,
+        calls: impl Fn(&str) -> Vec<Call>,
+    ) -> Result<Rows> {
+        self.on_table(table, |name| self.driver.batch(class, calls(&name))).await
+    }
+
+    async fn on_table<F>(&self, table: &Table, run: impl Fn(String) -> F) -> Result<Rows>
+    where
+        F: Future<Output = Result<Rows>>,
+    {
+        match run(self.tables.ready(self, table).await?).await {
             // Another handle may have dropped it since.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.tables.forget(table.name);
-                let name = self.tables.ready(self, table).await?;
-                self.driver.run(call(&name)).await
+                run(self.tables.ready(self, table).await?).await
             }
             answer => answer,
         }

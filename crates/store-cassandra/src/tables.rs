@@ -1,7 +1,7 @@
 //! Making the tables that roles need, where that is asked for, and dropping those of a namespace.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use store_core::{Error, ErrorKind, Result};
 
@@ -13,7 +13,8 @@ use crate::space::Space;
 /// What is known of the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    there: Mutex<HashSet<String>>,
+    /// Those that are there, with their comments.
+    there: Mutex<HashMap<String, Arc<str>>>,
     /// One change of the schema at a time: nodes that are told of two at once may never agree.
     changing: tokio::sync::Mutex<()>,
 }
@@ -30,18 +31,22 @@ impl Tables {
         if self.known(table.name) {
             return Ok(full);
         }
-        if !exists(space, &name).await? {
+        let mut comment = comment(space, &name).await?;
+        if comment.is_none() {
             if !space.config.create {
                 return Err(missing(&space.keyspace, &name));
             }
             make_keyspace(space).await?;
             let driver = space.driver();
-            driver.change_schema(&format!("CREATE TABLE IF NOT EXISTS {full} {}", table.definition)).await?;
+            let definition = table.definition.replace("{buckets}", &space.config.buckets.to_string());
+            driver.change_schema(&format!("CREATE TABLE IF NOT EXISTS {full} {definition}")).await?;
             for then in table.then {
                 driver.change_schema(&then.replace("{table}", &full).replace("{name}", &name)).await?;
             }
+            // Another may have been faster, and said otherwise.
+            comment = self::comment(space, &name).await?;
         }
-        self.lock().insert(table.name.to_owned());
+        self.lock().insert(table.name.to_owned(), comment.unwrap_or_default().into());
         Ok(full)
     }
 
@@ -50,25 +55,36 @@ impl Tables {
         self.changing.lock().await
     }
 
+    /// The comment of a table that was found [`ready`](Self::ready).
+    pub(crate) fn comment(&self, table: &Table) -> Option<Arc<str>> {
+        self.lock().get(table.name).cloned()
+    }
+
     /// Looks again whether a table is there.
     pub(crate) fn forget(&self, table: &str) {
         self.lock().remove(table);
     }
 
     fn known(&self, table: &str) -> bool {
-        self.lock().contains(table)
+        self.lock().contains_key(table)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<str>>> {
         self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether there is a table of this name in the keyspace.
 pub(crate) async fn exists(space: &Space, table: &str) -> Result<bool> {
-    let find = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    Ok(comment(space, table).await?.is_some())
+}
+
+/// The comment of a table, empty where it has none; `None` when there is no such table.
+async fn comment(space: &Space, table: &str) -> Result<Option<String>> {
+    let find = "SELECT comment FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
     let find = Call::new(Class::Read, find, vec![text(space.keyspace.as_str()), text(table)]);
-    Ok(!space.run(find).await?.is_empty())
+    let rows = space.run(find).await?;
+    rows.first().map(|row| Ok(row.text("comment")?.unwrap_or_default().to_owned())).transpose()
 }
 
 fn missing(keyspace: &str, table: &str) -> Error {
