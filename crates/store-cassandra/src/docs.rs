@@ -37,9 +37,11 @@ impl CassandraDocStore {
         CassandraKvStore::check(&self.names.nodes, keys.iter().copied())?;
         let rows = self.kv.read(&self.names.nodes, &keys, "key, WRITETIME(value) AS written").await?;
         let mut there = HashSet::with_capacity(keys.len());
-        for row in rows.iter().flat_map(|rows| rows.iter()) {
-            if row.integer("written")?.is_some() {
-                there.insert(row.needed_text("key")?);
+        for rows in &rows {
+            for row in rows.iter() {
+                if row.integer("written")?.is_some() {
+                    there.insert(row.needed_text("key")?);
+                }
             }
         }
         Ok(keys.iter().map(|key| there.contains(key)).collect())

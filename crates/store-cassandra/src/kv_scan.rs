@@ -185,12 +185,11 @@ impl Scan {
                 begun.reading.push_back(bucket.read(&mut begun.tasks));
             }
             let Some(reading) = begun.reading.front_mut() else { return Ok(None) };
-            match reading.recv().await {
-                Some(page) => begun.page = page?.into_iter(),
-                None => {
-                    begun.reading.pop_front();
-                    while begun.tasks.try_join_next().is_some() {}
-                }
+            if let Some(page) = reading.recv().await {
+                begun.page = page?.into_iter();
+            } else {
+                begun.reading.pop_front();
+                while begun.tasks.try_join_next().is_some() {}
             }
         }
     }
