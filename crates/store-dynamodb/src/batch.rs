@@ -176,6 +176,16 @@ async fn get_run(
 ///
 /// On an error `failed` names all that was not written, or of which it is not known, by the attribute `name`.
 pub(crate) async fn write(space: &Space, table: &str, writes: Vec<WriteRequest>, name: &str) -> Result<()> {
+    write_named(space, table, writes, &|item| name_of(item, name)).await
+}
+
+/// As [`write`], of items that are named otherwise.
+pub(crate) async fn write_named(
+    space: &Space,
+    table: &str,
+    writes: Vec<WriteRequest>,
+    name: &(impl Fn(&Item) -> String + Sync),
+) -> Result<()> {
     let stop = AtomicBool::new(false);
     let limit = space.config.operation_timeout;
     let requests = runs(writes, WRITE_ITEMS, WRITE_BYTES, |write| content(write).map_or(0, item_size))
@@ -194,7 +204,7 @@ pub(crate) async fn write(space: &Space, table: &str, writes: Vec<WriteRequest>,
     let (mut failed, mut first) = (Vec::new(), None);
     let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
     while let Some((left, error)) = answers.next().await {
-        failed.extend(left.iter().filter_map(content).map(|item| name_of(item, name)));
+        failed.extend(left.iter().filter_map(content).map(name));
         first = first.or(error);
     }
     match first {
@@ -209,7 +219,7 @@ async fn write_run(
     table: &str,
     mut writes: Vec<WriteRequest>,
     mut backoff: Backoff,
-    name: &str,
+    name: &(impl Fn(&Item) -> String + Sync),
 ) -> (Vec<WriteRequest>, Option<Error>) {
     loop {
         let before = writes.len();
@@ -229,7 +239,7 @@ async fn write_run(
             return (writes, None);
         }
         if !backoff.pause(writes.len() < before).await {
-            let failed = writes.iter().filter_map(content).map(|item| name_of(item, name)).collect();
+            let failed = writes.iter().filter_map(content).map(name).collect();
             return (writes, Some(backoff.throttled(failed)));
         }
     }

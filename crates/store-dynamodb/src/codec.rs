@@ -149,6 +149,35 @@ pub(crate) fn to_map(value: JsonObject) -> Result<Item> {
     object(value, |name| name.is_empty() || name == BESIDE, 2, false)
 }
 
+/// An object as attributes and nothing beside them: what they lose is the order of members, and whether a whole number
+/// was a float. `InvalidInput` for what would lose more: numbers that the service can not hold, deep nesting, members
+/// without a name.
+pub(crate) fn to_attributes(value: JsonObject) -> Result<Item> {
+    let mut item = Item::with_capacity(value.len());
+    for (name, member) in value {
+        let (attribute, mark) = marked(member, 1)?;
+        if mark.as_ref().is_some_and(|mark| !harmless(mark)) {
+            return Err(Error::invalid_input(format!(
+                "the field {name:?} can not be kept as it is: it has a number beyond those of the service, a member                  without a name, or more than {NATIVE_LEVELS} levels"
+            )));
+        }
+        item.insert(name, attribute);
+    }
+    Ok(item)
+}
+
+/// Whether a mark says no more than order, which numbers are floats, and a zero's sign.
+fn harmless(mark: &Value) -> bool {
+    match mark {
+        Value::Number(mark) => mark.as_u64() != Some(JSON),
+        Value::String(exact) => exact.parse() == Ok(0.0),
+        Value::Object(marks) => marks.values().all(harmless),
+        // The order of members.
+        Value::Array(_) => true,
+        _ => false,
+    }
+}
+
 /// The object of [`to_map`], or of a map that Python wrote.
 pub(crate) fn from_map(mut map: Item) -> JsonObject {
     let beside = map.remove(BESIDE);

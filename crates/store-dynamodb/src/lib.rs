@@ -21,6 +21,7 @@ mod large;
 mod patterns;
 mod query;
 mod schema;
+mod single_table;
 mod space;
 mod tables;
 mod transact;
@@ -37,6 +38,10 @@ pub use patterns::{
     CacheConfig, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
     DynamoDbIdempotencyClaim, DynamoDbLock, DynamoDbLockGuard, DynamoDbTimeSeries, IdempotencyConfig,
     LockConfig, TimePoint, TimeSeriesConfig,
+};
+pub use single_table::{
+    DynamoDbBatch, DynamoDbEntity, DynamoDbIndex, DynamoDbItems, DynamoDbQuery, DynamoDbRecord,
+    DynamoDbSingleTable, DynamoDbTableDesign,
 };
 pub use transact::DynamoDbTransaction;
 pub use vector::{DynamoDbVectorEngine, DynamoDbVectorLayout, DynamoDbVectorOptions};

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 
-use crate::config::DynamoDbBilling;
+use crate::config::{DynamoDbBilling, DynamoDbTableOptions};
 use crate::error::NAME;
 use crate::schema::{self, EXPIRES, PARTITION_KEY, SORT_KEY};
 use crate::space::Space;
@@ -181,13 +181,20 @@ pub(crate) fn creation(space: &Space, name: &str) -> Result<CreateTableFluentBui
     match options.billing {
         DynamoDbBilling::OnDemand => Ok(create.billing_mode(BillingMode::PayPerRequest)),
         DynamoDbBilling::Provisioned => {
-            let throughput = ProvisionedThroughput::builder()
-                .read_capacity_units(options.read_units.unwrap_or(1))
-                .write_capacity_units(options.write_units.unwrap_or(1));
-            let throughput = throughput.build().map_err(unbuilt)?;
-            Ok(create.billing_mode(BillingMode::Provisioned).provisioned_throughput(throughput))
+            Ok(create.billing_mode(BillingMode::Provisioned).set_provisioned_throughput(throughput(options)?))
         }
     }
+}
+
+/// The capacity of a table, and of each of its global indexes, where it is not paid by request.
+pub(crate) fn throughput(options: &DynamoDbTableOptions) -> Result<Option<ProvisionedThroughput>> {
+    if options.billing == DynamoDbBilling::OnDemand {
+        return Ok(None);
+    }
+    let throughput = ProvisionedThroughput::builder()
+        .read_capacity_units(options.read_units.unwrap_or(1))
+        .write_capacity_units(options.write_units.unwrap_or(1));
+    throughput.build().map(Some).map_err(unbuilt)
 }
 
 async fn create(space: &Space, name: &str, shape: &Shape) -> Result<()> {
@@ -210,7 +217,7 @@ async fn create(space: &Space, name: &str, shape: &Shape) -> Result<()> {
 }
 
 /// Has the service remove items that are past their time.
-async fn expire(space: &Space, name: &str, attribute: &str) -> Result<()> {
+pub(crate) async fn expire(space: &Space, name: &str, attribute: &str) -> Result<()> {
     let expires = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build();
     let update = space.client()?.update_time_to_live().table_name(name);
     let update = update.time_to_live_specification(expires.map_err(unbuilt)?);

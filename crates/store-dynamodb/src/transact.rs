@@ -77,6 +77,11 @@ impl DynamoDbTransaction {
         self
     }
 
+    pub(crate) fn with(mut self, item: TransactWriteItem) -> Self {
+        self.items.push(item);
+        self
+    }
+
     /// A token of your own, at most 36 characters: the same transaction with the same token, sent again within ten
     /// minutes, happens once. Default: one for each [`send`](Self::send).
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
