@@ -209,7 +209,7 @@ impl DynamoDbEntity {
         self
     }
 
-    /// How long its items are kept after they were put, unless they say when they expire themselves. It needs
+    /// How long its items are kept after they were last put (not patched), unless they say when they expire themselves. It needs
     /// [`DynamoDbTableDesign::with_expires`].
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {

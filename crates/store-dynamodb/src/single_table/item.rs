@@ -26,17 +26,22 @@ pub(super) fn object(what: &str, value: &(impl Serialize + ?Sized)) -> Result<Js
 /// The fields of a value that is to be put, with the second at which it expires.
 pub(super) fn fields_of(model: &Model, entity: &Entity, value: &impl Serialize) -> Result<JsonObject> {
     let mut fields = object("item", value)?;
-    if let Some(expires) = &model.expires {
-        if fields.get(expires).is_some_and(Value::is_null) {
-            fields.shift_remove(expires);
-        }
-        if let Some(ttl) = entity.ttl
-            && !fields.contains_key(expires)
-        {
-            fields.insert(expires.clone(), expiry(ttl).into());
-        }
+    expire(model, entity, &mut fields);
+    if let Some(expires) = &model.expires
+        && fields.get(expires).is_some_and(Value::is_null)
+    {
+        fields.shift_remove(expires);
     }
     Ok(fields)
+}
+
+/// Says when an item expires that does not say so itself.
+pub(super) fn expire(model: &Model, entity: &Entity, fields: &mut JsonObject) {
+    if let (Some(expires), Some(ttl)) = (&model.expires, entity.ttl)
+        && fields.get(expires).is_none_or(Value::is_null)
+    {
+        fields.insert(expires.clone(), expiry(ttl).into());
+    }
 }
 
 /// Refuses fields that can not be attributes of an item.

@@ -165,7 +165,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> DynamoDbItems<T> {
         let fields = item::object("item", fields);
         let upsert = async {
             let (model, entity) = (self.model(), self.entity()?);
-            let fields = fields?;
+            let mut fields = fields?;
+            item::expire(model, entity, &mut fields);
             let write = write::upsert(model, entity, &fields)?;
             self.inner.ready().await?;
             for _ in 0..TURNS {

@@ -143,8 +143,8 @@ impl DynamoDbSingleTable {
     /// The items of an entity, as values of yours. Their fields are attributes of the same names.
     ///
     /// # Errors
-    /// `InvalidInput` if no such entity is declared, or if its templates or its version name a field that the struct does
-    /// not have (where serde tells its fields: not with a flattened part).
+    /// `InvalidInput` if no such entity is declared, if its templates or its version name a field that the struct does
+    /// not have, or the struct has one that is a key (where serde tells its fields: not with a flattened part).
     pub fn entity<T: Serialize + DeserializeOwned + Send + 'static>(
         &self,
         name: &str,
@@ -164,6 +164,11 @@ impl DynamoDbSingleTable {
             )));
         };
         if let Some(known) = fields::of::<T>() {
+            if let Some(field) = known.iter().find(|name| model.is_own(name)) {
+                return Err(Error::invalid_input(format!(
+                    "the type has the field {field:?}, which is an attribute that the table needs for itself; rename one"
+                )));
+            }
             let entity = self.inner.entity(place)?;
             let placeholders = model
                 .parts_of(entity)
