@@ -49,6 +49,17 @@ async fn the_table_of_backends_is_true() {
         let row = row(&dynamodb, "`dynamodb://region/table`", "exact; the table's index", "BM25");
         assert!(README.contains(&row), "README.md lacks this row:\n{row}");
     }
+    #[cfg(feature = "cassandra")]
+    {
+        // Opening connects.
+        let Some(url) = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty()) else {
+            assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
+            return;
+        };
+        let cassandra = nodestore::open(&url).await.unwrap();
+        let row = row(&cassandra, "`cassandra://host/keyspace`", "the table's index; exact", "BM25");
+        assert!(README.contains(&row), "README.md lacks this row:\n{row}");
+    }
     #[cfg(feature = "redis")]
     {
         // What it can do is asked of the server when the store is opened.
