@@ -89,6 +89,7 @@ pub(crate) enum Need {
     Fields,
     /// Vectors that take a node without an embedding.
     BareNodes,
+    Reader,
     /// Documents or vectors: what takes filters.
     Filters,
     Durable,
@@ -114,6 +115,7 @@ impl Need {
             Self::MaxDimensions => vectors.as_ref().is_some_and(|vectors| vectors.max_dimensions.is_some()),
             Self::Fields => vectors.as_ref().is_some_and(|vectors| vectors.fields),
             Self::BareNodes => vectors.as_ref().is_some_and(|vectors| !vectors.needs_embeddings),
+            Self::Reader => capabilities.reader,
             Self::Filters => capabilities.docs || vectors.is_some(),
             Self::Durable => harness.durable,
             Self::GreatChats => harness.scope != Scope::SmallChats,
@@ -138,6 +140,7 @@ impl fmt::Display for Need {
             Self::MaxDimensions => f.write_str("a stated limit of dimensions"),
             Self::Fields => f.write_str("field operations"),
             Self::BareNodes => f.write_str("nodes without embeddings"),
+            Self::Reader => f.write_str("readers of collections"),
             Self::Filters => f.write_str("documents or vectors"),
             Self::Durable => f.write_str("data that outlives its last handle"),
         }

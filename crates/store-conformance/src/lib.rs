@@ -14,6 +14,7 @@ mod kv;
 mod limits;
 mod model;
 mod nodes;
+mod reader;
 mod run;
 mod table;
 mod vectors;
@@ -34,4 +35,5 @@ const SUITES: &[&[&[Case]]] = &[
     filters::SUITES,
     concurrency::SUITES,
     limits::SUITES,
+    reader::SUITES,
 ];

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Result, VectorStore, check,
+    KvStore, Reader, Result, VectorStore, check,
 };
 
 use crate::chat::chat_store;
@@ -71,6 +71,7 @@ impl Backend for DynamoDbBackend {
         offers.kv = Some(kv::capabilities(&self.space.config));
         offers.docs = true;
         offers.index = true;
+        offers.reader = true;
         offers.vectors = Some(vector::capabilities(&self.space));
         offers
     }
@@ -145,5 +146,9 @@ impl Backend for DynamoDbBackend {
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))
+    }
+
+    fn collection_reader(&self, collection: &str) -> Result<Arc<dyn Reader>> {
+        Ok(Arc::new(self.reader(collection)))
     }
 }

@@ -297,7 +297,7 @@ fn identity(item: &Item, key: &[&str]) -> String {
 }
 
 /// A key attribute as text.
-fn name_of(item: &Item, name: &str) -> String {
+pub(crate) fn name_of(item: &Item, name: &str) -> String {
     match item.get(name) {
         Some(AttributeValue::S(text)) => text.clone(),
         Some(AttributeValue::N(number)) => Decimal::parse(number).map_or_else(

@@ -184,11 +184,6 @@ pub(crate) fn from_map(mut map: Item) -> JsonObject {
     members(map, beside.as_ref())
 }
 
-/// An attribute as a value, as Python reads it; bytes become base64, sets lists.
-pub(crate) fn from_attribute(attribute: AttributeValue) -> Value {
-    unmarked(attribute, None)
-}
-
 /// Whether what stands beside a value says more of it than order and which numbers are floats, so that no part of it
 /// can be read alone.
 pub(crate) fn hides_values(beside: &AttributeValue) -> bool {
@@ -234,7 +229,7 @@ pub(crate) fn too_large(key: &str, item: &Item, total: usize, limit: usize) -> E
 }
 
 /// Whether a member can not be an attribute of that name.
-fn is_reserved(name: &str, keys: &Keys) -> bool {
+pub(crate) fn is_reserved(name: &str, keys: &Keys) -> bool {
     name.is_empty() || name == keys.partition || name == keys.sort || name.starts_with(BESIDE)
 }
 
@@ -501,7 +496,7 @@ fn number_size(text: &str) -> usize {
 }
 
 /// The checksum of attributes: one for one content, however the service orders them or writes their numbers.
-fn checksum(item: &Item) -> u64 {
+pub(crate) fn checksum(item: &Item) -> u64 {
     let mut sum = Fnv(0xcbf2_9ce4_8422_2325);
     sum.map(item);
     sum.0

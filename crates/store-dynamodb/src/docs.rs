@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use store_core::{
     AddOptions, AddReport, BoxStream, DocCollections, DocQuery, DocStore, Filter, JsonObject, KvDocStore,
@@ -17,19 +18,19 @@ use store_core::{
 use crate::batch;
 use crate::codec::{self, Item};
 use crate::conditional::{self, Change};
+use crate::docs_find;
 use crate::error::{NAME, at};
 use crate::kv::DynamoKvStore;
 use crate::kv_layout::{is_expired, key, now};
-use crate::kv_scan::{self, Path, Scan};
+use crate::kv_scan::{self, Scan};
 use crate::kv_update::same;
-use crate::schema::{BESIDE, EXPIRES, LARGE};
+use crate::schema::{EXPIRES, LARGE};
 use crate::space::Space;
 use crate::tables::Keys;
 use crate::transaction::{self, Condition};
 
-/// What a filter has to see of a node: also the metadata of the oldest form.
-const METADATA: &[Path] =
-    &[&["__data__", "metadata"], &["__data__", "extra_info"], &[BESIDE], &[EXPIRES], &[LARGE]];
+/// The attribute of a node's hash.
+const HASH: &str = "doc_hash";
 /// The bytes of a delete, for the limit of a transaction.
 const DELETE_BYTES: usize = 2_048;
 
@@ -75,21 +76,22 @@ impl DynamoDocStore {
 
     async fn count_nodes(&self, filter: Option<&Filter>) -> Result<usize> {
         let Some(filter) = filter else { return kv_scan::count(&self.kv, &self.names.nodes).await };
-        filter.validate()?;
-        let nodes = &self.names.nodes;
-        let mut scan = Scan::new(self.kv.clone(), nodes, ScanOptions::default())?.with_fields(METADATA);
-        let mut count = 0;
-        while let Some((id, mut item)) = scan.next_item().await? {
-            let metadata = if item.contains_key(LARGE) || item.get(BESIDE).is_some_and(codec::hides_values) {
-                let Some(whole) = self.kv.get(nodes, &id).await? else { continue };
-                metadata(whole.get("__data__")).cloned()
-            } else {
-                let data = item.remove("__data__").map(codec::from_attribute);
-                metadata(data.as_ref()).cloned()
-            };
-            count += usize::from(filter.matches(&metadata.unwrap_or_default()));
+        docs_find::count(&self.kv, &self.names.nodes, filter).await
+    }
+
+    /// The hashes of ids; nothing else of their entries is read.
+    async fn hashes_of(&self, ids: &[NodeId]) -> Result<Vec<Option<String>>> {
+        doc_query::valid_ids(ids)?;
+        let ids: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
+        DynamoKvStore::check(&self.names.metadata, ids.iter().copied())?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(count)
+        let keys = self.kv.keys().await?;
+        let consistent = self.kv.space.config.consistent_reads;
+        let fields = Some([HASH, EXPIRES].as_slice());
+        let items = self.kv.read(&keys, &self.names.metadata, &ids, fields, consistent).await?;
+        Ok(items.iter().map(|item| item.as_ref().and_then(hash)).collect())
     }
 
     /// Removes a source document. An entry of the oldest form, and a document that has a source itself, are left to
@@ -201,10 +203,8 @@ impl DynamoDocStore {
     }
 }
 
-/// The metadata of a node's data, also of the oldest form.
-fn metadata(data: Option<&Value>) -> Option<&JsonObject> {
-    let data = data?.as_object()?;
-    data.get("extra_info").or_else(|| data.get("metadata"))?.as_object()
+fn hash(entry: &Item) -> Option<String> {
+    entry.get(HASH)?.as_s().ok().cloned()
 }
 
 #[async_trait]
@@ -230,7 +230,7 @@ impl DocStore for DynamoDocStore {
     }
 
     async fn find(&self, query: &DocQuery) -> Result<Page<JsonObject>> {
-        self.layer.find(query).await
+        docs_find::find(&self.kv, &self.names.nodes, query).await.map_err(at("docs.find"))
     }
 
     async fn ref_doc(&self, id: &RefDocId) -> Result<Option<RefDocInfo>> {
@@ -242,7 +242,7 @@ impl DocStore for DynamoDocStore {
     }
 
     async fn hashes(&self, ids: &[NodeId]) -> Result<Vec<Option<String>>> {
-        self.layer.hashes(ids).await
+        self.hashes_of(ids).await.map_err(at("docs.hashes"))
     }
 
     async fn set_hashes(&self, hashes: Vec<(NodeId, String)>) -> Result<()> {
@@ -258,6 +258,20 @@ impl DocStore for DynamoDocStore {
     }
 
     fn scan_hashes(&self, after: Option<NodeId>) -> BoxStream<(NodeId, String)> {
-        self.layer.scan_hashes(after)
+        let mut options = ScanOptions::default();
+        options.after = after.map(NodeId::into_string);
+        let scan = match Scan::new(self.kv.clone(), &self.names.metadata, options) {
+            Ok(scan) => scan.with_fields([HASH, EXPIRES].map(|name| vec![name.to_owned()]).to_vec()),
+            Err(error) => return stream::iter([Err(at("docs.scan_hashes")(error))]).boxed(),
+        };
+        let next = |mut scan: Scan| async move {
+            while let Some((id, entry)) = scan.next_item().await? {
+                if let Some(hash) = hash(&entry) {
+                    return Ok(Some(((NodeId::from(id), hash), scan)));
+                }
+            }
+            Ok(None)
+        };
+        stream::try_unfold(scan, next).map_err(at("docs.scan_hashes")).boxed()
     }
 }

@@ -16,11 +16,11 @@ const MAX_EXPRESSION: usize = 4_000;
 /// Operators and functions in an expression: the service takes 300.
 const MAX_OPERATORS: usize = 290;
 /// Members of a path: the service takes 32, with our own attribute first.
-const MAX_PATH: usize = 30;
+pub(crate) const MAX_PATH: usize = 30;
 /// Digits of a number.
 const MAX_DIGITS: usize = 38;
 /// Values of one `IN`.
-const MAX_IN: usize = 100;
+pub(crate) const MAX_IN: usize = 100;
 
 /// A number as the service holds it, equal and ordered as the number is; `None` where it can not.
 ///
@@ -34,7 +34,8 @@ pub(crate) fn number(number: &Number) -> Option<String> {
     float(number.as_f64()?)
 }
 
-fn float(value: f64) -> Option<String> {
+/// [`number`] of a float.
+pub(crate) fn float(value: f64) -> Option<String> {
     const WHOLE: f64 = 9_007_199_254_740_992.0;
     let size = value.abs();
     if size == 0.0 {
@@ -148,7 +149,8 @@ impl Native {
         }
     }
 
-    fn fits(&self) -> bool {
+    /// Whether the service takes it.
+    pub(crate) fn fits(&self) -> bool {
         let (operators, bytes) = self.cost();
         operators <= MAX_OPERATORS && bytes <= MAX_EXPRESSION
     }
@@ -329,7 +331,8 @@ impl Expression {
         Some(text)
     }
 
-    fn path(&mut self, path: &[String]) -> String {
+    /// What stands for a path of names.
+    pub(crate) fn path(&mut self, path: &[String]) -> String {
         path.iter().map(|name| self.name(name)).collect::<Vec<_>>().join(".")
     }
 

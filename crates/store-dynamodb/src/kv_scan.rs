@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use store_core::{Error, ErrorKind, JsonObject, Result, ScanOptions, check};
 use tokio::task::JoinSet;
 
-use crate::codec::Item;
+use crate::codec::{self, Item};
+use crate::filter::{Expression, Native};
 use crate::kv::{DynamoKvStore, MAX_KEY_BYTES};
 use crate::kv_layout::{is_expired, key, now, seconds};
 use crate::schema::EXPIRES;
@@ -18,7 +19,7 @@ use crate::tables::Keys;
 const FIRST_ITEMS: i32 = 100;
 
 /// The way to an attribute: its name, and the names of the members within.
-pub(crate) type Path = &'static [&'static str];
+pub(crate) type Path = Vec<String>;
 
 /// Which items of a collection a query reads.
 #[derive(Clone, Debug)]
@@ -27,9 +28,17 @@ pub(crate) struct Pages {
     keys: Keys,
     collection: String,
     prefix: String,
-    /// Only these attributes, besides the key's; `None` = all.
-    fields: Option<&'static [Path]>,
+    part: Part,
     after: Option<Item>,
+}
+
+/// What is read of a collection.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Only these attributes, besides the key's; `None` = all. None is within another.
+    fields: Option<Arc<[Path]>>,
+    /// Only items that this admits.
+    filter: Arc<Native>,
 }
 
 /// A page, and where the next one begins.
@@ -37,38 +46,33 @@ type Page = (Vec<Item>, Option<Item>);
 
 impl Pages {
     async fn fetch(self, most: Option<i32>) -> Result<Page> {
-        let keys = &self.keys;
-        let mut query = self
+        let mut expression = Expression::default();
+        let name = expression.name(&self.keys.partition);
+        let mut condition =
+            format!("{name} = {}", expression.value(AttributeValue::S(self.collection.clone())));
+        if !self.prefix.is_empty() {
+            let name = expression.name(&self.keys.sort);
+            let prefix = expression.value(AttributeValue::S(self.prefix.clone()));
+            condition = format!("{condition} AND begins_with({name}, {prefix})");
+        }
+        let filter = expression.text(&self.part.filter);
+        let projection = self.part.fields.as_ref().map(|fields| {
+            let keys = expression.list(&[self.keys.partition.as_str(), &self.keys.sort]);
+            fields.iter().fold(keys, |list, path| format!("{list},{}", expression.path(path)))
+        });
+        let query = self
             .space
             .client()?
             .query()
             .table_name(&self.space.main)
-            .expression_attribute_names("#p", &keys.partition)
-            .expression_attribute_values(":p", AttributeValue::S(self.collection.clone()))
+            .key_condition_expression(condition)
+            .set_filter_expression(filter)
+            .set_projection_expression(projection)
+            .set_expression_attribute_names(expression.names())
+            .set_expression_attribute_values(expression.values())
             .set_exclusive_start_key(self.after.clone())
             .set_limit(most)
             .consistent_read(self.space.config.consistent_reads);
-        query = if self.prefix.is_empty() {
-            query.key_condition_expression("#p = :p")
-        } else {
-            query
-                .key_condition_expression("#p = :p AND begins_with(#s, :s)")
-                .expression_attribute_names("#s", &keys.sort)
-                .expression_attribute_values(":s", AttributeValue::S(self.prefix.clone()))
-        };
-        if let Some(fields) = self.fields {
-            let mut wanted = vec!["#p".to_owned(), "#k".to_owned()];
-            query = query.expression_attribute_names("#k", &keys.sort);
-            for (number, path) in fields.iter().enumerate() {
-                let parts = path.iter().enumerate().map(|(part, name)| (format!("#f{number}_{part}"), *name));
-                let (placeholders, names): (Vec<String>, Vec<&str>) = parts.unzip();
-                wanted.push(placeholders.join("."));
-                for (placeholder, name) in placeholders.into_iter().zip(names) {
-                    query = query.expression_attribute_names(placeholder, name);
-                }
-            }
-            query = query.projection_expression(wanted.join(", "));
-        }
         let page = self.space.call(query.send()).await?;
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
     }
@@ -124,7 +128,7 @@ pub(crate) struct Scan {
     store: DynamoKvStore,
     collection: String,
     options: ScanOptions,
-    fields: Option<&'static [Path]>,
+    part: Part,
     /// Nothing is to be found.
     nothing: bool,
     /// `None` until the first is asked for.
@@ -142,12 +146,20 @@ impl Scan {
         let nothing = options.prefix.len() > MAX_KEY_BYTES
             || after
                 .is_some_and(|after| after > options.prefix.as_str() && !after.starts_with(&options.prefix));
-        Ok(Self { store, collection: collection.to_owned(), options, fields: None, nothing, items: None })
+        let part = Part { fields: None, filter: Arc::new(Native::Everything) };
+        Ok(Self { store, collection: collection.to_owned(), options, part, nothing, items: None })
     }
 
-    /// Reads only these, besides the key.
-    pub(crate) fn with_fields(mut self, fields: &'static [Path]) -> Self {
-        self.fields = Some(fields);
+    /// Reads only these, besides the key. None may be within another.
+    pub(crate) fn with_fields(mut self, fields: Vec<Path>) -> Self {
+        self.part.fields = Some(fields.into());
+        self
+    }
+
+    /// Reads only items that this admits.
+    pub(crate) fn with_filter(mut self, filter: Native) -> Self {
+        self.nothing |= filter == Native::Nothing;
+        self.part.filter = Arc::new(filter);
         self
     }
 
@@ -165,7 +177,7 @@ impl Scan {
                 space: Arc::clone(&self.store.space),
                 collection: self.collection.clone(),
                 prefix: self.options.prefix.clone(),
-                fields: self.fields,
+                part: self.part.clone(),
                 after: after.map(|after| key(&keys, &self.collection, after)),
                 keys: keys.clone(),
             };
@@ -175,6 +187,11 @@ impl Scan {
         let Some(item) = items.next().await? else { return Ok(None) };
         let name = item.get(&keys.sort).and_then(|name| name.as_s().ok()).cloned().unwrap_or_default();
         Ok(Some((name, item)))
+    }
+
+    /// The value of an item of this scan; of one that was read in part, what it tells.
+    pub(crate) fn decode(&self, item: Item) -> JsonObject {
+        self.items.as_ref().map_or_else(JsonObject::new, |(keys, _)| codec::decode(item, keys))
     }
 
     /// The next entry; `Unavailable` once the store is closed.

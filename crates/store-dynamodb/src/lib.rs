@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admit;
 mod attempts;
 mod backend;
 mod batch;
@@ -10,6 +11,7 @@ mod config;
 mod decimal;
 mod diagnose;
 mod docs;
+mod docs_find;
 mod error;
 mod filter;
 mod kv;
@@ -20,6 +22,7 @@ mod kv_write;
 mod large;
 mod patterns;
 mod query;
+mod reader;
 mod schema;
 mod single_table;
 mod space;
@@ -39,9 +42,11 @@ pub use patterns::{
     DynamoDbIdempotencyClaim, DynamoDbLock, DynamoDbLockGuard, DynamoDbTimeSeries, IdempotencyConfig,
     LockConfig, TimePoint, TimeSeriesConfig,
 };
+pub use reader::{DynamoDbKey, DynamoDbReader, DynamoDbSortKey};
 pub use single_table::{
     DynamoDbBatch, DynamoDbEntity, DynamoDbIndex, DynamoDbItems, DynamoDbQuery, DynamoDbRecord,
     DynamoDbSingleTable, DynamoDbTableDesign,
 };
+pub use store_core::MissingField;
 pub use transact::DynamoDbTransaction;
 pub use vector::{DynamoDbVectorEngine, DynamoDbVectorLayout, DynamoDbVectorOptions};

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
 #[derive(Debug, Default)]
 struct State {
     counts: BTreeMap<String, usize>,
+    /// Bytes of answers.
+    bytes: usize,
     faults: Vec<(&'static str, Fault, usize)>,
     /// How many of a thousand answers are spoiled, and the state of the generator that chooses.
     random: Option<(u64, u64)>,
@@ -103,6 +105,11 @@ impl Faults {
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
         std::mem::take(&mut self.0.lock().unwrap().counts)
     }
+
+    /// How many bytes were answered since the last look.
+    pub(crate) fn bytes(&self) -> usize {
+        std::mem::take(&mut self.0.lock().unwrap().bytes)
+    }
 }
 
 impl Intercept for Faults {
@@ -134,7 +141,10 @@ impl Intercept for Faults {
         _: &RuntimeComponents,
         notes: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        let length =
+            context.response().headers().get("content-length").and_then(|length| length.parse().ok());
         let mut state = self.0.lock().unwrap();
+        state.bytes += length.unwrap_or(0_usize);
         let under_way = state.under_way.remove(&std::ptr::from_mut(notes).addr());
         let Some((operation, asked)) = under_way else { return Ok(()) };
         let found = state.faults.iter_mut().find(|(name, _, left)| *name == operation && *left > 0);
