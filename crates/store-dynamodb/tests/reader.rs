@@ -513,20 +513,16 @@ async fn an_error_in_the_middle_says_where_to_go_on(db: Db) {
     let mut documents = reader.read();
     let first = documents.try_next().await.unwrap().unwrap();
     db.client().delete_table().table_name(&table).send().await.unwrap();
-    let (mut read, error) = (
-        vec![first.id.as_str().to_owned()],
-        loop {
-            match documents.try_next().await {
-                Ok(Some(document)) => drop(document),
-                Ok(None) => panic!("the reading ended without an error"),
-                Err(error) => break error,
-            }
-        },
-    );
+    let mut read = vec![first.id.as_str().to_owned()];
+    let error = loop {
+        match documents.try_next().await {
+            Ok(Some(document)) => read.push(document.id.as_str().to_owned()),
+            Ok(None) => panic!("the reading ended without an error"),
+            Err(error) => break error,
+        }
+    };
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let text = error.to_string();
-    let place =
-        text.split("go on after the place \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let place = place_in(&error);
     let again = self::table(&db).await;
     assert_eq!(again, table);
     numbered(&db, &table, 50).await;
@@ -584,8 +580,7 @@ async fn faults_of_the_service_lose_nothing(db: Db) {
         faults.heal();
     }
     // A table that is too busy for longer than a call may take.
-    let store =
-        faults.store(db.client(), db.config.clone().with_operation_timeout(Duration::from_millis(400)));
+    let store = faults.store(db.client(), db.config.clone().with_operation_timeout(Duration::from_secs(1)));
     let busy = store.table_reader(&table).with_page_size(50).with_fields(["text"]);
     let mut documents = busy.read();
     let mut read = vec![documents.try_next().await.unwrap().unwrap().id.as_str().to_owned()];
@@ -597,7 +592,8 @@ async fn faults_of_the_service_lose_nothing(db: Db) {
             Err(error) => break error,
         }
     };
-    assert_eq!(error.kind(), ErrorKind::Throttled, "{error}");
+    // On a machine that is busy itself not even the first answer may come in time.
+    assert!(matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Timeout), "{error}");
     assert!(documents.try_next().await.unwrap().is_none());
     faults.heal();
     let rest = all(&busy.after(place_in(&error))).await.unwrap();

@@ -1,6 +1,6 @@
 //! What the service sends: no more than what is asked for.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod common;
 mod faults;
@@ -28,7 +28,7 @@ const TEXT: usize = 3_000;
 
 fn node(n: usize) -> Node {
     let node = Node::text("x".repeat(TEXT)).with_id(format!("n{n:03}")).with_source("source");
-    node.with_metadata("even", n % 2 == 0).with_metadata("n", n)
+    node.with_metadata("even", n.is_multiple_of(2)).with_metadata("n", n)
 }
 
 async fn texts_of_nodes(db: Db) {

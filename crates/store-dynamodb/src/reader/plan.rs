@@ -231,14 +231,18 @@ impl Plan {
         let most = most.into_iter().chain(self.page_size).min();
         let most = most.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
         let mut backoff = Backoff::new(self.space.config.operation_timeout);
+        let mut throttled = None;
         loop {
-            match backoff.within(self.ask_once(part, from, most)).await {
-                Err(error) if error.kind() == ErrorKind::Throttled => {
+            match (backoff.within(self.ask_once(part, from, most)).await, throttled) {
+                (Err(error), _) if error.kind() == ErrorKind::Throttled => {
                     if !backoff.pause(false).await {
                         return Err(error);
                     }
+                    throttled = Some(error);
                 }
-                answer => return answer,
+                // The pauses have taken the time.
+                (Err(error), Some(throttled)) if error.kind() == ErrorKind::Timeout => return Err(throttled),
+                (answer, _) => return answer,
             }
         }
     }
