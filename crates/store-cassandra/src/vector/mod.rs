@@ -5,6 +5,7 @@
 
 mod exact;
 mod fields;
+mod fit;
 mod native;
 mod options;
 mod rows;

@@ -6,6 +6,7 @@
 //! score than could be ordered. So no answer is narrower than asked for; what the index itself misses, being
 //! approximate, it misses.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -13,6 +14,7 @@ use store_core::similarity::rounded;
 use store_core::{Embedding, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery};
 
 use super::exact::{self, conditions};
+use super::fit::fit;
 use super::rows::{self, Keep, latest};
 use super::set::{Ready, Set};
 use super::table::is_building;
@@ -31,6 +33,8 @@ const AT_ONCE: usize = 8;
 /// A query as the index takes it.
 struct Asked<'a> {
     embedding: &'a Embedding,
+    /// The embedding as the index takes it.
+    fitted: Cow<'a, [f32]>,
     /// Least score.
     least: Option<f64>,
     parted: Parted,
@@ -60,7 +64,9 @@ fn asked<'a>(ready: &Ready, query: &'a VectorQuery) -> Result<Asked<'a>, &'stati
     let spare = if parted.rest.is_some() { query.top_k.saturating_mul(SPARE) } else { query.top_k };
     // Some more, since the index does not order equal scores.
     let limit = spare.saturating_add(10).min(MOST);
-    Ok(Asked { embedding, least, parted, limit })
+    let fitted =
+        fit(ready.config.metric, embedding).map_err(|_| "the index can not compute with the embedding")?;
+    Ok(Asked { embedding, fitted, least, parted, limit })
 }
 
 fn statement(ready: &Ready, keep: Keep, asked: &Asked<'_>) -> String {
@@ -77,7 +83,7 @@ async fn query(set: &Set, ready: &Ready, query: &VectorQuery) -> Result<Option<V
     let entries = asked.parted.entries.iter();
     let mut values: Vec<_> =
         entries.flat_map(|(key, value)| [text(key.as_str()), text(value.as_str())]).collect();
-    values.extend([vector(asked.embedding), int(i32::try_from(asked.limit).unwrap_or(1))]);
+    values.extend([vector(&asked.fitted), int(i32::try_from(asked.limit).unwrap_or(1))]);
     let call = Call::new(Class::Read, statement(ready, keep, &asked), values)
         // The server takes no other for this, and would lower it with a warning.
         .with_consistency(CassandraConsistency::LocalOne);

@@ -8,15 +8,16 @@
 //! | `vector` | vector<float, n> | the embedding; null without one |
 //! | `attributes_blob` | text | `{"_node_content": …}`: the whole node as JSON, without text and embedding |
 //! | `metadata_s` | map<text, text> | the metadata and LlamaIndex's own entries as texts, for filters; lists, objects and entries over 8,000 bytes are left out |
-//! | `nodestore` | text | ours: what these lose of a node, if anything, and a mark of the write |
+//! | `nodestore` | text | ours: what these lose of a node, if anything (see also [`fit`](super::fit)), and a mark of the write |
 //!
 //! Metadata comes back from `attributes_blob`, with its types. What `nodestore` says holds only for the
 //! `attributes_blob` that it was written with: Python replaces that one and leaves ours.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use store_core::{Error, JsonObject, Node, RefDocId, Result, check, python};
+use store_core::{Error, JsonObject, Metric, Node, RefDocId, Result, check, python};
 
+use super::fit::fit;
 use crate::codec;
 use crate::filter::{entry, fits};
 use crate::session::{Row as Cells, Value};
@@ -79,6 +80,8 @@ pub(super) struct Row {
     pub(super) embedding: Option<Vec<f32>>,
     /// What the node was read from, for updates.
     pub(super) attributes: Option<String>,
+    /// What our column says of the embedding.
+    pub(super) embedded: Option<Vec<f32>>,
 }
 
 /// The columns of a row that the metadata decides.
@@ -98,6 +101,9 @@ struct Own {
     mark: String,
     #[serde(default, skip_serializing_if = "JsonObject::is_empty")]
     extra: JsonObject,
+    /// The embedding, where `vector` holds it shortened or lengthened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    embedding: Option<Vec<f32>>,
 }
 
 /// FNV-1a, 64 bits: it must be the same forever and everywhere.
@@ -125,8 +131,8 @@ pub(super) fn check(node: &Node) -> Result<()> {
     check::within("id of the node", id, id.len(), MAX_ID)
 }
 
-/// The columns that the metadata decides.
-pub(super) fn metadata(node: &Node) -> Result<Metadata> {
+/// The columns that the metadata decides; `embedded` is the embedding if `vector` does not hold it as it is.
+pub(super) fn metadata(node: &Node, embedded: Option<Vec<f32>>) -> Result<Metadata> {
     let mut own = node.to_vector_metadata(false)?;
     let content = own.shift_remove("_node_content").unwrap_or_default();
     let attributes = format!("{{\"_node_content\":{}}}", python::python_json(&content));
@@ -136,7 +142,12 @@ pub(super) fn metadata(node: &Node) -> Result<Metadata> {
         .filter(|(key, text)| fits(key, text))
         .collect();
     let extra = node.to_vector_extra()?;
-    let own = Own { of: hash(&attributes), mark: format!("{:016x}", fastrand::u64(..)), extra };
+    let own = Own {
+        of: hash(&attributes),
+        mark: format!("{:016x}", fastrand::u64(..)),
+        extra,
+        embedding: embedded,
+    };
     let own = serde_json::to_string(&own)
         .map_err(|error| Error::invalid_input("the node can not be written as JSON").with_source(error))?;
     Ok(Metadata { attributes, entries, own })
@@ -166,7 +177,7 @@ fn read_row(cells: &Cells<'_>, id: &str, keep: Keep, own: bool) -> Result<Row> {
     } else {
         None
     };
-    let (mut node, mut attributes) = (None, None);
+    let (mut node, mut attributes, mut embedded) = (None, None, None);
     if keep.node {
         let blob = cells.text("attributes_blob")?;
         let mut parts = parts(blob.unwrap_or_default())?;
@@ -175,16 +186,19 @@ fn read_row(cells: &Cells<'_>, id: &str, keep: Keep, own: bool) -> Result<Row> {
                 parts.entry(key).or_insert_with(|| text.into());
             }
         }
-        let extra = match cells.text(OWN).ok().flatten().filter(|_| own) {
-            None => JsonObject::new(),
-            Some(own) => extra(own, blob.unwrap_or_default())?,
-        };
+        let own = if own { cells.text(OWN)? } else { None };
+        let own = own.map(|own| still(own, blob.unwrap_or_default())).transpose()?.flatten();
+        let (extra, whole) = own.map_or_else(Default::default, |own| (own.extra, own.embedding));
         let body = text.clone().or(Some(String::new()));
         let mut read = Node::from_vector_parts(parts, extra, body)?;
         read.id = id.into();
-        read.embedding = embedding.as_ref().map(|values| values.iter().copied().map(f64::from).collect());
+        if let Some(kept) = &embedding {
+            let whole = whole.as_ref().filter(|whole| is_kept_as(whole, kept)).unwrap_or(kept);
+            read.embedding = Some(whole.iter().copied().map(f64::from).collect());
+        }
         node = Some(read);
         attributes = blob.map(str::to_owned);
+        embedded = whole;
     }
     Ok(Row {
         partition: cells.needed_text("partition_id")?.to_owned(),
@@ -194,6 +208,7 @@ fn read_row(cells: &Cells<'_>, id: &str, keep: Keep, own: bool) -> Result<Row> {
         text,
         embedding,
         attributes,
+        embedded,
     })
 }
 
@@ -209,11 +224,16 @@ fn parts(blob: &str) -> Result<JsonObject> {
     }
 }
 
-/// What our column adds, if it still belongs to the rest.
-fn extra(own: &str, blob: &str) -> Result<JsonObject> {
+/// What our column says, if it still belongs to the rest.
+fn still(own: &str, blob: &str) -> Result<Option<Own>> {
     let own: Own = serde_json::from_str(own)
         .map_err(|error| Error::corrupt(format!("its column {OWN} can not be read")).with_source(error))?;
-    Ok(if own.of == hash(blob) { own.extra } else { JsonObject::new() })
+    Ok((own.of == hash(blob)).then_some(own))
+}
+
+/// Whether this is what an embedding was made into.
+fn is_kept_as(embedding: &[f32], kept: &[f32]) -> bool {
+    fit(Metric::Cosine, embedding).is_ok_and(|fitted| *fitted == *kept)
 }
 
 /// Of rows with the same id the last written one: a node that changed its source document stands in two partitions for
@@ -242,7 +262,7 @@ mod tests {
     fn rows_are_as_cassio_writes_them() {
         let mut node = Node::text("a text").with_metadata("year", 1999).with_source("doc");
         node.id = "n".into();
-        let metadata = metadata(&node).unwrap();
+        let metadata = metadata(&node, None).unwrap();
         assert!(metadata.attributes.starts_with(r#"{"_node_content":"{\"id_\": \"n\","#));
         let own = [
             ("year", "1999.0"),
@@ -257,8 +277,8 @@ mod tests {
 
     #[test]
     fn our_column_holds_for_what_it_was_written_with() {
-        let metadata = metadata(&Node::document("a text")).unwrap();
-        assert!(!extra(&metadata.own, &metadata.attributes).unwrap().is_empty());
-        assert!(extra(&metadata.own, "{}").unwrap().is_empty());
+        let metadata = metadata(&Node::document("a text"), None).unwrap();
+        assert!(!still(&metadata.own, &metadata.attributes).unwrap().unwrap().extra.is_empty());
+        assert!(still(&metadata.own, "{}").unwrap().is_none());
     }
 }

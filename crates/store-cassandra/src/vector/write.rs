@@ -3,6 +3,7 @@
 //! A node stands in the partition of its source document. When it changes that, it is written to the new partition
 //! first and then removed from the old one: in between it is there twice, and whoever reads takes the later one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use store_core::{
 };
 
 use super::CassandraVectorStore;
+use super::fit::fit;
 use super::rows::{self, Keep, OWN, Row};
 use super::scan::{self, AT_ONCE};
 use super::select::WRITES;
@@ -46,12 +48,23 @@ fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>) -> Result<Wri
     let id = node.id.as_str();
     let encode = || {
         rows::check(node)?;
-        let metadata = rows::metadata(node)?;
+        let fitted = embedding.map(|embedding| fit(ready.config.metric, embedding)).transpose()?;
+        let embedded = match &fitted {
+            Some(Cow::Owned(_)) if !ready.live.own => {
+                return Err(Error::invalid_input(
+                    "the embedding is too long or too short for the server's vector index, and the table has no \
+                     column for it; scale it to a length near 1",
+                ));
+            }
+            Some(Cow::Owned(_)) => embedding.map(<[f32]>::to_vec),
+            _ => None,
+        };
+        let metadata = rows::metadata(node, embedded)?;
         let [attributes, entries] = metadata.values();
         let partition = rows::partition(node);
         let mut values = vec![
             text(node.text_content()),
-            embedding.map_or(Value::Null, vector),
+            fitted.as_deref().map_or(Value::Null, vector),
             attributes,
             entries,
             text(id),
@@ -252,7 +265,7 @@ impl CassandraVectorStore {
                     continue;
                 };
                 patch.apply(&mut node.metadata);
-                let metadata = rows::metadata(&node);
+                let metadata = rows::metadata(&node, row.embedded.clone());
                 let metadata = metadata.map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
                 changes.push(async move {
                     let outcome = self.change(ready, &row, metadata).await;
