@@ -1,8 +1,8 @@
 //! Changing key-values by lightweight transactions: inserts, and reading, deciding and writing in one step.
 //!
 //! All rows of one bucket go in one transaction, which is made whole or not at all. Each has a mark of its own, written
-//! into the rows beside the value, also into one whose value goes: so a call whose answer was lost finds out what
-//! became of it, and never makes a change twice.
+//! into the rows beside the value, also into one whose value goes, and before the marks of those before it: so a call
+//! whose answer was lost finds out what became of it, and never makes a change twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -22,6 +22,10 @@ use crate::session::{Call, Class, Row, Rows, Value, bytes};
 /// What is read of a row to change it.
 const COLUMNS: &str = "key, value, mark, WRITETIME(value) AS written, WRITETIME(mark) AS marked, \
                        toUnixTimestamp(now()) AS now";
+/// A transaction's own number, by chance.
+type Mark = [u8; 16];
+/// Marks that a row keeps.
+const MARKS: usize = 4;
 /// How long the mark of a deletion stays, in seconds: far longer than a call may take.
 const MARK_SECONDS: i32 = 3_600;
 /// The longest wait for a value that is from the future.
@@ -33,6 +37,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Held {
     value: Option<String>,
+    /// The marks of the last transactions, the newest first.
     mark: Option<Vec<u8>>,
 }
 
@@ -40,6 +45,10 @@ impl Held {
     fn of(row: &Row<'_>) -> Result<Self> {
         let mark = row.bytes("mark")?.map(<[u8]>::to_vec);
         Ok(Self { value: row.text("value")?.map(str::to_owned), mark })
+    }
+
+    fn marks(&self) -> &[Mark] {
+        self.mark.as_deref().unwrap_or_default().as_chunks().0
     }
 }
 
@@ -60,9 +69,15 @@ impl Change {
         self.key.len() + held + self.value.as_ref().map_or(0, String::len)
     }
 
-    fn call(&self, table: &str, collection: &str, bucket: i32, mark: &[u8]) -> Call {
+    /// The marks of the row after it.
+    fn marks(&self, mark: &Mark) -> Vec<u8> {
+        let before = self.held.as_ref().map_or(&[][..], Held::marks);
+        [mark].into_iter().chain(before).take(MARKS).flatten().copied().collect()
+    }
+
+    fn call(&self, table: &str, collection: &str, bucket: i32, mark: &Mark) -> Call {
         let nullable = |text: Option<&String>| text.map_or(Value::Null, |value| self::text(value.as_str()));
-        let mut values = vec![int(self.ttl), nullable(self.value.as_ref()), bytes(mark.to_vec())];
+        let mut values = vec![int(self.ttl), nullable(self.value.as_ref()), bytes(self.marks(mark))];
         values.extend(partition(collection, bucket));
         values.push(text(self.key.as_str()));
         let condition = match &self.held {
@@ -78,6 +93,14 @@ impl Change {
              WHERE collection = ? AND bucket = ? AND key = ? IF {condition}"
         );
         Call::new(Class::Conditional, change, values)
+    }
+
+    /// Whether others were faster for certain: the row still tells of the transaction that we saw as the last, but not
+    /// of ours.
+    fn missed(&self, found: Option<&Held>, mark: &Mark) -> bool {
+        let seen = self.held.as_ref().and_then(|held| held.marks().first());
+        let told = found.map_or(&[][..], Held::marks);
+        seen.is_some_and(|seen| told.contains(seen)) && !told.contains(mark)
     }
 
     /// Whether a row is as it must be for this change.
@@ -136,7 +159,7 @@ impl CassandraKvStore {
                 !there
             });
             if changes.len() == before && !pauses.pause().await {
-                return Err(too_slow(changes.iter().map(|change| change.key.clone()).collect()));
+                return Err(too_slow(keys_of(&changes)));
             }
         }
         Ok(existing)
@@ -254,7 +277,7 @@ impl CassandraKvStore {
     /// Makes changes in one bucket, all or none: `false` when a row is not as it must be. An error names what may or
     /// may not have been made.
     async fn transact(&self, collection: &str, bucket: i32, changes: &[&Change]) -> Result<bool> {
-        let mark = fastrand::u128(..).to_be_bytes().to_vec();
+        let mark: Mark = fastrand::u128(..).to_be_bytes();
         let mut pauses = Pauses::new(self.space.config.operation_timeout);
         let mut lost: Option<Error> = None;
         loop {
@@ -266,31 +289,36 @@ impl CassandraKvStore {
                 Ok(answer) if answer.applied()? => return Ok(true),
                 Ok(_) if lost.is_none() => return Ok(false),
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable) => {
-                    lost = Some(error);
-                }
+                Err(error) if may_be_made(&error) => lost = Some(error),
                 Err(error) => return Err(error),
             }
             // Some answer was lost. This read ends what others left half done, also ours.
-            let found = match self.held(Class::SerialRead, collection, bucket, changes).await {
-                Ok(found) => found,
-                Err(error) => return Err(lost.unwrap_or(error)),
+            let found = loop {
+                match self.held(Class::SerialRead, collection, bucket, changes).await {
+                    Ok(found) => break found,
+                    Err(error) if may_be_made(&error) && pauses.pause().await => {}
+                    Err(error) => return Err(lost.unwrap_or(error)),
+                }
             };
-            if found.values().any(|held| held.mark.as_ref() == Some(&mark)) {
+            if found.values().any(|held| held.marks().contains(&mark)) {
                 return Ok(true);
             }
-            let as_before = changes.iter().all(|change| change.fits(found.get(&change.key)));
-            if !as_before || !pauses.pause().await {
-                let why =
-                    "others have changed the key since, so whether this change was made can not be known";
-                return Err(match lost {
-                    Some(error) if as_before => error,
-                    Some(error) => {
-                        Error::new(ErrorKind::Timeout, why).with_source(error).with_retryable(false)
-                    }
-                    None => Error::new(ErrorKind::Timeout, why),
-                });
+            if changes.iter().all(|change| change.fits(found.get(&change.key))) {
+                if pauses.pause().await {
+                    continue;
+                }
+                return Err(lost.unwrap_or_else(|| too_slow(keys_of(changes))));
             }
+            if changes.iter().any(|change| change.missed(found.get(&change.key), &mark)) {
+                return Ok(false);
+            }
+            let why = "the answer was lost, and others have changed the key since: whether the change was made can not \
+                       be known";
+            let error = Error::new(ErrorKind::Timeout, why).with_retryable(false);
+            return Err(match lost {
+                Some(lost) => error.with_source(lost),
+                None => error,
+            });
         }
     }
 
@@ -320,6 +348,15 @@ fn split(groups: BTreeMap<i32, Vec<Change>>) -> Vec<(i32, Vec<Change>)> {
 
 fn names(run: Option<&(i32, Vec<Change>)>) -> Vec<String> {
     run.iter().flat_map(|(_, changes)| changes).map(|change| change.key.clone()).collect()
+}
+
+fn keys_of(changes: &[&Change]) -> Vec<String> {
+    changes.iter().map(|change| change.key.clone()).collect()
+}
+
+/// Whether a transaction may have been made though its call failed.
+fn may_be_made(error: &Error) -> bool {
+    error.is_retryable() && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable)
 }
 
 fn too_slow(keys: Vec<String>) -> Error {
@@ -354,5 +391,49 @@ impl Pauses {
         sleep(self.longest.mul_f64(fastrand::f64())).await;
         self.longest = (self.longest * 2).min(PAUSE);
         Instant::now() < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(marks: &[u8]) -> Held {
+        let mark = marks.iter().flat_map(|mark| [*mark; 16]).collect();
+        Held { value: Some("{}".to_owned()), mark: Some(mark) }
+    }
+
+    fn change(held: Option<Held>) -> Change {
+        Change { key: "k".to_owned(), held, value: Some("{}".to_owned()), ttl: 0 }
+    }
+
+    #[test]
+    fn a_row_keeps_the_last_marks() {
+        let mut row = Held::default();
+        for mark in 1..=6 {
+            row.mark = Some(change(Some(row.clone())).marks(&[mark; 16]));
+        }
+        assert_eq!(row, Held { value: None, ..held(&[6, 5, 4, 3]) });
+        assert_eq!(change(None).marks(&[1; 16]), [1; 16]);
+    }
+
+    #[test]
+    fn what_became_of_a_lost_change_is_told_by_the_marks() {
+        let ours = change(Some(held(&[2, 1])));
+        assert!(ours.fits(Some(&held(&[2, 1]))) && !ours.fits(Some(&held(&[3, 2, 1]))) && !ours.fits(None));
+        assert!(ours.missed(Some(&held(&[4, 3, 2, 1])), &[9; 16]));
+        // Made, and overtaken.
+        assert!(!ours.missed(Some(&held(&[4, 9, 2, 1])), &[9; 16]));
+        // Nobody knows.
+        assert!(!ours.missed(Some(&held(&[6, 5, 4, 3])), &[9; 16]));
+        assert!(!ours.missed(None, &[9; 16]));
+        assert!(!change(Some(Held::default())).missed(Some(&held(&[3])), &[9; 16]));
+    }
+
+    #[test]
+    fn an_insert_needs_no_value() {
+        let insert = change(None);
+        assert!(insert.fits(None) && insert.fits(Some(&Held { value: None, ..held(&[1]) })));
+        assert!(!insert.fits(Some(&held(&[1]))));
     }
 }

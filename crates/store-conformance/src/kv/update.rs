@@ -1,7 +1,7 @@
 //! Reading, deciding and writing in one step.
 
 use serde_json::json;
-use store_core::{Error, ErrorKind, JsonObject, KvStore, KvStoreExt, PutOptions, Update};
+use store_core::{Error, ErrorKind, JsonObject, KvStore, KvStoreExt, PutMode, PutOptions, Update};
 
 use super::C;
 use crate::case::cases;
@@ -16,6 +16,7 @@ cases! { "kv", Kv:
     update_of_equal_keys_is_refused,
     update_error_ends_the_call,
     update_compares_and_swaps,
+    all_ways_to_write_follow_each_other,
 }
 
 /// `Put`, `Keep` and `Delete`, of keys that are there and that are not; the answer holds the values afterwards,
@@ -107,4 +108,32 @@ async fn update_compares_and_swaps(store: &dyn KvStore) -> CaseResult {
     same("the first swap", &store.update(C, "a", swap).await?, &Some(numbered(1)))?;
     same("the second finds another value", &store.update(C, "a", swap).await?, &Some(numbered(1)))?;
     same("read back", &store.get(C, "a").await?, &Some(numbered(1)))
+}
+
+/// Put, update, delete and insert, each at once after the other: each sees the one before, and takes its place.
+async fn all_ways_to_write_follow_each_other(store: &dyn KvStore) -> CaseResult {
+    let add = |old: Option<&JsonObject>| {
+        let n = old.and_then(|old| old.get("n")).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        Ok(Update::Put(object(json!({"n": n + 1}))))
+    };
+    let insert = PutOptions::default().with_mode(PutMode::Insert);
+    for round in 0..30 {
+        store.put(C, "k", numbered(round)).await?;
+        same("put, update", &store.update(C, "k", add).await?, &Some(numbered(round + 1)))?;
+        same("read back", &store.get(C, "k").await?, &Some(numbered(round + 1)))?;
+        store.put(C, "k", numbered(round + 5)).await?;
+        same("update, put", &store.get(C, "k").await?, &Some(numbered(round + 5)))?;
+        same("put, delete", &store.delete(C, "k").await?, &true)?;
+        store.put_many(C, vec![("k".into(), numbered(round + 7))], insert).await?;
+        same("delete, insert", &store.get(C, "k").await?, &Some(numbered(round + 7)))?;
+        store.put(C, "k", numbered(round + 8)).await?;
+        same("insert, put", &store.get(C, "k").await?, &Some(numbered(round + 8)))?;
+        same("delete by update", &store.update(C, "k", |_| Ok(Update::Delete)).await?, &None::<JsonObject>)?;
+        same("update, delete", &store.delete(C, "k").await?, &false)?;
+        store.put_many(C, vec![("k".into(), numbered(round + 9))], insert).await?;
+        same("update, insert", &store.update(C, "k", add).await?, &Some(numbered(round + 10)))?;
+        same("update, delete", &store.delete(C, "k").await?, &true)?;
+        same("delete, update", &store.update(C, "k", add).await?, &Some(numbered(1)))?;
+    }
+    Ok(())
 }
