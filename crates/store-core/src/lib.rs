@@ -4,6 +4,7 @@ mod backend;
 pub mod batches;
 pub mod bm25;
 mod bounds;
+pub mod cache;
 mod chat;
 mod chat_message;
 pub mod chat_place;

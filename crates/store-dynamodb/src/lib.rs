@@ -38,9 +38,9 @@ pub use config::{
     DynamoDbRetryMode, DynamoDbTableOptions,
 };
 pub use patterns::{
-    CacheConfig, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
-    DynamoDbIdempotencyClaim, DynamoDbLock, DynamoDbLockGuard, DynamoDbTimeSeries, IdempotencyConfig,
-    LockConfig, TimePoint, TimeSeriesConfig,
+    CacheConfig, CacheStats, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter,
+    DynamoDbIdempotency, DynamoDbIdempotencyClaim, DynamoDbLock, DynamoDbLockGuard, DynamoDbTimeSeries,
+    IdempotencyConfig, LockConfig, TimePoint, TimeSeriesConfig,
 };
 pub use reader::{DynamoDbKey, DynamoDbReader, DynamoDbSortKey};
 pub use single_table::{

@@ -19,6 +19,7 @@ pub use cache::{CacheConfig, DynamoDbCache};
 pub use counter::{CounterConfig, DynamoDbCounter};
 pub use idempotency::{DynamoDbBegun, DynamoDbIdempotency, DynamoDbIdempotencyClaim, IdempotencyConfig};
 pub use lock::{DynamoDbLock, DynamoDbLockGuard, LockConfig};
+pub use store_core::cache::CacheStats;
 pub use time_series::{DynamoDbTimeSeries, TimePoint, TimeSeriesConfig};
 
 use crate::codec::Item;

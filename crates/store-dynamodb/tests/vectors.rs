@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod common;
+
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use common::{ITEM, names, told};
 use futures::future::BoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use serde_json::json;
@@ -109,6 +112,12 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("rows_are_as_llamaindex_writes_them", LOCAL, llamaindex, |db| Box::pin(as_llamaindex(db))),
         trial("rows_of_llamaindex_are_found", LOCAL, llamaindex, |db| Box::pin(of_llamaindex(db))),
+        trial("rows_at_the_limit", LOCAL, |options| options, |db| Box::pin(at_the_limit(db))),
+        trial("rows_of_llamaindex_at_the_limit", LOCAL, llamaindex, |db| Box::pin(at_the_limit(db))),
+        trial("indexed_rows_at_the_limit", INDEXED, native, |db| Box::pin(at_the_limit(db))),
+        trial("odd_rows_come_back", LOCAL, |options| options, |db| Box::pin(odd_rows(db))),
+        trial("odd_rows_of_llamaindex_come_back", LOCAL, llamaindex, |db| Box::pin(odd_rows(db))),
+        trial("odd_indexed_rows_come_back", INDEXED, native, |db| Box::pin(odd_rows(db))),
         trial("a_missing_table_is_told", LOCAL, |options| options, |db| Box::pin(missing(db))),
         trial("a_service_without_indexes_is_told", LOCAL, native, |db| Box::pin(no_indexes(db))),
         trial("an_index_answers", INDEXED, native, |db| Box::pin(index_answers(db))),
@@ -187,6 +196,64 @@ async fn of_llamaindex(db: Db) {
     assert_eq!(vectors.count(&filter.into()).await.unwrap(), 1);
     assert_eq!(vectors.delete(&of_doc).await.unwrap(), 1);
     assert_eq!(vectors.count(&Selector::all()).await.unwrap(), 1);
+}
+
+/// A node takes an item, an id 1,024 bytes, and not a byte more.
+async fn at_the_limit(db: Db) {
+    let vectors = db.vectors();
+    vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
+    let great = 10 << 20;
+    let long =
+        |id: &str, length: usize| Node::text("x".repeat(length)).with_id(id).with_embedding([1.0, 0.5]);
+    let error = vectors.upsert(vec![long("a", great)], AddMode::Overwrite).await.unwrap_err();
+    let fits = ITEM - (told(&error) - great);
+    vectors.upsert(vec![long("b", fits)], AddMode::Overwrite).await.unwrap();
+    let found = vectors.query(&VectorQuery::dense(vec![1.0, 0.5], 5)).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.node.text_content().len()).collect::<Vec<_>>(), [fits]);
+    for mode in [AddMode::Overwrite, AddMode::Skip, AddMode::Fail] {
+        let batch = vec![node("small", [1.0, 0.5]), long("c", fits + 1)];
+        let error = vectors.upsert(batch, mode).await.unwrap_err();
+        assert_eq!((told(&error), error.failed()), (ITEM + 1, ["c".to_owned()].as_slice()));
+    }
+    let longest = "é".repeat(512);
+    vectors.upsert(vec![node(&longest, [1.0, 0.5])], AddMode::Overwrite).await.unwrap();
+    for (id, kind) in
+        [(format!("{longest}x"), ErrorKind::LimitExceeded), (String::new(), ErrorKind::InvalidInput)]
+    {
+        let batch = vec![node("small", [1.0, 0.5]), node(&id, [1.0, 0.5])];
+        let error = vectors.upsert(batch, AddMode::Overwrite).await.unwrap_err();
+        assert_eq!((error.kind(), error.failed()), (kind, [id].as_slice()), "{error}");
+    }
+    assert_eq!(vectors.count(&Selector::all()).await.unwrap(), 2);
+}
+
+/// Numbers that the service can not hold, and names that mean something in an expression.
+async fn odd_rows(db: Db) {
+    let vectors = db.vectors();
+    vectors.configure(VectorConfig::new(2, Metric::Cosine)).await.unwrap();
+    let named =
+        names().into_iter().map(|name| node(&format!("of {name}"), [1.0, 0.5]).with_metadata(name, 7));
+    let mut nodes: Vec<Node> = named.collect();
+    nodes.push(node("numbers", [1.0, 0.5]).with_metadata("numbers", common::numbers()));
+    vectors.upsert(nodes.clone(), AddMode::Overwrite).await.unwrap();
+    let back =
+        vectors.get(&Selector::all(), GetOptions::default().with_embeddings(true)).await.unwrap().items;
+    let mut back: Vec<_> =
+        back.iter().map(|node| (node.id.clone(), node.hash(), node.embedding.clone())).collect();
+    let mut put: Vec<_> =
+        nodes.iter().map(|node| (node.id.clone(), node.hash(), node.embedding.clone())).collect();
+    back.sort_by(|one, other| one.0.cmp(&other.0));
+    put.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(back, put);
+    for name in names() {
+        let filter = store_core::filter::field(name).eq(7);
+        let query = VectorQuery::dense(vec![1.0, 0.5], 5).with_selector(filter);
+        assert_eq!(ids(&vectors.query(&query).await.unwrap()), [format!("of {name}")]);
+    }
+    for (least, count) in [(5e-324, 1), (1e-323, 0)] {
+        let filter = store_core::filter::field("numbers.least").gte(least);
+        assert_eq!(vectors.count(&filter.into()).await.unwrap(), count, "{least}");
+    }
 }
 
 /// Without `create` nothing is made, and the error says what to do.

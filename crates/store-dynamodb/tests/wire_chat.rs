@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Db, attributes, seconds, test};
+use common::{Db, ITEM, attributes, names, numbers, seconds, test, told};
 use faults::{Fault, Faults};
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ fn main() -> ExitCode {
         test("a_great_history_costs_as_a_small_one", a_great_history_costs_as_a_small_one),
         test("lost_answers_neither_lose_nor_double", lost_answers_neither_lose_nor_double),
         test("limits_are_told_before_a_write", limits_are_told_before_a_write),
+        test("messages_at_the_limit", messages_at_the_limit),
+        test("keys_at_the_limit", keys_at_the_limit),
+        test("odd_numbers_and_names_come_back", odd_numbers_and_names_come_back),
     ])
 }
 
@@ -524,4 +527,65 @@ async fn limits_are_told_before_a_write(db: Db) {
     chats.append(&longest, vec![user(&"y".repeat(390_000)); 13]).await.unwrap();
     assert_eq!(chats.messages(&longest, None).await.unwrap().len(), 14);
     assert_eq!(keys(&chats).await, [longest]);
+}
+
+const LAYOUTS: [DynamoDbChatLayout; 2] = [DynamoDbChatLayout::Nodestore, DynamoDbChatLayout::LlamaIndex];
+
+/// A message takes an item of our own layout, a chat one of Python's, and not a byte more.
+async fn messages_at_the_limit(db: Db) {
+    for layout in LAYOUTS {
+        let chats = db.with(|config| config.with_chat_layout(layout)).await.chat().unwrap();
+        let text = |length: usize| vec![user(&"x".repeat(length))];
+        let great = 10 << 20;
+        let error = chats.append("a", text(great)).await.unwrap_err();
+        let fits = ITEM - (told(&error) - great);
+        chats.append("b", text(fits)).await.unwrap();
+        assert_eq!(chats.messages("b", None).await.unwrap(), text(fits));
+        let error = chats.append("c", text(fits + 1)).await.unwrap_err();
+        assert_eq!((told(&error), error.failed()), (ITEM + 1, &["c".to_owned()][..]), "{error}");
+        assert_eq!(keys(&chats).await, ["b"]);
+    }
+}
+
+async fn keys_at_the_limit(db: Db) {
+    for (layout, most) in LAYOUTS.into_iter().zip([1_024, 2_048]) {
+        let chats = db.with(|config| config.with_chat_layout(layout)).await.chat().unwrap();
+        let (longest, longer) = ("k".repeat(most), "k".repeat(most + 1));
+        chats.append(&longest, vec![user("a")]).await.unwrap();
+        assert_eq!(keys(&chats).await, std::slice::from_ref(&longest));
+        assert!(chats.delete(&longest).await.unwrap());
+        for (key, kind, says) in [
+            (longer.as_str(), ErrorKind::LimitExceeded, most.to_string()),
+            ("", ErrorKind::InvalidInput, "empty".into()),
+        ] {
+            for error in [
+                chats.append(key, vec![user("a")]).await.unwrap_err(),
+                chats.messages(key, None).await.map(drop).unwrap_err(),
+                chats.insert_at(key, 0, user("a")).await.unwrap_err(),
+                chats.replace(key, vec![user("a")]).await.unwrap_err(),
+                chats.pop(key).await.map(drop).unwrap_err(),
+                chats.delete(key).await.map(drop).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), kind, "{error}");
+                assert!(error.message().contains(&says), "{error}");
+            }
+        }
+        assert_eq!(keys(&chats).await, [""; 0]);
+    }
+}
+
+async fn odd_numbers_and_names_come_back(db: Db) {
+    let mut kwargs = json!({"numbers": numbers()});
+    for name in names() {
+        kwargs[name] = json!({name: 2.0});
+    }
+    let odd = message(json!({"role": "user", "additional_kwargs": kwargs, "blocks": []}));
+    let text = serde_json::to_string(&odd).unwrap();
+    for layout in LAYOUTS {
+        let chats = db.with(|config| config.with_chat_layout(layout)).await.chat().unwrap();
+        chats.append("k", vec![odd.clone(), user("next")]).await.unwrap();
+        let found = chats.messages("k", None).await.unwrap();
+        assert_eq!(serde_json::to_string(&found[0]).unwrap(), text);
+        assert_eq!(serde_json::to_string(&chats.remove_at("k", 0).await.unwrap().unwrap()).unwrap(), text);
+    }
 }

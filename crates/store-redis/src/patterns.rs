@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::{Error, Result, check};
 
-pub use cache::{CacheConfig, CacheStats, RedisCache};
+pub use cache::{CacheConfig, RedisCache};
 pub use event_group::{GroupConfig, GroupLag, GroupStart, RedisEventGroup};
 pub use event_log::{Appended, DeadLetter, EventLogConfig, LogEvent, RedisEventLog};
 pub use leaderboard::{LeaderboardConfig, LeaderboardEntry, RedisLeaderboard, ScoreMode};
@@ -28,6 +28,7 @@ pub use rate_limit::{OnFailure, RateDecision, RateLimit, RedisRateLimiter};
 pub use semantic_cache::{CacheScope, SemanticCache, SemanticHit};
 pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};
 pub use sessions::RedisSessions;
+pub use store_core::cache::CacheStats;
 
 use crate::command::MAX_STRING;
 use crate::space::Space;

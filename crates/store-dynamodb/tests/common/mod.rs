@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Map, Value, json};
-use store_core::Backend as _;
+use store_core::{Backend as _, Error, ErrorKind};
 use store_dynamodb::aws_sdk_dynamodb::Client;
 use store_dynamodb::aws_sdk_dynamodb::primitives::Blob;
 use store_dynamodb::aws_sdk_dynamodb::types::AttributeValue;
@@ -122,6 +122,46 @@ fn noted(value: AttributeValue) -> Value {
         AttributeValue::M(members) => json!({"M": notation(members)}),
         other => panic!("not expected: {other:?}"),
     }
+}
+
+/// What an item takes.
+pub(crate) const ITEM: usize = 400 << 10;
+
+/// How many bytes something would take, as the error says that refuses it for its size.
+pub(crate) fn told(error: &Error) -> usize {
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    assert!(error.message().contains(&ITEM.to_string()), "{error}");
+    let (before, _) = error.message().split_once(" bytes").unwrap();
+    before.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Numbers at and past what the service can hold: 38 digits between 1e-130 and 1e126.
+pub(crate) fn numbers() -> Value {
+    let numbers = r#"{"38": 12345678901234567890123456789012345678, "39": 123456789012345678901234567890123456789,
+        "least": 5e-324, "below": -5e-324, "great": 1e126, "deep": -1e126, "near": 9.999999999999999e125,
+        "most": 1.7976931348623157e308, "small": 1e-130, "smaller": 1e-131, "zero": -0.0,
+        "max": 18446744073709551615, "min": -9223372036854775808, "whole": 2.0, "list": [5e-324, [1e126]]}"#;
+    serde_json::from_str(numbers).unwrap()
+}
+
+/// Names that mean something in an expression.
+pub(crate) fn names() -> Vec<&'static str> {
+    vec![
+        "SELECT",
+        "name",
+        "status",
+        "size",
+        "#",
+        "#n",
+        ":",
+        ":v",
+        "a:b",
+        "[0]",
+        "size(a)",
+        "_nodestore",
+        "pk",
+        "sk",
+    ]
 }
 
 /// The time in seconds of the epoch.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store_core::cache::{CacheCounters, CacheStats};
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 use tracing::warn;
@@ -157,44 +158,6 @@ impl CacheConfig {
     }
 }
 
-/// What a cache did since it was made, in this process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CacheStats {
-    /// Answered by a fresh value.
-    pub hits: u64,
-    /// Answered by a stale value.
-    pub stale: u64,
-    /// Nothing was there, and the caller loaded it.
-    pub misses: u64,
-    /// Nothing was there, and the caller waited for another that loaded it.
-    pub coalesced: u64,
-    /// How often the loader was asked, in the background too.
-    pub loads: u64,
-    /// How often it failed.
-    pub failures: u64,
-    /// What was loaded and not kept, as it was invalidated meanwhile.
-    pub discarded: u64,
-    /// How often the loader was asked without the cache, as the server could not be.
-    pub bypassed: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    hits: AtomicU64,
-    stale: AtomicU64,
-    misses: AtomicU64,
-    coalesced: AtomicU64,
-    loads: AtomicU64,
-    failures: AtomicU64,
-    discarded: AtomicU64,
-    bypassed: AtomicU64,
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 /// What came of a load: a value as it is stored, or why there is none.
 type Landed = Option<Result<Bytes, Arc<Error>>>;
 /// The loads under way in this process, by their tokens.
@@ -247,7 +210,7 @@ struct Inner {
     /// What this cache's tokens begin with, and the number of the next.
     tokens: (String, AtomicU64),
     flights: Flights,
-    counters: Counters,
+    counters: CacheCounters,
 }
 
 impl<T> Clone for RedisCache<T> {
@@ -286,7 +249,7 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
             config,
             tokens: (uuid::Uuid::new_v4().simple().to_string(), AtomicU64::new(0)),
             flights: Flights::default(),
-            counters: Counters::default(),
+            counters: CacheCounters::default(),
             space,
         };
         Ok(Self { inner: Arc::new(inner), value: PhantomData })
@@ -329,29 +292,29 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
                 Ok(look) => look,
                 Err(error) if self.inner.config.bypass && unreachable(&error) => {
                     warn!(error = %error, "a cache can not be reached; its loader is asked");
-                    count(&counters.bypassed);
+                    counters.bypassed.count();
                     return loader().await;
                 }
                 Err(error) => return Err(error),
             };
             if let Some(value) = look.value {
-                count(match (look.fresh, waited) {
-                    (true, true) => &counters.coalesced,
-                    (true, false) => &counters.hits,
-                    (false, _) => &counters.stale,
-                });
+                match (look.fresh, waited) {
+                    (true, true) => counters.coalesced.count(),
+                    (true, false) => counters.hits.count(),
+                    (false, _) => counters.stale.count(),
+                }
                 if look.ours {
                     drop(self.take_off(flight, loader()));
                 }
                 return decode(&value);
             }
             if look.ours {
-                count(&counters.misses);
+                counters.misses.count();
                 return land(self.take_off(flight, loader())).await;
             }
             let other = self.inner.flights().get(&look.loader).cloned();
             if let Some(other) = other {
-                count(&counters.coalesced);
+                counters.coalesced.count();
                 return land(other).await;
             }
             waited = true;
@@ -366,7 +329,7 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
     where
         L: Future<Output = Result<Option<T>>> + Send + 'static,
     {
-        count(&self.inner.counters.loads);
+        self.inner.counters.loads.count();
         let (sender, receiver) = watch::channel(None);
         self.inner.flights().insert(flight.token.clone(), receiver.clone());
         // Ends with the loader; whoever waits has the receiver.
@@ -407,18 +370,7 @@ impl<T: Serialize + DeserializeOwned> RedisCache<T> {
     /// What the cache did so far, in this process.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.inner.counters;
-        CacheStats {
-            hits: read(&counters.hits),
-            stale: read(&counters.stale),
-            misses: read(&counters.misses),
-            coalesced: read(&counters.coalesced),
-            loads: read(&counters.loads),
-            failures: read(&counters.failures),
-            discarded: read(&counters.discarded),
-            bypassed: read(&counters.bypassed),
-        }
+        self.inner.counters.stats()
     }
 }
 
@@ -491,7 +443,7 @@ impl Flight {
         let value = match loaded {
             Ok(value) => value,
             Err(error) => {
-                count(&counters.failures);
+                counters.failures.count();
                 warn!(error = %error, "a cache's loader failed");
                 self.give_up().await;
                 return Err(Arc::new(error));
@@ -503,7 +455,7 @@ impl Flight {
         }
         match self.inner.store(&self.place, &self.token, &value).await {
             Ok(true) => {}
-            Ok(false) => count(&counters.discarded),
+            Ok(false) => counters.discarded.count(),
             // The value is good all the same; the lease ends by itself.
             Err(error) => warn!(error = %error, "a loaded value could not be cached"),
         }

@@ -8,13 +8,16 @@
     reason = "a test fails by a panic"
 )]
 
+mod cache;
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../faults/mod.rs"]
 mod faults;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use common::{Db, seconds, test};
@@ -22,14 +25,14 @@ use faults::{Fault, Faults};
 use futures::TryStreamExt as _;
 use futures::future::join_all;
 use serde_json::json;
-use store_core::{Error, ErrorKind};
+use store_core::ErrorKind;
 use store_dynamodb::{
     CacheConfig, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
     DynamoDbLock, DynamoDbTimeSeries, IdempotencyConfig, LockConfig, TimePoint, TimeSeriesConfig,
 };
 
 fn main() -> ExitCode {
-    common::run([
+    let others = [
         test("lock_has_one_holder_at_a_time", lock_has_one_holder_at_a_time),
         test("lock_lease_ends_and_its_holder_is_told", lock_lease_ends_and_its_holder_is_told),
         test("lock_is_renewed_beyond_its_lease", lock_is_renewed_beyond_its_lease),
@@ -39,10 +42,6 @@ fn main() -> ExitCode {
         test("lock_under_competition", lock_under_competition),
         test("counter_counts_what_was_answered", counter_counts_what_was_answered),
         test("counter_counts_a_key_once", counter_counts_a_key_once),
-        test("cache_answers_until_the_time_ends", cache_answers_until_the_time_ends),
-        test("cache_loads_once_in_a_process", cache_loads_once_in_a_process),
-        test("cache_does_not_keep_what_was_invalidated", cache_does_not_keep_what_was_invalidated),
-        test("cache_remembers_what_is_absent", cache_remembers_what_is_absent),
         test("idempotency_replays_the_answer", idempotency_replays_the_answer),
         test("idempotency_has_one_at_work", idempotency_has_one_at_work),
         test("idempotency_lease_ends", idempotency_lease_ends),
@@ -53,7 +52,8 @@ fn main() -> ExitCode {
         test("lost_answers_change_nothing_twice", lost_answers_change_nothing_twice),
         test("hostile_names_stay_apart", hostile_names_stay_apart),
         test("what_can_not_be_is_refused", what_can_not_be_is_refused),
-    ])
+    ];
+    common::run(others.into_iter().chain(cache::tests()))
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -219,97 +219,6 @@ async fn counter_counts_a_key_once(db: Db) {
         .await;
     assert_eq!(counter.get().await.unwrap(), 33);
     assert_eq!(counter.add_once("", 1).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-}
-
-fn cache(db: &Db, config: CacheConfig) -> DynamoDbCache<Vec<u64>> {
-    DynamoDbCache::new(&db.store, "c", config.with_jitter(0.0)).unwrap()
-}
-
-async fn cache_answers_until_the_time_ends(db: Db) {
-    let cache = cache(&db, CacheConfig::new(Duration::from_millis(1_500)));
-    assert_eq!(cache.get("k").await.unwrap(), None);
-    cache.put("k", &vec![1, 2]).await.unwrap();
-    assert_eq!(cache.get("k").await.unwrap(), Some(vec![1, 2]));
-    common::eventually("its time ends", || async { cache.get("k").await.unwrap().is_none() }).await;
-    // The item is there still: the server has not removed it.
-    assert_eq!(db.items(&db.main()).await.len(), 1);
-    assert_eq!(cache.get_or_load("k", || async { Ok(Some(vec![3])) }).await.unwrap(), Some(vec![3]));
-    assert_eq!(cache.get("k").await.unwrap(), Some(vec![3]));
-    cache.invalidate("k").await.unwrap();
-    assert_eq!(cache.get("k").await.unwrap(), None);
-    let other: DynamoDbCache<String> = DynamoDbCache::new(&db.store, "c", CacheConfig::new(LONG)).unwrap();
-    cache.put("k", &vec![1]).await.unwrap();
-    let error = other.get("k").await.unwrap_err();
-    assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some("k")));
-    let error = cache.put("k", &vec![u64::MAX; 30_000]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
-}
-
-async fn cache_loads_once_in_a_process(db: Db) {
-    let cache = cache(&db, CacheConfig::new(LONG));
-    let loads = Arc::new(AtomicUsize::new(0));
-    let tasks = (0..16).map(|_| {
-        let (cache, loads) = (cache.clone(), Arc::clone(&loads));
-        tokio::spawn(async move {
-            let load = || async {
-                loads.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(30)).await;
-                Ok(Some(vec![7]))
-            };
-            cache.get_or_load("k", load).await.unwrap()
-        })
-    });
-    for found in join_all(tasks).await {
-        assert_eq!(found.unwrap(), Some(vec![7]));
-    }
-    assert_eq!(loads.load(Ordering::SeqCst), 1);
-    // A failure is its caller's, and is not kept.
-    let failing = || async { Err(Error::new(ErrorKind::Other, "no database")) };
-    let error = cache.get_or_load("f", failing).await.unwrap_err();
-    assert!(error.to_string().contains("no database"), "{error}");
-    assert_eq!(cache.get_or_load("f", || async { Ok(Some(vec![1])) }).await.unwrap(), Some(vec![1]));
-}
-
-async fn cache_does_not_keep_what_was_invalidated(db: Db) {
-    let mine = cache(&db, CacheConfig::new(LONG));
-    let theirs = DynamoDbCache::<Vec<u64>>::new(&db.another().await, "c", CacheConfig::new(LONG)).unwrap();
-    for before in [None, Some(vec![0])] {
-        // A value, or none, whose time is over.
-        if let Some(value) = &before {
-            let short = cache(&db, CacheConfig::new(Duration::from_millis(1)));
-            short.put("k", value).await.unwrap();
-            common::eventually("over", || async { short.get("k").await.unwrap().is_none() }).await;
-        }
-        let load = || async {
-            theirs.invalidate("k").await.unwrap();
-            Ok(Some(vec![1]))
-        };
-        assert_eq!(mine.get_or_load("k", load).await.unwrap(), Some(vec![1]));
-        assert_eq!(mine.get("k").await.unwrap(), None, "{before:?}");
-        // Nor over what was put meanwhile.
-        let load = || async {
-            theirs.put("k", &vec![9]).await.unwrap();
-            Ok(Some(vec![1]))
-        };
-        mine.get_or_load("k", load).await.unwrap();
-        assert_eq!(mine.get("k").await.unwrap(), Some(vec![9]));
-        mine.invalidate("k").await.unwrap();
-    }
-}
-
-async fn cache_remembers_what_is_absent(db: Db) {
-    let forgetful = cache(&db, CacheConfig::new(LONG));
-    let nothing = || async { Ok(None) };
-    let something = || async { Ok(Some(vec![1])) };
-    assert_eq!(forgetful.get_or_load("k", nothing).await.unwrap(), None);
-    assert_eq!(forgetful.get_or_load("k", something).await.unwrap(), Some(vec![1]));
-    let cache = cache(&db, CacheConfig::new(LONG).with_negative_ttl(Duration::from_secs(1)));
-    assert_eq!(cache.get_or_load("n", nothing).await.unwrap(), None);
-    assert_eq!(cache.get_or_load("n", something).await.unwrap(), None);
-    common::eventually("it is forgotten", || async {
-        cache.get_or_load("n", something).await.unwrap() == Some(vec![1])
-    })
-    .await;
 }
 
 fn records(db: &Db, config: IdempotencyConfig) -> DynamoDbIdempotency<String> {
