@@ -110,10 +110,16 @@ pub(crate) fn decode(key: &str, stored: &[u8]) -> Result<JsonObject> {
 
 /// The bytes that are stored of a value; one that is too large is refused.
 pub(crate) fn encode(key: &str, value: &JsonObject) -> Result<Bytes> {
-    let text = serde_json::to_vec(value)
-        .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))?;
-    check::within("value with its key", key, key.len() + text.len(), MAX_BYTES)?;
+    let mut text = Vec::with_capacity(128);
+    encode_into(&mut text, key, value)?;
     Ok(Bytes::from(text))
+}
+
+/// [`encode`], into a buffer that is empty.
+pub(crate) fn encode_into(text: &mut Vec<u8>, key: &str, value: &JsonObject) -> Result<()> {
+    serde_json::to_writer(&mut *text, value)
+        .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))?;
+    check::within("value with its key", key, key.len() + text.len(), MAX_BYTES)
 }
 
 /// Names backend, operation and collection in an error.

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use store_core::batches::cut;
 use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
 
 use crate::driver::{Cmd, integer, items, unexpected};
-use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, TRIP_KEYS, encode};
+use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, TRIP_KEYS, encode_into};
 use crate::script::Script;
 use crate::time_to_live::millis;
 
@@ -35,6 +35,46 @@ if ARGV[2] ~= '0' and #written > 0 then
 end
 return there",
 );
+
+/// Bytes of one block that keys and values lie in; a quarter of it is the most that one of them takes there.
+const BLOCK: usize = 64 << 10;
+
+/// Keys and values in few large blocks: one for each would be taken, grown, shared and given back by itself.
+#[derive(Debug)]
+struct Packer {
+    block: BytesMut,
+    /// The value that is being encoded.
+    text: Vec<u8>,
+    /// How many entries are to come.
+    left: usize,
+    alone: bool,
+}
+
+impl Packer {
+    fn new(count: usize) -> Self {
+        Self { block: BytesMut::new(), text: Vec::new(), left: count, alone: count == 1 }
+    }
+
+    fn entry(&mut self, key: String, value: &JsonObject) -> Result<Entry> {
+        self.text.clear();
+        encode_into(&mut self.text, &key, value)?;
+        let size = key.len() + self.text.len();
+        if self.alone || size > BLOCK / 4 {
+            let value = Bytes::from(std::mem::take(&mut self.text));
+            return Ok(Entry { key: Bytes::from(key), value });
+        }
+        if self.block.capacity() < size {
+            // Those to come are about as large as this one.
+            let wanted = size.saturating_add(size / 8).saturating_mul(self.left);
+            self.block = BytesMut::with_capacity(wanted.clamp(size, BLOCK));
+        }
+        self.left = self.left.saturating_sub(1);
+        self.block.extend_from_slice(key.as_bytes());
+        let key = self.block.split().freeze();
+        self.block.extend_from_slice(&self.text);
+        Ok(Entry { key, value: self.block.split().freeze() })
+    }
+}
 
 /// A field and its value, as they are sent.
 #[derive(Debug)]
@@ -70,12 +110,10 @@ impl RedisKvStore {
         }
         // Values are measured as they are encoded, not once more before.
         check::put(collection, &entries, &options, &KvCapabilities::new().with_ttl(true))?;
-        let mut encoded = Vec::with_capacity(entries.len());
-        for (key, value) in last_of_each(entries) {
-            let value = encode(&key, &value)?;
-            encoded.push(Entry { key: Bytes::from(key), value });
-        }
-        let entries = encoded;
+        let entries = last_of_each(entries);
+        let mut packer = Packer::new(entries.len());
+        let entries = entries.into_iter().map(|(key, value)| packer.entry(key, &value));
+        let entries = entries.collect::<Result<Vec<Entry>>>()?;
         let mut existing = Vec::new();
         let mut sent = 0;
         for trip in cut(&entries, TRIP_KEYS, TRIP_BYTES, Entry::size) {

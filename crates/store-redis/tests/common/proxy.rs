@@ -60,6 +60,22 @@ impl Proxy {
         sent.windows(frame.len()).filter(|window| *window == frame.as_bytes()).count()
     }
 
+    /// The names of the commands that were sent since, in the order in which they came.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let sent = self.sent.lock().unwrap();
+        let mut lines =
+            sent.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        // A line that begins with `*` and a number is followed by the length of the name, and the name.
+        let mut names = Vec::new();
+        while let Some(line) = lines.next() {
+            let counts = line.strip_prefix(b"*").is_some_and(|rest| rest.iter().all(u8::is_ascii_digit));
+            if counts && let Some(name) = lines.nth(1) {
+                names.push(String::from_utf8_lossy(name).into_owned());
+            }
+        }
+        names
+    }
+
     /// How many bytes were sent since.
     pub(crate) fn bytes(&self) -> usize {
         self.sent.lock().unwrap().len()
