@@ -1,7 +1,5 @@
 //! Answers of the search module: RESP2 has them as lists, RESP3 as maps.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use fred::types::Value;
 use store_core::{Error, Result};
@@ -15,18 +13,24 @@ pub(super) struct Hit {
     pub(super) key: Bytes,
     /// Its score by words.
     pub(super) score: Option<f64>,
-    pub(super) fields: HashMap<String, Value>,
+    /// Its fields, a few: by name, each once.
+    pub(super) fields: Vec<(Bytes, Value)>,
 }
 
 impl Hit {
     /// Takes the value of a field.
     pub(super) fn take(&mut self, field: &str) -> Value {
-        self.fields.remove(field).unwrap_or(Value::Null)
+        member(&mut self.fields, field)
+    }
+
+    /// The value of a field.
+    pub(super) fn get(&self, field: &str) -> Option<&Value> {
+        self.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value)
     }
 
     /// The number in a field.
     pub(super) fn number(&self, field: &str) -> Option<f64> {
-        self.fields.get(field).and_then(number)
+        self.get(field).and_then(number)
     }
 }
 
@@ -39,18 +43,20 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
+/// The text of a name.
+pub(super) fn name(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 /// The members of a map, or of a list that stands for one.
-pub(super) fn members(value: Value) -> Vec<(String, Value)> {
-    let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+pub(super) fn members(value: Value) -> Vec<(Bytes, Value)> {
     match value {
-        Value::Map(map) => {
-            map.inner().into_iter().map(|(key, value)| (name(key.as_bytes()), value)).collect()
-        }
+        Value::Map(map) => map.inner().into_iter().map(|(key, value)| (key.into_bytes(), value)).collect(),
         Value::Array(list) => {
             let mut members = Vec::with_capacity(list.len() / 2);
             let mut list = list.into_iter();
             while let (Some(key), Some(value)) = (list.next(), list.next()) {
-                members.push((key.as_bytes().map(name).unwrap_or_default(), value));
+                members.push((bytes(key).unwrap_or_default(), value));
             }
             members
         }
@@ -59,7 +65,7 @@ pub(super) fn members(value: Value) -> Vec<(String, Value)> {
 }
 
 /// The value of one member.
-pub(super) fn member(members: &mut Vec<(String, Value)>, name: &str) -> Value {
+pub(super) fn member(members: &mut Vec<(Bytes, Value)>, name: &str) -> Value {
     let place = members.iter().position(|(key, _)| key == name);
     place.map_or(Value::Null, |place| members.swap_remove(place).1)
 }
@@ -75,7 +81,7 @@ pub(super) fn searched(answer: Value, scored: bool) -> Result<(usize, Vec<Hit>)>
                 Hit {
                     key: bytes(member(&mut hit, "id")).unwrap_or_default(),
                     score: number(&member(&mut hit, "score")),
-                    fields: members(member(&mut hit, "extra_attributes")).into_iter().collect(),
+                    fields: members(member(&mut hit, "extra_attributes")),
                 }
             });
             Ok((total, hits.collect()))
@@ -89,7 +95,7 @@ pub(super) fn searched(answer: Value, scored: bool) -> Result<(usize, Vec<Hit>)>
                 // Without content there is no list behind the key; a row that went meanwhile has null.
                 let fields =
                     list.next_if(|next| matches!(next, Value::Array(_) | Value::Map(_) | Value::Null));
-                let fields = fields.map(members).unwrap_or_default().into_iter().collect();
+                let fields = fields.map(members).unwrap_or_default();
                 hits.push(Hit { key: bytes(key).unwrap_or_default(), score, fields });
             }
             Ok((total, hits))
@@ -106,10 +112,10 @@ pub(super) fn aggregated(answer: Value) -> Result<(Vec<Hit>, Option<i64>)> {
     };
     let cursor = integer(&cursor).filter(|cursor| *cursor != 0);
     let row = |fields: Value| {
-        let mut fields: HashMap<String, Value> = members(fields).into_iter().collect();
-        let key = fields.remove("__key").and_then(bytes).unwrap_or_default();
-        let score = fields.get("__score").and_then(number);
-        Hit { key, score, fields }
+        let mut hit = Hit { key: Bytes::new(), score: None, fields: members(fields) };
+        hit.key = bytes(hit.take("__key")).unwrap_or_default();
+        hit.score = hit.number("__score");
+        hit
     };
     let rows = match rows {
         Value::Map(_) => {
@@ -129,6 +135,8 @@ fn count(value: &Value) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     fn list(items: Vec<Value>) -> Value {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use store_core::{BoxStream, Error, ErrorKind, JsonObject, Node, Result};
 
-use super::answer::{aggregated, searched};
+use super::answer::{aggregated, name, searched};
 use super::ranking::words;
 use super::rows::{self, Keep};
 use crate::driver::{Cmd, text};
@@ -109,7 +109,7 @@ pub(crate) async fn search_index(space: &Space, query: &IndexQuery<'_>) -> Resul
     for mut hit in hits {
         let key = String::from_utf8_lossy(&hit.key).into_owned();
         let Some(score) = hit.score.filter(|score| score.is_finite()) else { continue };
-        let is_node = hit.fields.contains_key(rows::CONTENT);
+        let is_node = hit.get(rows::CONTENT).is_some();
         let node = match key.split_once("/vector_").filter(|_| is_node) {
             Some((_, id)) => {
                 let values = Keep::NODE.fields().iter().map(|field| hit.take(field)).collect();
@@ -117,7 +117,7 @@ pub(crate) async fn search_index(space: &Space, query: &IndexQuery<'_>) -> Resul
             }
             None => None,
         };
-        let fields = hit.fields.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?.into())));
+        let fields = hit.fields.iter().filter_map(|(field, value)| Some((name(field), text(value)?.into())));
         found.push(IndexRow { score, node, fields: fields.collect(), key });
     }
     Ok(found)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fred::types::Value;
 use store_core::{Error, ErrorKind, FieldType, Metric, Result, VectorConfig};
 
-use super::answer::{member, members};
+use super::answer::{member, members, name};
 use super::options::VectorIndex;
 use super::rows::{DOC_ID, ID, TEXT, VECTOR, WORDS};
 use super::set::Set;
@@ -163,8 +163,8 @@ fn words(value: Value, into: &mut Vec<String>) {
     match value {
         Value::Array(list) => list.into_iter().for_each(|value| words(value, into)),
         Value::Map(_) => {
-            for (name, value) in members(value) {
-                into.push(name);
+            for (member, value) in members(value) {
+                into.push(name(&member));
                 words(value, into);
             }
         }

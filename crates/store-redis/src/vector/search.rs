@@ -85,12 +85,16 @@ impl ModuleSearch {
         let by_words = matches!(ranking.by, By::Words(_));
         let (_, hits) = searched(beside.call(&set.space, command).await?, by_words)?;
         let all = hits.len() < wanted;
-        let mut found = Vec::with_capacity(hits.len());
+        let mut found: Vec<ScoredNode> = Vec::with_capacity(hits.len());
         let mut clean = true;
         let mut last = f64::INFINITY;
         for mut hit in hits {
             let (Some(id), Some(score)) = (set.id(&hit.key), ranking.score(&hit)) else { continue };
             last = last.min(score);
+            // Behind a full answer only equals of its last may stand before it.
+            if found.len() >= query.top_k && found.last().is_some_and(|worst| score < worst.score) {
+                continue;
+            }
             let values = keep.fields().iter().map(|field| hit.take(field)).collect();
             match rows::to_node(&id, values)? {
                 Some(node) if query.selector.selects(&node) => found.push(ScoredNode::new(node, score)),

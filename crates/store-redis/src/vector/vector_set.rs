@@ -13,7 +13,7 @@ use store_core::{
     VectorCapabilities, VectorConfig, VectorQuery,
 };
 
-use super::answer::{members, number};
+use super::answer::{members, name, number};
 use super::beside::Beside;
 use super::engine::{Candidates, Engine};
 use super::exact::ReadAll;
@@ -133,7 +133,7 @@ async fn nearest(
         let score = |value| number(value).map_or(f64::NEG_INFINITY, |score| score * 2.0 - 1.0);
         let all = answer.len() < wanted;
         let farthest = answer.iter().map(|(_, value)| score(value)).fold(f64::INFINITY, f64::min);
-        let ids: Vec<String> = answer.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<String> = answer.iter().map(|(id, _)| name(id)).collect();
         let mut found = Vec::with_capacity(ids.len());
         for mut node in set.read(&ids, Keep { embedding: true }).await?.into_iter().flatten() {
             let of_node = node.embedding_f32().filter(|vector| vector.len() == config.dimensions);

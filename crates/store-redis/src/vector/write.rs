@@ -19,6 +19,8 @@ use crate::script::Script;
 /// Bytes and rows that one round trip writes.
 const BYTES: usize = 2 << 20;
 const ROWS: usize = 500;
+/// The same, where each row has a place in the graph of a vector set too: some milliseconds of the server for each.
+const LINKED_ROWS: usize = 100;
 /// Round trips of one write that are under way at once.
 const WRITES: usize = 2;
 /// How often an update that meets other writers on its nodes looks again before it answers `Conflict`.
@@ -106,12 +108,13 @@ impl RedisVectorStore {
 
     /// Writes rows in round trips of bounded size; answers the ids of those that were there already.
     async fn put(&self, rows: Vec<Row>) -> Result<Vec<String>> {
+        let most = if self.set.linked.is_some() { LINKED_ROWS } else { ROWS };
         let mut parts: Vec<Vec<Row>> = Vec::new();
         let mut bytes = BYTES;
         for row in rows {
             bytes += row.size;
             match parts.last_mut() {
-                Some(part) if bytes <= BYTES && part.len() < ROWS => part.push(row),
+                Some(part) if bytes <= BYTES && part.len() < most => part.push(row),
                 _ => {
                     bytes = row.size;
                     parts.push(vec![row]);
