@@ -214,3 +214,28 @@ fn last_of_each(entries: Vec<(String, JsonObject)>) -> Vec<(String, JsonObject)>
 pub(crate) fn place_of(answer: &fred::types::Value) -> Option<usize> {
     integer(answer).and_then(|place| usize::try_from(place).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_what_was_given() {
+        for count in [1, 2, 300] {
+            let mut packer = Packer::new(count);
+            // Shorter and longer than the first, and too long for a block.
+            let given: Vec<(String, JsonObject)> = (0..count)
+                .map(|n| {
+                    let text = "é\"".repeat(n * 7 % 50 * (n % 11) * 12);
+                    (format!("key {n}"), JsonObject::from_iter([("v".to_owned(), text.into())]))
+                })
+                .collect();
+            let entries: Vec<Entry> =
+                given.iter().map(|(key, value)| packer.entry(key.clone(), value).unwrap()).collect();
+            for ((key, value), entry) in given.iter().zip(&entries) {
+                assert_eq!(entry.key, key.as_bytes());
+                assert_eq!(entry.value, serde_json::to_vec(value).unwrap());
+            }
+        }
+    }
+}
