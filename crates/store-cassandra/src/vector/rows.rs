@@ -154,6 +154,12 @@ pub(super) fn metadata(node: &Node, embedded: Option<Vec<f32>>) -> Result<Metada
 }
 
 impl Metadata {
+    /// Bytes that the columns take, about.
+    pub(super) fn size(&self) -> usize {
+        let entries: usize = self.entries.iter().map(|(key, text)| key.len() + text.len()).sum();
+        self.attributes.len() + self.own.len() + entries
+    }
+
     /// The values of `attributes_blob` and `metadata_s`.
     pub(super) fn values(&self) -> [Value; 2] {
         let entries = self.entries.iter().map(|(key, text)| (key.as_str(), text.as_str()));

@@ -44,7 +44,7 @@ enum Outcome {
     Refused,
 }
 
-fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>) -> Result<Write> {
+fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>, limit: usize) -> Result<Write> {
     let id = node.id.as_str();
     let encode = || {
         rows::check(node)?;
@@ -60,6 +60,9 @@ fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>) -> Result<Wri
             _ => None,
         };
         let metadata = rows::metadata(node, embedded)?;
+        let size =
+            metadata.size() + node.text_content().len() + embedding.map_or(0, |values| values.len() * 4);
+        check::within("node", id, size, limit)?;
         let [attributes, entries] = metadata.values();
         let partition = rows::partition(node);
         let mut values = vec![
@@ -104,8 +107,10 @@ impl CassandraVectorStore {
         let embeddings = vector_check::upsert(&nodes, mode, &ready.config)?;
         let pairs: Vec<(Node, Option<Embedding>)> = nodes.into_iter().zip(embeddings).collect();
         let pairs = check::unique_by(pairs, mode == AddMode::Overwrite, |(node, _)| node.id.clone());
-        let encode =
-            |(node, embedding): (Node, Option<Embedding>)| to_write(ready, &node, embedding.as_deref());
+        let limit = self.set.space.config.max_value_bytes;
+        let encode = |(node, embedding): (Node, Option<Embedding>)| {
+            to_write(ready, &node, embedding.as_deref(), limit)
+        };
         let writes = pairs.into_iter().map(encode).collect::<Result<Vec<Write>>>()?;
         let count = writes.len();
         if mode == AddMode::Overwrite {
