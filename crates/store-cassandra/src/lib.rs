@@ -16,6 +16,7 @@ mod kv_scan;
 mod kv_turns;
 mod kv_update;
 mod kv_write;
+mod patterns;
 mod runs;
 mod schema;
 mod session;
@@ -29,5 +30,6 @@ pub use config::{
     CassandraBalancingPolicy, CassandraCompression, CassandraConfig, CassandraConnection,
     CassandraConsistency, CassandraReplication,
 };
+pub use patterns::{BucketEstimate, CassandraSeries, CassandraTimeSeries, SeriesType, TimeSample};
 pub use session::{CassandraBalancing, CassandraSession, CassandraTcpSession, CassandraTlsSession};
 pub use vector::{CassandraVectorEngine, CassandraVectorOptions};

@@ -1,5 +1,7 @@
 //! What a backend and all its roles share: the session, the settings, the tables.
 
+use std::time::Duration;
+
 use store_core::{ErrorKind, Result};
 
 use crate::clock::Clock;
@@ -9,6 +11,10 @@ use crate::schema::{self, Table};
 use crate::session::{Call, CassandraSession, Class, Driver, Rows};
 use crate::tables::Tables;
 use crate::vector::Memories;
+
+/// How long a table that is listed, but not yet known, is waited for: 10, 40, 160 and 640 ms.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(640);
 
 /// One store of a cluster.
 #[derive(Debug)]
@@ -71,13 +77,17 @@ impl Space {
     where
         F: Future<Output = Result<Rows>>,
     {
-        match run(self.tables.ready(self, table).await?).await {
-            // Another handle may have dropped it since.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.tables.forget(table.name);
-                run(self.tables.ready(self, table).await?).await
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match run(self.tables.ready(self, table).await?).await {
+                // Another handle may have dropped it since; or is making it, and the node does not yet know it.
+                Err(error) if error.kind() == ErrorKind::NotFound && pause <= LAST_PAUSE => {
+                    self.tables.forget(table.name);
+                    tokio::time::sleep(pause).await;
+                    pause *= 4;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
     }
 

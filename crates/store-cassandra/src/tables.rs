@@ -87,7 +87,7 @@ async fn comment(space: &Space, table: &str) -> Result<Option<String>> {
     rows.first().map(|row| Ok(row.text("comment")?.unwrap_or_default().to_owned())).transpose()
 }
 
-fn missing(keyspace: &str, table: &str) -> Error {
+pub(crate) fn missing(keyspace: &str, table: &str) -> Error {
     let message = format!(
         "there is no table {keyspace}.{table}; open the store with store.create=true to have it made, or check \
          keyspace and namespace"

@@ -2,7 +2,7 @@
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use store_core::chat_place::{FIRST, after, place};
-use store_core::{Error, ErrorKind, Result, batches};
+use store_core::{Error, Result, batches};
 use tracing::warn;
 
 use super::CassandraChatStore;
@@ -179,7 +179,7 @@ impl CassandraChatStore {
             }
             calls
         };
-        match self.batch(Class::Conditional, calls).await {
+        match self.space.batch_on(&MESSAGES, Class::Conditional, calls).await {
             Ok(answer) => answer.applied(),
             Err(error) if is_open(&error) => {
                 let first = rows.first().map(|(position, _)| position.as_str());
@@ -253,7 +253,7 @@ impl CassandraChatStore {
                 }
                 calls
             };
-            self.batch(Class::Write, calls).await?;
+            self.space.batch_on(&MESSAGES, Class::Write, calls).await?;
             first += run.len();
         }
         Ok((bucket, head))
@@ -277,20 +277,6 @@ impl CassandraChatStore {
         };
         if let Err(error) = self.space.on(&MESSAGES, delete).await {
             warn!(error = %error, "messages of a chat that are seen no more could not be deleted");
-        }
-    }
-
-    /// Runs statements on one bucket in one request.
-    async fn batch(&self, class: Class, calls: impl Fn(&str) -> Vec<Call>) -> Result<Rows> {
-        let table = self.space.tables.ready(&self.space, &MESSAGES).await?;
-        match self.space.driver().batch(class, calls(&table)).await {
-            // Another handle may have dropped it since.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.space.tables.forget(MESSAGES.name);
-                let table = self.space.tables.ready(&self.space, &MESSAGES).await?;
-                self.space.driver().batch(class, calls(&table)).await
-            }
-            answer => answer,
         }
     }
 

@@ -153,7 +153,8 @@ impl CassandraSeries {
     /// How great a partition gets with so many rows a day of a key, of so many bytes. `warning` says if that is too much.
     #[must_use]
     pub fn estimate(&self, rows_a_day: u64, row_bytes: u64) -> BucketEstimate {
-        let share = u128::from(rows_a_day) * self.bucket.as_millis() / 86_400_000 / u128::from(self.shards.max(1));
+        let share =
+            u128::from(rows_a_day) * self.bucket.as_millis() / 86_400_000 / u128::from(self.shards.max(1));
         let rows = u64::try_from(share).unwrap_or(u64::MAX);
         let bytes = rows.saturating_mul(row_bytes);
         let warning = (rows > GREAT_ROWS || bytes > GREAT_BYTES).then(|| {
@@ -243,14 +244,14 @@ impl CassandraSeries {
     /// The values of a row's ids, and of its other columns.
     pub(super) fn values(&self, row: &JsonObject) -> Result<(Vec<Value>, Vec<Value>)> {
         let known = |name: &str| {
-            name == "time" || self.keys.iter().chain(self.fields().map(|(name, _)| name)).any(|key| key == name)
+            name == "time"
+                || self.keys.iter().chain(self.fields().map(|(name, _)| name)).any(|key| key == name)
         };
         if let Some(name) = row.keys().find(|name| !known(name)) {
             return Err(Error::invalid_input(format!("the row has {name:?}, and the series no such column")));
         }
-        let value = |(name, holds): &(String, SeriesType)| {
-            holds.encode(name, row.get(name).unwrap_or(&Json::Null))
-        };
+        let value =
+            |(name, holds): &(String, SeriesType)| holds.encode(name, row.get(name).unwrap_or(&Json::Null));
         let ids: Vec<Value> = self.ids.iter().map(value).collect::<Result<_>>()?;
         if ids.iter().any(|id| matches!(id, Value::Null)) {
             return Err(Error::invalid_input("an id of the row is null; it is part of the key"));

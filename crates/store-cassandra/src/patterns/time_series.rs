@@ -19,7 +19,7 @@ use super::series::CassandraSeries;
 use crate::CassandraBackend;
 use crate::codec::{bigint, int, text};
 use crate::error::at;
-use crate::schema::{self, Table, quoted};
+use crate::schema::{self, quoted};
 use crate::session::{Call, Class, Value};
 use crate::space::Space;
 use crate::tables;
@@ -383,9 +383,9 @@ impl Inner {
         let partitions = (0..self.series.shards).map(|shard| self.partition(key, bucket, shard));
         let partitions: Vec<Vec<Value>> = partitions.collect::<Result<_>>()?;
         let delete = format!("DELETE FROM {} WHERE {}", self.table().await?, self.of_partition());
-        let deletes = partitions.into_iter().map(|partition| {
-            self.space.run(Call::new(Class::Write, delete.as_str(), partition)).boxed()
-        });
+        let deletes = partitions
+            .into_iter()
+            .map(|partition| self.space.run(Call::new(Class::Write, delete.as_str(), partition)).boxed());
         try_join_all(deletes).await.map(drop)
     }
 }
