@@ -210,24 +210,26 @@ impl CassandraSeries {
         columns.extend(["bucket timestamp", "shard int", "time timestamp"].map(str::to_owned));
         let all = self.ids.iter().chain(&self.columns);
         columns.extend(all.map(|(name, holds)| format!("{} {}", quoted(name), holds.cql())));
-        let keys: String = self.keys.iter().map(|key| format!("{}, ", quoted(key))).collect();
+        let keys: Vec<String> = self.keys.iter().map(|key| quoted(key) + ", ").collect();
         let ids = |order: &str| -> String {
-            self.ids.iter().map(|(name, _)| format!(", {}{order}", quoted(name))).collect()
+            let ids = self.ids.iter().map(|(name, _)| format!(", {}{order}", quoted(name)));
+            ids.collect::<Vec<_>>().concat()
         };
         let mut cql = format!(
-            "({}, PRIMARY KEY (({keys}bucket, shard), time{})) WITH CLUSTERING ORDER BY (time DESC{})",
+            "({}, PRIMARY KEY (({}bucket, shard), time{})) WITH CLUSTERING ORDER BY (time DESC{})",
             columns.join(", "),
+            keys.concat(),
             ids(""),
             ids(" ASC")
         );
-        if let Some(ttl) = self.ttl {
-            let (size, unit) = window(ttl.as_secs());
-            cql += &format!(
-                " AND default_time_to_live = {} AND compaction = {{'class': 'TimeWindowCompactionStrategy', \
-                 'compaction_window_unit': '{unit}', 'compaction_window_size': {size}}}",
-                ttl.as_secs()
-            );
-        }
+        let Some(ttl) = self.ttl else { return cql };
+        let (size, unit) = window(ttl.as_secs());
+        let kept = format!(
+            " AND default_time_to_live = {} AND compaction = {{'class': 'TimeWindowCompactionStrategy', \
+             'compaction_window_unit': '{unit}', 'compaction_window_size': {size}}}",
+            ttl.as_secs()
+        );
+        cql.push_str(&kept);
         cql
     }
 

@@ -137,6 +137,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CassandraTimeSeries<T> {
 
     /// The rows of a time, newest first. `key` has a text for each key of the series; times are in milliseconds since
     /// 1970, the last one is not in it.
+    #[must_use]
     pub fn range(&self, key: &[&str], times: Range<i64>) -> BoxStream<T> {
         let rows = self.inner.rows(key, times, self.inner.series.all());
         let rows = rows.and_then(|(_, row)| async move {
@@ -148,6 +149,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CassandraTimeSeries<T> {
     }
 
     /// The same with only these columns, and the time; the others are not sent.
+    #[must_use]
     pub fn select(&self, key: &[&str], times: Range<i64>, columns: &[&str]) -> BoxStream<JsonObject> {
         let columns = columns.iter().map(|&column| column.to_owned()).collect();
         let rows = self.inner.rows(key, times, columns).map_ok(|(_, row)| row);
@@ -156,6 +158,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CassandraTimeSeries<T> {
 
     /// A column of numbers, summed up by steps of time, newest first; steps without a number are left out. Steps are
     /// counted from 1970.
+    #[must_use]
     pub fn downsample(
         &self,
         key: &[&str],
@@ -331,8 +334,10 @@ impl Inner {
 
     /// `a = ? AND … AND bucket = ? AND shard = ?`
     fn of_partition(&self) -> String {
-        let keys: String = self.series.keys.iter().map(|key| format!("{} = ? AND ", quoted(key))).collect();
-        keys + "bucket = ? AND shard = ?"
+        let mut terms: Vec<String> =
+            self.series.keys.iter().map(|key| format!("{} = ?", quoted(key))).collect();
+        terms.extend(["bucket = ?", "shard = ?"].map(str::to_owned));
+        terms.join(" AND ")
     }
 
     /// The rows of a range with some columns, newest first.
@@ -448,14 +453,11 @@ impl Bucket {
 impl Ask {
     /// Reads the next page of a shard.
     async fn read(&self, mut lane: Lane) -> Result<Lane> {
-        let names: String = self
-            .columns
-            .iter()
-            .filter(|column| *column != "time")
-            .map(|name| format!(", {}", quoted(name)))
-            .collect();
+        let mut names = vec!["time".to_owned()];
+        names.extend(self.columns.iter().filter(|name| *name != "time").map(|name| quoted(name)));
         let select = format!(
-            "SELECT time{names} FROM {} WHERE {} AND time >= ? AND time < ?",
+            "SELECT {} FROM {} WHERE {} AND time >= ? AND time < ?",
+            names.join(", "),
             self.inner.table().await?,
             self.inner.of_partition()
         );
