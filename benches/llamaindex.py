@@ -214,6 +214,8 @@ def chat(run):
         assert len(meter.call(MESSAGES, store.get_messages, session)) == MESSAGES
     meter.finish()
     for length, part in HISTORIES:
+        if length > run.made.LONGEST:
+            continue
         session = run.made.session(f"session-{length}")
         store.set_messages(session, messages(0, length))
         meter = Meter("C3", part, "messages")

@@ -5,9 +5,11 @@ A class says
  - WORKLOADS: what both sides do, in groups that share a process;
  - GOALS: for a part of a workload, how many times the speed of Python ours is to have, and how many times less
    processor time it is to take (None: no goal);
+ - LONGEST: how many messages a chat of Python's can hold;
  - GROWTH: how many times as long as at 10 messages a chat append may take at 2,000;
  - VARIABLE, SERVER: what names a server that runs, and what in scripts/servers starts one;
  - documents, chat, vectors: the stores, empty, ready to use; reader: how many documents there are, and what loads them;
+ - ours: the URL that our side is given;
  - session: a name of a chat; node: what the vector store can keep of a node; ids: those of the nodes in its answer;
  - clear: removes everything. `about` tells the server's version.
 Packages are imported where they are used: a process shall hold no more than its group needs.
@@ -16,6 +18,8 @@ Packages are imported where they are used: a process shall hold no more than its
 import contextlib
 import importlib.metadata
 import itertools
+import math
+import urllib.parse
 
 # Of the corpus.
 DIMENSIONS = 384
@@ -23,6 +27,13 @@ DIMENSIONS = 384
 
 class Kind:
     """Where the database parts the runs, and its store takes every node and answers ids."""
+
+    LONGEST = math.inf
+
+    @staticmethod
+    def ours(url):
+        """The URL for our side."""
+        return url
 
     def session(self, name):
         return name
@@ -181,5 +192,72 @@ class Redis(Kind):
             self.client.unlink(*keys)
 
 
+class DynamoDb(Kind):
+    """A table of the run's name for documents and vectors, and one for chats. The package has no batches of writes."""
+
+    PACKAGES = ["llama-index-core", "llama-index-storage-docstore-dynamodb", "llama-index-storage-kvstore-dynamodb",
+                "llama-index-storage-chat-store-dynamodb", "llama-index-vector-stores-dynamodb", "boto3", "numpy"]
+    VARIABLE, SERVER = "STORE_TEST_DYNAMODB_URL", ["dynamodb.sh", "run"]
+    # Its vector store takes no filters, and reads all vectors for each query: for minutes.
+    WORKLOADS = {"documents": "D1,D2,D3,D4", "chat": "C1,C2,C3", "vectors": "V1"}
+    GOALS = {("D1", "add"): (10, 40), ("D2", "read by id"): (10, 50), ("D3", "list hashes"): (2, None),
+             ("D3", "list sources"): (2, None), ("D4", "delete"): (10, None), ("C1", "append"): (10, None),
+             ("C2", "read back"): (10, None), ("V1", "add"): (4, 20)}
+    GROWTH = 1.1
+    # A chat is one item, of 400 KB.
+    LONGEST = 1000
+
+    def __init__(self, url, name, _batch):
+        import boto3
+        parts = urllib.parse.urlsplit(url)
+        options = dict(urllib.parse.parse_qsl(parts.query))
+        self.settings = {"region_name": parts.hostname}
+        if parts.username:
+            self.settings |= {"aws_access_key_id": urllib.parse.unquote(parts.username),
+                              "aws_secret_access_key": urllib.parse.unquote(parts.password or "")}
+        self.endpoint, self.name, self.made = options.get("endpoint_url"), name, []
+        self.resource = boto3.resource("dynamodb", endpoint_url=self.endpoint, **self.settings)
+
+    def about(self):
+        return "DynamoDB Local" if self.endpoint else f"DynamoDB in {self.settings['region_name']}"
+
+    @staticmethod
+    def ours(url):
+        """Our side makes its tables itself."""
+        return url if "store.create=" in url else f"{url}{'&' if '?' in url else '?'}store.create=true"
+
+    def table(self, name, *keys):
+        """A new table, charged by request; the first key parts it, the second orders it."""
+        kinds = zip(keys, ("HASH", "RANGE"), strict=False)
+        table = self.resource.create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in kinds])
+        table.wait_until_exists()
+        self.made.append(table)
+        return table
+
+    def values(self):
+        from llama_index.storage.kvstore.dynamodb import DynamoDBKVStore
+        return DynamoDBKVStore(self.table(self.name, "collection", "key"))
+
+    def documents(self):
+        from llama_index.storage.docstore.dynamodb import DynamoDBDocumentStore
+        return DynamoDBDocumentStore(self.values())
+
+    def chat(self):
+        from llama_index.storage.chat_store.dynamodb import DynamoDBChatStore
+        self.table(f"{self.name}-chats", "SessionId")
+        return DynamoDBChatStore(f"{self.name}-chats", resource_kwargs={"endpoint_url": self.endpoint}, **self.settings)
+
+    def vectors(self):
+        from llama_index.vector_stores.dynamodb import DynamoDBVectorStore
+        return DynamoDBVectorStore(self.values())
+
+    def clear(self):
+        for table in self.made:
+            table.delete()
+
+
 # By the name of the backend.
-KINDS = {"memory": Memory, "mongodb": MongoDb, "redis": Redis}
+KINDS = {"memory": Memory, "mongodb": MongoDb, "redis": Redis, "dynamodb": DynamoDb}

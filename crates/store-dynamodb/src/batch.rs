@@ -1,7 +1,9 @@
 //! `BatchGetItem` and `BatchWriteItem` over any number of items: in requests of the service's size, several at once, and
 //! what the service leaves undone again until it is done or the time of the call is over.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -142,22 +144,11 @@ async fn get_run(
 ) -> Result<Vec<Item>> {
     let mut found = Vec::with_capacity(keys.len());
     loop {
-        let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys.clone()));
-        if read.consistent {
-            wanted = wanted.consistent_read(true);
-        }
-        if let Some(fields) = read.fields {
-            let (names, projection) = projection(read.key.iter().chain(fields).copied());
-            wanted = wanted.set_expression_attribute_names(Some(names)).projection_expression(projection);
-        }
-        let request =
-            space.client()?.batch_get_item().request_items(read.table, wanted.build().map_err(unbuilt)?);
         let before = found.len();
-        match backoff.within(space.call(request.send())).await {
-            Ok(answer) => {
-                found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items));
-                let left = answer.unprocessed_keys.into_iter().flatten();
-                keys = left.flat_map(|(_, left)| left.keys).collect();
+        match backoff.within(ask(space, read, &keys)).await {
+            Ok((items, left)) => {
+                found.extend(items);
+                keys = left;
             }
             Err(error) if error.kind() == ErrorKind::Throttled => {}
             Err(error) => return Err(error),
@@ -170,6 +161,36 @@ async fn get_run(
             return Err(backoff.throttled(keys.iter().map(|key| name_of(key, last)).collect()));
         }
     }
+}
+
+/// One request: the items that it found, and the keys that the service left undone. A single key is not asked for as a
+/// batch, which takes the service and the driver longer.
+async fn ask(space: &Space, read: &Read<'_>, keys: &[Item]) -> Result<(Vec<Item>, Vec<Item>)> {
+    let fields = read.fields.map(|fields| projection(read.key.iter().chain(fields).copied()));
+    let (names, projection) = fields.unzip();
+    if let [key] = keys {
+        let request = space
+            .client()?
+            .get_item()
+            .table_name(read.table)
+            .set_key(Some(key.clone()))
+            .set_consistent_read(read.consistent.then_some(true))
+            .set_expression_attribute_names(names)
+            .set_projection_expression(projection);
+        let answer = space.call(request.send()).await?;
+        return Ok((answer.item.into_iter().collect(), Vec::new()));
+    }
+    let wanted = KeysAndAttributes::builder()
+        .set_keys(Some(keys.to_vec()))
+        .set_consistent_read(read.consistent.then_some(true))
+        .set_expression_attribute_names(names)
+        .set_projection_expression(projection);
+    let request =
+        space.client()?.batch_get_item().request_items(read.table, wanted.build().map_err(unbuilt)?);
+    let answer = space.call(request.send()).await?;
+    let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
+    let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
+    Ok((found, left))
 }
 
 /// Makes unconditional writes, each of its own item: a key given twice in one call is refused by the service.
@@ -222,17 +243,12 @@ async fn write_run(
     name: &(impl Fn(&Item) -> String + Sync),
 ) -> (Vec<WriteRequest>, Option<Error>) {
     loop {
-        let before = writes.len();
-        let client = match space.client() {
-            Ok(client) => client,
-            Err(error) => return (writes, Some(error)),
-        };
-        let request = client.batch_write_item().request_items(table, writes.clone());
-        match backoff.within(space.call(request.send())).await {
-            Ok(answer) => {
-                writes = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
-            }
+        let (before, mut in_the_way) = (writes.len(), None);
+        match backoff.within(tell(space, table, &writes)).await {
+            Ok(left) => writes = left,
             Err(error) if error.kind() == ErrorKind::Throttled => {}
+            // Of a write without a condition: a transaction of another, for longer than the driver repeats it.
+            Err(error) if error.kind() == ErrorKind::Conflict => in_the_way = Some(error),
             Err(error) => return (writes, Some(error)),
         }
         if writes.is_empty() {
@@ -240,9 +256,27 @@ async fn write_run(
         }
         if !backoff.pause(writes.len() < before).await {
             let failed = writes.iter().filter_map(content).map(name).collect();
-            return (writes, Some(backoff.throttled(failed)));
+            return (writes, Some(in_the_way.unwrap_or_else(|| backoff.throttled(failed))));
         }
     }
+}
+
+/// One request: the writes that the service left undone. A single one does not go as a batch, as in [`ask`].
+async fn tell(space: &Space, table: &str, writes: &[WriteRequest]) -> Result<Vec<WriteRequest>> {
+    let client = space.client()?;
+    if let [write] = writes {
+        if let Some(put) = &write.put_request {
+            let request = client.put_item().table_name(table).set_item(Some(put.item.clone()));
+            return space.call(request.send()).await.map(|_| Vec::new());
+        }
+        if let Some(delete) = &write.delete_request {
+            let request = client.delete_item().table_name(table).set_key(Some(delete.key.clone()));
+            return space.call(request.send()).await.map(|_| Vec::new());
+        }
+    }
+    let request = client.batch_write_item().request_items(table, writes.to_vec());
+    let answer = space.call(request.send()).await?;
+    Ok(answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect())
 }
 
 /// Puts an item, whatever is there.
@@ -288,26 +322,31 @@ fn content(write: &WriteRequest) -> Option<&Item> {
 fn identity(item: &Item, key: &[&str]) -> String {
     let mut identity = String::new();
     for name in key {
-        let part = name_of(item, name);
-        identity.push_str(&part.len().to_string());
-        identity.push(':');
-        identity.push_str(&part);
+        let part = part_of(item, name);
+        identity.reserve(part.len() + 8);
+        // Writing to a text can not fail.
+        let _ = write!(identity, "{}:{part}", part.len());
     }
     identity
 }
 
 /// A key attribute as text.
 pub(crate) fn name_of(item: &Item, name: &str) -> String {
+    part_of(item, name).into_owned()
+}
+
+fn part_of<'a>(item: &'a Item, name: &str) -> Cow<'a, str> {
     match item.get(name) {
-        Some(AttributeValue::S(text)) => text.clone(),
+        Some(AttributeValue::S(text)) => text.into(),
         Some(AttributeValue::N(number)) => Decimal::parse(number).map_or_else(
-            || number.clone(),
+            || number.into(),
             |decimal| {
                 let sign = if decimal.negative { "-" } else { "" };
-                decimal.integer().unwrap_or_else(|| format!("{sign}0.{}e{}", decimal.digits, decimal.point))
+                let integer = decimal.integer();
+                integer.unwrap_or_else(|| format!("{sign}0.{}e{}", decimal.digits, decimal.point)).into()
             },
         ),
-        Some(AttributeValue::B(bytes)) => STANDARD.encode(bytes),
-        _ => String::new(),
+        Some(AttributeValue::B(bytes)) => STANDARD.encode(bytes).into(),
+        _ => Cow::default(),
     }
 }

@@ -4,7 +4,7 @@
 //! neither the order of members nor whether a whole number was a float, nor what lies outside its numbers. Where a
 //! value needs more, one attribute says so, [`BESIDE`]: 16 hex digits, and after them marks as compact JSON.
 //!
-//! * The digits are a checksum of the native attributes (FNV-1a, 64 bits). Where it does not fit, somebody else has
+//! * The digits are a checksum of the native attributes (64 bits, as FNV-1a, but of words of eight bytes). Where it does not fit, somebody else has
 //!   changed the item: the attribute is ignored, and the value read plainly.
 //! * A mark is `1`: this whole number is a float; `2`: so is each number of this list; `3`: this text is the JSON of
 //!   the value; text: the JSON of the number, of which the attribute is as near as the service's numbers come; an
@@ -267,17 +267,20 @@ fn object(value: JsonObject, reserved: impl Fn(&str) -> bool, level: usize, tell
 
 /// Brings members into the order in which they are read where nothing says otherwise.
 pub(crate) fn in_plain_order(value: JsonObject) -> JsonObject {
-    let mut members: Vec<(String, Value)> = value.into_iter().collect();
-    members.sort_by(|(one, _), (other, _)| plain_order(one).cmp(&plain_order(other)));
-    members.into_iter().collect()
+    let mut members: Vec<(usize, String, Value)> =
+        value.into_iter().map(|(name, member)| (rank(&name), name, member)).collect();
+    members.sort_unstable_by(|(one, a, _), (other, b, _)| (one, a).cmp(&(other, b)));
+    members.into_iter().map(|(_, name, member)| (name, member)).collect()
 }
 
 /// The position of each member in the plain order, and the mark of their own order where it is another.
 fn positions(value: &JsonObject) -> (Vec<usize>, Map<String, Value>) {
-    let mut sorted: Vec<(usize, &str)> = value.keys().map(String::as_str).enumerate().collect();
-    sorted.sort_by_key(|(_, name)| plain_order(name));
+    let names = value.keys().enumerate();
+    let mut sorted: Vec<(usize, &str, usize)> =
+        names.map(|(place, name)| (rank(name), name.as_str(), place)).collect();
+    sorted.sort_unstable();
     let mut positions = vec![0; sorted.len()];
-    for (position, (place, _)) in sorted.iter().enumerate() {
+    for (position, (_, _, place)) in sorted.iter().enumerate() {
         if let Some(slot) = positions.get_mut(*place) {
             *slot = position;
         }
@@ -290,8 +293,9 @@ fn positions(value: &JsonObject) -> (Vec<usize>, Map<String, Value>) {
     (positions, marks)
 }
 
-fn plain_order(name: &str) -> (usize, &str) {
-    (KNOWN.iter().position(|known| *known == name).unwrap_or(KNOWN.len()), name)
+/// Where a name stands in the plain order; of two with the same rank the bytes tell.
+fn rank(name: &str) -> usize {
+    KNOWN.iter().position(|known| *known == name).unwrap_or(KNOWN.len())
 }
 
 /// A value as an attribute, and what that loses.
@@ -377,7 +381,7 @@ fn shallow(value: &Value, level: usize) -> Result<()> {
 /// The members of an object whose attributes these are, by what stands beside them if it fits them.
 fn members(item: Item, beside: Option<&AttributeValue>) -> JsonObject {
     let marks = beside.and_then(|beside| beside.as_s().ok()).and_then(|beside| {
-        let (digits, marks) = beside.split_at_checked(16)?;
+        let (digits, marks) = beside.split_at_checked(16).filter(|(_, marks)| !marks.is_empty())?;
         let fits = u64::from_str_radix(digits, 16).ok()? == checksum(&item);
         serde_json::from_str::<Map<String, Value>>(marks).ok().filter(|_| fits)
     });
@@ -386,13 +390,16 @@ fn members(item: Item, beside: Option<&AttributeValue>) -> JsonObject {
 
 fn map(item: Item, marks: Option<&Map<String, Value>>) -> JsonObject {
     let extra = marks.and_then(|marks| marks.get(EXTRA)).and_then(Value::as_object);
-    let mut names: Vec<(String, Option<AttributeValue>)> = Vec::with_capacity(item.len());
-    names.extend(item.into_iter().map(|(name, attribute)| (name, Some(attribute))));
-    names.extend(extra.into_iter().flat_map(|extra| extra.keys().map(|name| (name.clone(), None))));
-    names.sort_by(|(one, _), (other, _)| plain_order(one).cmp(&plain_order(other)));
-    let values = names.into_iter().enumerate().map(|(position, (name, attribute))| {
+    let mut names: Vec<(usize, String, Option<AttributeValue>)> = Vec::with_capacity(item.len());
+    names.extend(item.into_iter().map(|(name, attribute)| (rank(&name), name, Some(attribute))));
+    names.extend(
+        extra.into_iter().flat_map(|extra| extra.keys().map(|name| (rank(name), name.clone(), None))),
+    );
+    names.sort_unstable_by(|(one, a, _), (other, b, _)| (one, a).cmp(&(other, b)));
+    let marked = by_position(marks, names.len());
+    let values = names.into_iter().enumerate().map(|(position, (_, name, attribute))| {
         let value = match attribute {
-            Some(attribute) => unmarked(attribute, mark_at(marks, position)),
+            Some(attribute) => unmarked(attribute, marked.get(position).copied().flatten()),
             None => extra.and_then(|extra| extra.get(&name)).cloned().unwrap_or_default(),
         };
         (name, value)
@@ -409,8 +416,16 @@ fn map(item: Item, marks: Option<&Map<String, Value>>) -> JsonObject {
     object
 }
 
-fn mark_at(marks: Option<&Map<String, Value>>, position: usize) -> Option<&Value> {
-    marks?.get(&position.to_string())
+/// The marks of members or items at their positions; none at all where there are no marks.
+fn by_position(marks: Option<&Map<String, Value>>, count: usize) -> Vec<Option<&Value>> {
+    let Some(marks) = marks.filter(|marks| !marks.is_empty()) else { return Vec::new() };
+    let mut found = vec![None; count];
+    for (position, mark) in marks {
+        if let Some(slot) = position.parse::<usize>().ok().and_then(|position| found.get_mut(position)) {
+            *slot = Some(mark);
+        }
+    }
+    found
 }
 
 fn unmarked(attribute: AttributeValue, mark: Option<&Value>) -> Value {
@@ -433,9 +448,9 @@ fn unmarked(attribute: AttributeValue, mark: Option<&Value>) -> Value {
             items.into_iter().map(|item| unmarked(item, Some(&whole))).collect()
         }
         AttributeValue::L(items) => {
-            let marks = mark.and_then(Value::as_object);
+            let marked = by_position(mark.and_then(Value::as_object), items.len());
             let items = items.into_iter().enumerate();
-            items.map(|(position, item)| unmarked(item, mark_at(marks, position))).collect()
+            items.map(|(position, item)| unmarked(item, marked.get(position).copied().flatten())).collect()
         }
         AttributeValue::M(members) => Value::Object(map(members, mark.and_then(Value::as_object))),
         AttributeValue::B(bytes) => STANDARD.encode(bytes).into(),
@@ -505,28 +520,35 @@ pub(crate) fn checksum(item: &Item) -> u64 {
 struct Fnv(u64);
 
 impl Fnv {
-    fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+    /// Whatever the state and the word, each other word gives another state.
+    fn word(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn kind(&mut self, kind: u8) {
+        self.word(kind.into());
     }
 
     fn text(&mut self, kind: u8, text: &str) {
-        self.bytes(&[kind]);
-        self.bytes(text.as_bytes());
-        // No byte of UTF-8.
-        self.bytes(&[0xff]);
+        self.kind(kind);
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        // 0xff, no byte of UTF-8, ends the text.
+        self.word(rest.iter().rev().fold(0xff, |word, byte| word << 8 | u64::from(*byte)));
     }
 
     fn map(&mut self, item: &Item) {
         let mut members: Vec<(&String, &AttributeValue)> = item.iter().collect();
         members.sort_unstable_by_key(|(name, _)| *name);
-        self.bytes(b"M");
+        self.kind(b'M');
         for (name, member) in members {
             self.text(b'K', name);
             self.attribute(member);
         }
-        self.bytes(b"E");
+        self.kind(b'E');
     }
 
     fn attribute(&mut self, attribute: &AttributeValue) {
@@ -535,22 +557,22 @@ impl Fnv {
             AttributeValue::N(text) => match Decimal::parse(text) {
                 Some(decimal) => {
                     self.text(if decimal.negative { b'n' } else { b'N' }, &decimal.digits);
-                    self.bytes(&decimal.point.to_be_bytes());
+                    self.word(decimal.point.cast_unsigned());
                 }
                 None => self.text(b'N', text),
             },
-            AttributeValue::Bool(value) => self.bytes(if *value { b"T" } else { b"F" }),
+            AttributeValue::Bool(value) => self.kind(if *value { b'T' } else { b'F' }),
             AttributeValue::L(items) => {
-                self.bytes(b"L");
+                self.kind(b'L');
                 for item in items {
                     self.attribute(item);
                 }
-                self.bytes(b"E");
+                self.kind(b'E');
             }
             AttributeValue::M(members) => self.map(members),
-            AttributeValue::Null(_) => self.bytes(b"0"),
+            AttributeValue::Null(_) => self.kind(b'0'),
             // Never written by us beside a checksum.
-            _ => self.bytes(b"?"),
+            _ => self.kind(b'?'),
         }
     }
 }

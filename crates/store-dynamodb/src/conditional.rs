@@ -50,34 +50,36 @@ pub(crate) async fn each(space: &Space, changes: Vec<Change>) -> Result<Vec<usiz
 }
 
 /// The writes of one request: as one transaction, and without those whose conditions do not hold again.
-async fn each_of(space: &Space, mut run: Vec<Change>) -> Result<Vec<(usize, String)>, (Vec<String>, Error)> {
+async fn each_of(space: &Space, run: Vec<Change>) -> Result<Vec<(usize, String)>, (Vec<String>, Error)> {
     let mut backoff = Backoff::new(space.config.operation_timeout);
+    let (mut open, mut writes): (Vec<(usize, String)>, Vec<TransactWriteItem>) =
+        run.into_iter().map(|change| ((change.place, change.key), change.write)).unzip();
     let mut lost = Vec::new();
-    while !run.is_empty() {
-        let items: Vec<TransactWriteItem> = run.iter().map(|change| change.write.clone()).collect();
-        let (reasons, error) = match attempt(space, &items, None, &mut backoff).await {
+    while !open.is_empty() {
+        let (reasons, error) = match attempt(space, &writes, None, &mut backoff).await {
             Ok(Outcome::Done) => return Ok(lost),
             Ok(Outcome::Undone { reasons, error }) => (reasons, error),
-            Err(error) => return Err((keys(run, lost), error)),
+            Err(error) => return Err((keys(open, lost), error)),
         };
-        let mut codes = reasons.iter().map(code);
-        let before = run.len();
-        run.retain(|change| {
-            let holds = codes.next() != Some(FAILED_CONDITION);
-            if !holds {
-                lost.push((change.place, change.key.clone()));
-            }
-            holds
-        });
+        let holds: Vec<bool> = open
+            .iter()
+            .enumerate()
+            .map(|(number, _)| reasons.get(number).map(code) != Some(FAILED_CONDITION))
+            .collect();
         // Undone for another reason than a condition: it would be undone again.
-        if run.len() == before {
-            return Err((keys(run, lost), error));
+        if !holds.contains(&false) {
+            return Err((keys(open, lost), error));
         }
+        let mut held = holds.iter().copied();
+        writes.retain(|_| held.next().unwrap_or(true));
+        let (held, failed): (Vec<_>, Vec<_>) = open.into_iter().zip(holds).partition(|(_, holds)| *holds);
+        open = held.into_iter().map(|(key, _)| key).collect();
+        lost.extend(failed.into_iter().map(|(key, _)| key));
     }
     Ok(lost)
 }
 
 /// All keys that were not written.
-fn keys(run: Vec<Change>, lost: Vec<(usize, String)>) -> Vec<String> {
-    run.into_iter().map(|change| change.key).chain(lost.into_iter().map(|(_, key)| key)).collect()
+fn keys(open: Vec<(usize, String)>, lost: Vec<(usize, String)>) -> Vec<String> {
+    open.into_iter().chain(lost).map(|(_, key)| key).collect()
 }

@@ -40,13 +40,15 @@ impl Decimal {
         if !is_number(whole) || !is_number(fraction) || (whole.is_empty() && fraction.is_empty()) {
             return None;
         }
-        let all = format!("{whole}{fraction}");
-        let digits = all.trim_start_matches('0');
-        let zeros = all.len() - digits.len();
-        let digits = digits.trim_end_matches('0').to_owned();
+        let mut digits = String::with_capacity(whole.len() + fraction.len());
+        digits.push_str(whole);
+        digits.push_str(fraction);
+        let zeros = digits.len() - digits.trim_start_matches('0').len();
+        digits.truncate(digits.trim_end_matches('0').len());
         if digits.is_empty() {
             return Some(Self { negative: false, digits, point: 0 });
         }
+        digits.drain(..zeros);
         let point = exponent + i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?;
         Some(Self { negative, digits, point })
     }

@@ -50,6 +50,8 @@ struct Known {
 pub(crate) struct DynamoDocStore {
     kv: DynamoKvStore,
     layer: KvDocStore<DynamoKvStore>,
+    /// What writes by what it reads: a read that lags would leave nodes in the wrong lists.
+    writer: KvDocStore<DynamoKvStore>,
     names: DocCollections,
 }
 
@@ -57,8 +59,8 @@ impl DynamoDocStore {
     pub(crate) fn new(space: Arc<Space>) -> Self {
         let names = DocCollections::default();
         let kv = DynamoKvStore::new(space);
-        let layer = KvDocStore::with_collections(kv.clone(), names.clone()).with_backend(NAME);
-        Self { kv, layer, names }
+        let layer = |kv| KvDocStore::with_collections(kv, names.clone()).with_backend(NAME);
+        Self { layer: layer(kv.clone()), writer: layer(kv.strong()), kv, names }
     }
 
     async fn exist(&self, ids: &[NodeId]) -> Result<Vec<bool>> {
@@ -69,8 +71,8 @@ impl DynamoDocStore {
             return Ok(Vec::new());
         }
         let keys = self.kv.keys().await?;
-        let consistent = self.kv.space.config.consistent_reads;
-        let items = self.kv.read(&keys, &self.names.nodes, &ids, Some(&[EXPIRES]), consistent).await?;
+        let items =
+            self.kv.read(&keys, &self.names.nodes, &ids, Some(&[EXPIRES]), self.kv.consistent()).await?;
         Ok(items.iter().map(Option::is_some).collect())
     }
 
@@ -101,7 +103,7 @@ impl DynamoDocStore {
         DynamoKvStore::check(&self.names.ref_docs, [id.as_str()])?;
         let keys = self.kv.keys().await?;
         let Some(known) = self.known(&keys, id.as_str()).await? else {
-            return self.layer.delete_ref_doc(id).await;
+            return self.writer.delete_ref_doc(id).await;
         };
         let named = known.named.iter().map(String::as_str);
         // The document of its own id goes with it.
@@ -210,7 +212,7 @@ fn hash(entry: &Item) -> Option<String> {
 #[async_trait]
 impl DocStore for DynamoDocStore {
     async fn add(&self, nodes: Vec<Node>, options: AddOptions) -> Result<AddReport> {
-        self.layer.add(nodes, options).await
+        self.writer.add(nodes, options).await
     }
 
     async fn get_many(&self, ids: &[NodeId]) -> Result<Vec<Option<Node>>> {
@@ -226,7 +228,7 @@ impl DocStore for DynamoDocStore {
     }
 
     async fn delete_many(&self, ids: &[NodeId]) -> Result<usize> {
-        self.layer.delete_many(ids).await
+        self.writer.delete_many(ids).await
     }
 
     async fn find(&self, query: &DocQuery) -> Result<Page<JsonObject>> {
@@ -246,7 +248,7 @@ impl DocStore for DynamoDocStore {
     }
 
     async fn set_hashes(&self, hashes: Vec<(NodeId, String)>) -> Result<()> {
-        self.layer.set_hashes(hashes).await
+        self.writer.set_hashes(hashes).await
     }
 
     fn scan(&self, after: Option<NodeId>) -> BoxStream<Node> {

@@ -42,11 +42,23 @@ pub(crate) fn capabilities(config: &DynamoDbConfig) -> KvCapabilities {
 #[derive(Clone, Debug)]
 pub(crate) struct DynamoKvStore {
     pub(crate) space: Arc<Space>,
+    /// Whether reads see every write that was answered before them, whatever the configuration says.
+    strong: bool,
 }
 
 impl DynamoKvStore {
     pub(crate) fn new(space: Arc<Space>) -> Self {
-        Self { space }
+        Self { space, strong: false }
+    }
+
+    /// For what decides by its reads what it writes.
+    pub(crate) fn strong(&self) -> Self {
+        Self { space: Arc::clone(&self.space), strong: true }
+    }
+
+    /// Whether a read sees every write that was answered before it.
+    pub(crate) fn consistent(&self) -> bool {
+        self.strong || self.space.config.consistent_reads
     }
 
     /// Whether values too large for an item go to chunks.
@@ -76,8 +88,7 @@ impl DynamoKvStore {
             return Ok(Vec::new());
         }
         let keys = self.keys().await?;
-        let consistent = self.space.config.consistent_reads;
-        let items = self.read(&keys, collection, names, None, consistent).await?;
+        let items = self.read(&keys, collection, names, None, self.consistent()).await?;
         let mut values = Vec::with_capacity(names.len());
         for (name, item) in names.iter().zip(items) {
             values.push(match item {

@@ -131,12 +131,17 @@ impl Reading<'_> {
     /// What of a page is the history's, and whether nothing after it can be.
     fn slots(&mut self, items: Vec<Item>) -> Result<(Vec<Slot>, bool)> {
         let mut slots = Vec::with_capacity(items.len());
+        // The first place that is not there yet.
+        let mut end = self.head.as_ref().map(|head| place(head.next));
         for mut item in items {
             let sort = sort_of(self.keys, &item);
             let Some(head) = &self.head else {
                 let head = if sort == HEAD { Some(Head::read(&item)?) } else { None };
                 match head.filter(|head| !self.expired(head.expires)) {
-                    Some(head) => self.head = Some(head),
+                    Some(head) => {
+                        end = Some(place(head.next));
+                        self.head = Some(head);
+                    }
                     // What there is besides was left by a history that is gone.
                     None => return Ok((Vec::new(), true)),
                 }
@@ -146,7 +151,7 @@ impl Reading<'_> {
             if generation < head.generation.as_str() {
                 return Ok((slots, true));
             }
-            if generation > head.generation.as_str() || at >= place(head.next).as_str() {
+            if generation > head.generation.as_str() || Some(at) >= end.as_deref() {
                 continue;
             }
             let at = at.to_owned();
