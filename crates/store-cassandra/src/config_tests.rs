@@ -1,4 +1,4 @@
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use store_core::ErrorKind;
 
 use super::*;
@@ -25,7 +25,7 @@ fn a_url_says_everything() {
     let connection = &config.connection;
     assert_eq!(connection.hosts, ["a", "b:1", "[::1]:2"]);
     assert_eq!(connection.user.as_deref(), Some("us@er"));
-    assert_eq!(connection.password.as_ref().map(|text| text.expose_secret()), Some("p@ss"));
+    assert_eq!(connection.password.as_ref().map(ExposeSecret::expose_secret), Some("p@ss"));
     assert_eq!(connection.datacenter.as_deref(), Some("dc1"));
     assert_eq!(connection.load_balancing, Some(CassandraBalancingPolicy::RoundRobin));
     assert_eq!(connection.tls, Some(true));

@@ -1,6 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![allow(dead_code, reason = "the roles that use it are being built")]
-
 mod backend;
 mod chat;
 mod clock;

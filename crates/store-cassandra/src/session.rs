@@ -29,9 +29,7 @@ use crate::error::{closed, from_driver, timed_out};
 
 pub use balancing::CassandraBalancing;
 pub(crate) use cdrs_tokio::types::value::Value;
-#[allow(unused_imports, reason = "the roles that use it are being built")]
-pub(crate) use rows::Row;
-pub(crate) use rows::Rows;
+pub(crate) use rows::{Row, Rows};
 use statements::Statements;
 
 /// A session of the driver's over plain TCP.

@@ -1,5 +1,7 @@
 //! Time series on a real node, named by `STORE_TEST_CASSANDRA_URL`.
 
+#![allow(clippy::unwrap_used, reason = "a test may end at once")]
+
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -34,6 +36,7 @@ struct Metrics {
 async fn store(test: &str) -> Option<CassandraBackend> {
     let url = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty());
     let Some(url) = url else {
+        assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
         eprintln!("STORE_TEST_CASSANDRA_URL is not set; scripts/servers/with starts a server and sets it");
         return None;
     };
