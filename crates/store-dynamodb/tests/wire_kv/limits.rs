@@ -273,6 +273,10 @@ async fn names_of_metadata_are_data(db: Db) {
     for (name, node) in names().iter().zip(&nodes) {
         let filter = field(*name).eq(7);
         assert_eq!(docs.count(Some(&filter)).await.unwrap(), 1, "{name:?}");
-        assert_eq!(docs.get_many(std::slice::from_ref(&node.id)).await.unwrap(), [Some(node.clone())], "{name:?}");
+        assert_eq!(
+            docs.get_many(std::slice::from_ref(&node.id)).await.unwrap(),
+            [Some(node.clone())],
+            "{name:?}"
+        );
     }
 }
