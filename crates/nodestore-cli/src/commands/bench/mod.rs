@@ -74,8 +74,11 @@ pub(crate) struct Bench {
     /// Nodes and messages of one call of bulk writes (D1, V1)
     #[arg(long, value_name = "NODES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: u32,
+    /// Queries of each kind (V2, V3, T1)
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) queries: u32,
     /// Also does D1, D2, C1, C2, K1 and K2 with this, with the same guarantees, taking turns; of MongoDB also D4, V1,
-    /// V2, V3 and R1, of Redis with the search module V1 to V3
+    /// V2, V3 and R1, of Redis with the search module V1 to V3, of DynamoDB V1
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) reference: Option<ReferenceKind>,
     /// Where the corpus comes from; figures of two seeds can not be compared
@@ -143,6 +146,8 @@ struct Run<'a> {
     corpus: Corpus,
     /// Nodes of one call.
     batch: usize,
+    /// Queries of each kind.
+    queries: usize,
     wanted: &'a BTreeSet<Workload>,
     stop: &'a Stop,
     measured: Vec<Measured>,
@@ -292,6 +297,7 @@ async fn rounds(
                 let mut run = Run {
                     corpus,
                     batch: options.batch as usize,
+                    queries: options.queries as usize,
                     wanted: &wanted,
                     stop,
                     measured: Vec::new(),

@@ -71,9 +71,9 @@ async fn measure(
     meter.call(1, subject.search(&query(QUERIES))).await?;
     run.keep(meter);
 
-    let mut meter = run.meter(parts.workload, parts.single, "queries", QUERIES)?;
+    let mut meter = run.meter(parts.workload, parts.single, "queries", run.queries)?;
     let mut answers = Fnv::new();
-    for place in 0..QUERIES {
+    for place in 0..run.queries {
         let query = meter.prepare(|| query(place));
         let hits = meter.call(1, subject.search(&query)).await?;
         meter.prepare(|| answers.add(&hits));
@@ -84,8 +84,8 @@ async fn measure(
         return Ok(());
     }
 
-    let mut meter = run.meter(parts.workload, parts.many, "queries", QUERIES)?;
-    let queries: Vec<VectorQuery> = meter.prepare(|| (0..QUERIES).map(&query).collect());
+    let mut meter = run.meter(parts.workload, parts.many, "queries", run.queries)?;
+    let queries: Vec<VectorQuery> = meter.prepare(|| (0..run.queries).map(&query).collect());
     let calls = queries.into_iter().map(|query| {
         let subject = Arc::clone(subject);
         async move { subject.search(&query).await }

@@ -11,9 +11,11 @@ use nodestore::dynamodb::aws_sdk_dynamodb::Client;
 use nodestore::dynamodb::aws_sdk_dynamodb::client::Waiters as _;
 use nodestore::dynamodb::aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, SdkError};
 use nodestore::dynamodb::aws_sdk_dynamodb::operation::put_item::PutItemError;
+use nodestore::dynamodb::aws_sdk_dynamodb::primitives::Blob;
 use nodestore::dynamodb::aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put,
-    PutRequest, ScalarAttributeType, TransactWriteItem, Update, WriteRequest,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes,
+    LocalSecondaryIndex, Projection, ProjectionType, Put, PutRequest, ScalarAttributeType, TransactWriteItem,
+    Update, WriteRequest,
 };
 use nodestore::dynamodb::{DynamoDbBackend, DynamoDbConfig};
 use nodestore::{ChatMessage, JsonObject, Node, NodeId};
@@ -21,21 +23,24 @@ use serde_json::{Map, Number, Value, json};
 use tokio::sync::Mutex;
 
 use crate::commands::bench::subject::{COLLECTION, SESSION, Subject};
-use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, K1, K2};
+use crate::commands::bench::workload::Workload::{self, C1, C2, D1, D2, K1, K2, V1};
 use crate::failure::Failure;
 
 pub(super) const NAME: &str = "aws-sdk-dynamodb";
-pub(super) const WORKLOADS: &[Workload] = &[D1, D2, C1, C2, K1, K2];
+pub(super) const WORKLOADS: &[Workload] = &[D1, D2, C1, C2, V1, K1, K2];
 
 const NODES: &str = "docstore/data";
 const METADATA: &str = "docstore/metadata";
 const SOURCES: &str = "docstore/ref_doc_info";
+/// The attribute and the index of the source of a node with an embedding.
+const SOURCE: &str = "doc_id";
 /// The partition of chats, and the item in it that knows how many messages there are.
 const CHAT: &str = "chat";
 const HEAD: &str = "head";
 /// The service's limits.
 const WRITE_ITEMS: usize = 25;
 const READ_KEYS: usize = 100;
+const TRANSACTION_ITEMS: usize = 100;
 /// Requests at the same time.
 const AT_ONCE: usize = 8;
 /// How long a table may take to come or to go.
@@ -43,14 +48,15 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 type Item = std::collections::HashMap<String, AttributeValue>;
 
-/// A table of its own.
+/// A table of its own, and one for vectors.
 #[derive(Debug)]
 pub(super) struct Bare {
     client: Client,
     table: String,
+    vectors: String,
     consistent: bool,
-    /// Whether the table is there.
-    made: Mutex<bool>,
+    /// The tables that are there.
+    made: Mutex<Vec<String>>,
     /// Messages appended.
     appended: AtomicU64,
 }
@@ -61,60 +67,94 @@ impl Bare {
         let config: DynamoDbConfig = url.parse()?;
         let consistent = config.consistent_reads;
         let client = DynamoDbBackend::connect(config.with_namespace(name)).await?.client()?.clone();
-        let (table, made, appended) = (format!("{name}.bare"), Mutex::new(false), AtomicU64::new(0));
-        Ok(Self { client, table, consistent, made, appended })
+        Ok(Self {
+            client,
+            table: format!("{name}.bare"),
+            vectors: format!("{name}.bare-vectors"),
+            consistent,
+            made: Mutex::default(),
+            appended: AtomicU64::new(0),
+        })
     }
 
-    /// Makes the table, if it is not there.
-    async fn make(&self) -> Result<(), Failure> {
+    /// Makes a table, if it is not there; one for vectors with an index of the nodes of a source.
+    async fn make(&self, table: &str) -> Result<(), Failure> {
         let mut made = self.made.lock().await;
-        if *made {
+        if made.iter().any(|there| there == table) {
             return Ok(());
         }
+        let element = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(unbuilt)
+        };
         let mut create =
-            self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
-        for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            self.client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        let mut attributes = vec!["pk", "sk"];
+        if table == self.vectors {
+            attributes.push(SOURCE);
+            let index = LocalSecondaryIndex::builder()
+                .index_name(SOURCE)
+                .key_schema(element("pk", KeyType::Hash)?)
+                .key_schema(element(SOURCE, KeyType::Range)?)
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build());
+            create = create.local_secondary_indexes(index.build().map_err(unbuilt)?);
+        }
+        for name in attributes {
             let text = ScalarAttributeType::S;
             let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(text).build();
-            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-            create = create
-                .attribute_definitions(definition.map_err(unbuilt)?)
-                .key_schema(element.map_err(unbuilt)?);
+            create = create.attribute_definitions(definition.map_err(unbuilt)?);
         }
+        let create =
+            create.key_schema(element("pk", KeyType::Hash)?).key_schema(element("sk", KeyType::Range)?);
         create.send().await.map_err(failed)?;
-        let exists = self.client.wait_until_table_exists().table_name(&self.table);
+        let exists = self.client.wait_until_table_exists().table_name(table);
         exists.wait(PATIENCE).await.map_err(|error| Failure::new(format!("the SDK: {error}")))?;
-        *made = true;
+        made.push(table.to_owned());
         Ok(())
     }
 
     /// Writes items in requests of 25, or one by itself.
-    async fn write(&self, items: Vec<Item>) -> Result<(), Failure> {
-        self.make().await?;
+    async fn write(&self, table: &str, items: Vec<Item>) -> Result<(), Failure> {
+        self.make(table).await?;
         if let [item] = items.as_slice() {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone()));
+            let put = self.client.put_item().table_name(table).set_item(Some(item.clone()));
             put.send().await.map_err(failed)?;
             return Ok(());
         }
-        let mut batches = Vec::new();
-        let mut items = items.into_iter().peekable();
-        while items.peek().is_some() {
-            batches.push(items.by_ref().take(WRITE_ITEMS).collect::<Vec<_>>());
-        }
-        let writes: Vec<_> = batches.into_iter().map(|batch| self.write_batch(batch)).collect();
+        let writes: Vec<_> =
+            batches(items, WRITE_ITEMS).into_iter().map(|batch| self.write_batch(table, batch)).collect();
         stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn write_batch(&self, items: Vec<Item>) -> Result<(), Failure> {
+    /// Writes items that are not there yet: none that another wrote is lost unseen. In transactions, the only requests
+    /// that put many under conditions.
+    async fn insert(&self, items: Vec<Item>) -> Result<(), Failure> {
+        let batches = batches(items, TRANSACTION_ITEMS);
+        let inserts: Vec<_> = batches.into_iter().map(|batch| self.insert_batch(batch)).collect();
+        stream::iter(inserts).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn insert_batch(&self, items: Vec<Item>) -> Result<(), Failure> {
+        let mut puts = Vec::with_capacity(items.len());
+        for item in items {
+            let put = Put::builder().table_name(&self.table).set_item(Some(item));
+            let put = put.condition_expression("attribute_not_exists(pk)").build().map_err(unbuilt)?;
+            puts.push(TransactWriteItem::builder().put(put).build());
+        }
+        let insert = self.client.transact_write_items().set_transact_items(Some(puts));
+        insert.send().await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn write_batch(&self, table: &str, items: Vec<Item>) -> Result<(), Failure> {
         let mut left = Vec::new();
         for item in items {
             let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
             left.push(WriteRequest::builder().put_request(put).build());
         }
         while !left.is_empty() {
-            let write = self.client.batch_write_item().request_items(&self.table, left);
+            let write = self.client.batch_write_item().request_items(table, left);
             let answer = write.send().await.map_err(failed)?;
-            left = answer.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
+            left = answer.unprocessed_items.unwrap_or_default().remove(table).unwrap_or_default();
         }
         Ok(())
     }
@@ -188,6 +228,16 @@ fn unbuilt(error: BuildError) -> Failure {
     Failure::new(format!("a request can not be built: {error}")).with_cause(error)
 }
 
+/// Cuts items into what goes in one request.
+fn batches(items: Vec<Item>, most: usize) -> Vec<Vec<Item>> {
+    let mut batches = Vec::new();
+    let mut items = items.into_iter().peekable();
+    while items.peek().is_some() {
+        batches.push(items.by_ref().take(most).collect());
+    }
+    batches
+}
+
 fn key_of(partition: &str, key: &str) -> Item {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     Item::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(key))])
@@ -240,18 +290,19 @@ fn json_of(value: AttributeValue) -> Result<Value, Failure> {
 #[async_trait]
 impl Subject for Bare {
     async fn add_nodes(&self, nodes: Vec<Node>) -> Result<(), Failure> {
-        let mut items = Vec::with_capacity(2 * nodes.len());
+        let (mut items, mut entries) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
         let mut sources: BTreeMap<String, (Vec<String>, JsonObject)> = BTreeMap::new();
         for node in nodes {
             let id = node.id.as_str().to_owned();
             let source = node.ref_doc_id().map(nodestore::RefDocId::into_string).unwrap_or_default();
-            items.push(item(METADATA, &id, &json!({"doc_hash": node.hash(), "ref_doc_id": source})));
+            entries.push(item(METADATA, &id, &json!({"doc_hash": node.hash(), "ref_doc_id": source})));
             items.push(item(NODES, &id, &json!({"__data__": node.to_json(), "__type__": "1"})));
             let (ids, fields) = sources.entry(source).or_default();
             ids.push(id);
             *fields = node.metadata;
         }
-        self.write(items).await?;
+        self.write(&self.table, items).await?;
+        self.insert(entries).await?;
         let mut adding = Vec::new();
         for (source, (ids, fields)) in &sources {
             adding.push(self.add_source(source, ids, fields));
@@ -265,7 +316,7 @@ impl Subject for Bare {
     }
 
     async fn append(&self, message: ChatMessage) -> Result<(), Failure> {
-        self.make().await?;
+        self.make(&self.table).await?;
         let position = self.appended.fetch_add(1, Ordering::Relaxed);
         let text = Value::Object(message.to_json()).to_string();
         let put = Put::builder()
@@ -319,21 +370,46 @@ impl Subject for Bare {
 
     async fn put(&self, entries: Vec<(String, JsonObject)>) -> Result<(), Failure> {
         let items = entries.into_iter().map(|(key, value)| item(COLLECTION, &key, &Value::Object(value)));
-        self.write(items.collect()).await
+        self.write(&self.table, items.collect()).await
     }
 
     async fn get(&self, keys: &[&str]) -> Result<usize, Failure> {
         self.read(COLLECTION, keys).await
     }
 
+    async fn configure_vectors(&self) -> Result<(), Failure> {
+        self.make(&self.vectors).await
+    }
+
+    async fn add_embedded(&self, nodes: Vec<Node>) -> Result<(), Failure> {
+        let mut items = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let id = node.id.as_str();
+            let partition =
+                id.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+            let source = node.ref_doc_id().map(nodestore::RefDocId::into_string).unwrap_or_default();
+            let fields = Value::Object(node.metadata.clone());
+            let value = json!({"text": node.text_content(), SOURCE: source, "metadata": fields});
+            let mut item = item(&format!("node/{}", partition % 4), id, &value);
+            for (name, value) in node.to_vector_metadata(false)? {
+                if let (true, Value::String(text)) = (name.starts_with("_node"), value) {
+                    item.insert(name, AttributeValue::S(text));
+                }
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "the store keeps 32 bits")]
+            let vector = node.embedding.iter().flatten().flat_map(|value| (*value as f32).to_le_bytes());
+            item.insert("vector".to_owned(), AttributeValue::B(Blob::new(vector.collect::<Vec<u8>>())));
+            items.push(item);
+        }
+        self.write(&self.vectors, items).await
+    }
+
     async fn clear(&self) -> Result<(), Failure> {
-        let mut made = self.made.lock().await;
-        if *made {
-            self.client.delete_table().table_name(&self.table).send().await.map_err(failed)?;
-            let gone = self.client.wait_until_table_not_exists().table_name(&self.table);
+        for table in self.made.lock().await.drain(..) {
+            self.client.delete_table().table_name(&table).send().await.map_err(failed)?;
+            let gone = self.client.wait_until_table_not_exists().table_name(&table);
             gone.wait(PATIENCE).await.map_err(|error| Failure::new(format!("the SDK: {error}")))?;
         }
-        *made = false;
         self.appended.store(0, Ordering::Relaxed);
         Ok(())
     }
