@@ -12,6 +12,9 @@ pub(crate) const NAME: &str = "cassandra";
 /// What is not known after a call that was cut off.
 const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 
+/// What is wrong when the driver knows of no node that is up.
+const NO_NODE: &str = "no node can be asked";
+
 /// Our error for one of the driver's, which stays reachable as its source.
 pub(crate) fn from_driver(error: DriverError) -> Error {
     let (kind, message) = match &error {
@@ -29,7 +32,7 @@ pub(crate) fn from_driver(error: DriverError) -> Error {
         ),
         // The driver has one kind for all else, also for having no node to ask.
         DriverError::General(text) if text.contains("No nodes") || text.contains("query plan") => {
-            (ErrorKind::Unavailable, format!("no node can be asked ({text}); nothing was sent"))
+            (ErrorKind::Unavailable, format!("{NO_NODE} ({text}); nothing was sent"))
         }
         DriverError::General(text) => (ErrorKind::Unavailable, format!("{text}; {UNKNOWN_WRITE}")),
         other => (ErrorKind::Other, other.to_string()),
@@ -99,11 +102,25 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
             "the node forgets the statement again and again, which it does while the schema changes; repeat the call"
                 .to_owned(),
         ),
+        // Its own schema tables list a table a moment before it can be used.
+        ErrorType::Server if says.contains("Unknown CF") => {
+            (ErrorKind::NotFound, "the node does not know the table yet; ask again".to_owned())
+        }
         ErrorType::Server | ErrorType::Protocol => {
             (ErrorKind::Other, format!("the node has a fault of its own: {says}; see its log"))
         }
         _ => (ErrorKind::Other, format!("the node answers: {says}")),
     }
+}
+
+/// Whether the driver knew of no node that is up, so that nothing was sent.
+pub(crate) fn is_no_node(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable && error.message().starts_with(NO_NODE)
+}
+
+/// Whether a node could not serve a request for the moment, so that it may be sent again where that does no harm.
+pub(crate) fn passes_by(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
 }
 
 /// The error of a call that took longer than the configured timeout.

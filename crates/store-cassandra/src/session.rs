@@ -1,7 +1,8 @@
 //! The driver, behind one door: nothing else in the crate sees its types.
 //!
-//! It has no time limit of its own, hands a request to another node only when told that it is harmless, and does not
-//! wait until a change of the schema is known to all nodes. All that is added here.
+//! It has no time limit of its own, does not wait until a change of the schema is known to all nodes, and when it goes on
+//! to another node and there is none, it forgets what the last one said. So it is told never to repeat anything, and all
+//! that is done here.
 
 mod balancing;
 mod rows;
@@ -17,6 +18,7 @@ use cdrs_tokio::consistency::Consistency;
 use cdrs_tokio::frame::Envelope;
 use cdrs_tokio::frame::message_batch::BatchType;
 use cdrs_tokio::query::{BatchQueryBuilder, PreparedQuery, QueryBatch, QueryValues};
+use cdrs_tokio::retry::{FallthroughRetryPolicy, RetryPolicy};
 use cdrs_tokio::statement::{StatementParams, StatementParamsBuilder};
 use cdrs_tokio::transport::{TransportRustls, TransportTcp};
 use cdrs_tokio::types::CBytes;
@@ -25,7 +27,7 @@ use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use crate::config::{CassandraConfig, CassandraConsistency};
-use crate::error::{closed, from_driver, timed_out};
+use crate::error::{closed, from_driver, is_no_node, passes_by, timed_out};
 
 pub use balancing::CassandraBalancing;
 pub(crate) use cdrs_tokio::types::value::Value;
@@ -46,6 +48,11 @@ pub type CassandraTlsSession = Session<
 const AGREEMENT_EVERY: Duration = Duration::from_millis(20);
 /// How long they may take.
 const AGREEMENT: Duration = Duration::from_secs(30);
+
+/// How long requests are repeated that found no node that could serve them, and the pauses between.
+const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_FIRST: Duration = Duration::from_millis(10);
+const AGAIN_LAST: Duration = Duration::from_millis(200);
 
 /// A session of the driver's.
 #[derive(Clone, Debug)]
@@ -115,6 +122,8 @@ pub(crate) struct Driver {
     write: Consistency,
     serial: Consistency,
     timeout: Duration,
+    /// Repeats nothing.
+    never: NeverAgain,
     closed: AtomicBool,
 }
 
@@ -127,6 +136,7 @@ impl Driver {
             write: level(config.write_consistency),
             serial: if config.local_serial { Consistency::LocalSerial } else { Consistency::Serial },
             timeout: config.operation_timeout,
+            never: NeverAgain::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -145,7 +155,7 @@ impl Driver {
     /// Runs a statement, prepared once and then by its id.
     pub(crate) async fn run(&self, call: Call) -> Result<Rows> {
         self.session()?;
-        let run = async {
+        let run = || async {
             let prepared = self.prepared(&call.text).await?;
             let parameters = self.parameters(&call, call.values.clone());
             let answer = match &self.session {
@@ -154,41 +164,43 @@ impl Driver {
             };
             Rows::read(&answer.map_err(from_driver)?)
         };
-        self.within(run).await
+        self.within(call.class, run).await
     }
 
     /// Runs a statement that is not worth preparing, without values: changes of the schema, and what a person typed.
     pub(crate) async fn run_text(&self, call: Call) -> Result<Rows> {
         self.session()?;
-        let parameters = self.parameters(&call, call.values.clone());
-        let run = async {
+        let run = || async {
+            let parameters = self.parameters(&call, call.values.clone());
             let answer = match &self.session {
-                CassandraSession::Tcp(session) => session.query_with_params(call.text, parameters).await,
-                CassandraSession::Tls(session) => session.query_with_params(call.text, parameters).await,
+                CassandraSession::Tcp(session) => session.query_with_params(&call.text, parameters).await,
+                CassandraSession::Tls(session) => session.query_with_params(&call.text, parameters).await,
             };
             Rows::read(&answer.map_err(from_driver)?)
         };
-        self.within(run).await
+        self.within(call.class, run).await
     }
 
     /// Writes to one partition in one request; all or nothing of it is seen there. The class is that of each statement.
     pub(crate) async fn batch(&self, class: Class, calls: Vec<Call>) -> Result<Rows> {
         self.session()?;
-        let run = async {
+        let run = || async {
             let mut batch = BatchQueryBuilder::new()
                 .with_batch_type(BatchType::Unlogged)
                 .with_consistency(self.consistency(class))
                 .with_serial_consistency(self.serial);
             let mut routing = None;
-            for call in calls {
+            for call in &calls {
                 let prepared = self.prepared(&call.text).await?;
                 if routing.is_none() {
                     routing = Some(partition(&prepared, &call.values));
                 }
-                batch = batch.add_query_prepared(&prepared, QueryValues::SimpleValues(call.values));
+                batch = batch.add_query_prepared(&prepared, QueryValues::SimpleValues(call.values.clone()));
             }
             let batch = batch.build().map_err(from_driver)?;
-            let mut parameters = StatementParamsBuilder::new().idempotent(repeatable(class));
+            let mut parameters = StatementParamsBuilder::new()
+                .with_retry_policy(self.never.policy())
+                .idempotent(repeatable(class));
             if let Some((keyspace, key)) = routing {
                 parameters = parameters.with_routing_key(key);
                 if let Some(keyspace) = keyspace {
@@ -200,7 +212,7 @@ impl Driver {
             parameters.query_params.keyspace = None;
             Rows::read(&self.send_batch(batch, &parameters).await?)
         };
-        self.within(run).await
+        self.within(class, run).await
     }
 
     async fn send_batch(&self, batch: QueryBatch, parameters: &StatementParams) -> Result<Envelope> {
@@ -269,6 +281,7 @@ impl Driver {
         let mut parameters = StatementParamsBuilder::new()
             .with_consistency(consistency)
             .with_serial_consistency(self.serial)
+            .with_retry_policy(self.never.policy())
             .idempotent(repeatable(call.class));
         if !values.is_empty() {
             parameters = parameters.with_values(QueryValues::SimpleValues(values));
@@ -290,9 +303,54 @@ impl Driver {
         }
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        // The driver's futures are large; on the heap at once, ours do not become so.
-        tokio::time::timeout(self.timeout, Box::pin(call)).await.map_err(|_| timed_out(self.timeout))?
+    /// Waits for the driver, as long as the configuration allows.
+    ///
+    /// What could not be sent is sent again, and what does no harm also when a node could not serve it: while the cluster
+    /// changes both pass by.
+    async fn within<T, F: Future<Output = Result<T>>>(
+        &self,
+        class: Class,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        let until = Instant::now() + AGAIN;
+        let mut pause = AGAIN_FIRST;
+        let answer = async {
+            loop {
+                // The driver's futures are large; on the heap at once, ours do not become so.
+                match Box::pin(call()).await {
+                    Err(error)
+                        if Instant::now() < until
+                            && (is_no_node(&error) || repeatable(class) && passes_by(&error)) =>
+                    {
+                        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                        pause = (pause * 2).min(AGAIN_LAST);
+                    }
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout(self.timeout, answer).await.map_err(|_| timed_out(self.timeout))?
+    }
+}
+
+/// The driver's policy that repeats nothing, for sessions that were made with another.
+struct NeverAgain(Arc<dyn RetryPolicy + Send + Sync>);
+
+impl NeverAgain {
+    fn policy(&self) -> Arc<dyn RetryPolicy + Send + Sync> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Default for NeverAgain {
+    fn default() -> Self {
+        Self(Arc::new(FallthroughRetryPolicy))
+    }
+}
+
+impl std::fmt::Debug for NeverAgain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NeverAgain")
     }
 }
 

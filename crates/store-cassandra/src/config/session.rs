@@ -24,7 +24,7 @@ use cdrs_tokio::frame::Version;
 use cdrs_tokio::frame_encoding::ProtocolFrameEncodingFactory;
 use cdrs_tokio::load_balancing::LoadBalancingStrategy;
 use cdrs_tokio::load_balancing::node_distance_evaluator::TopologyAwareNodeDistanceEvaluator;
-use cdrs_tokio::retry::ExponentialReconnectionPolicy;
+use cdrs_tokio::retry::{ExponentialReconnectionPolicy, FallthroughRetryPolicy};
 use cdrs_tokio::speculative_execution::ConstantSpeculativeExecutionPolicy;
 use cdrs_tokio::transport::CdrsTransport;
 use rustls::ClientConfig;
@@ -147,6 +147,7 @@ impl CassandraConnection {
             .with_compression(self.codec())
             .with_transport_buffer_size(BUFFER)
             .with_connection_pool_config(pool)
+            .with_retry_policy(Box::new(FallthroughRetryPolicy))
             .with_reconnection_policy(Arc::new(again));
         if let Some(datacenter) = &self.datacenter {
             let near = TopologyAwareNodeDistanceEvaluator::new(datacenter.clone());

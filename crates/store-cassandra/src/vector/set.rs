@@ -119,9 +119,12 @@ impl Set {
         vector_check::same_config(&stored.config, config)?;
         let kept = stored.stamp.settings();
         // Another may be making it, or was cut off while it did.
-        if kept.is_some() && space.config.create && !stored.live.is_whole() {
-            table::make(space, &self.table, &settings).await?;
-            self.remember(None);
+        if kept.is_some() && space.config.create {
+            if !stored.live.is_whole() {
+                table::make(space, &self.table, &settings).await?;
+                self.remember(None);
+            }
+            table::await_indexes(space, &stored.table, config.dimensions).await?;
         }
         if kept.as_ref() == Some(&settings) || stored.config == *config {
             return Ok(());

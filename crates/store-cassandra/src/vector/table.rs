@@ -196,7 +196,7 @@ pub(super) fn agree(space: &Space, name: &str, live: &Live, config: &VectorConfi
     Err(Error::config(message).with_backend(NAME))
 }
 
-/// Makes the table and its indexes, where they are not there, and waits until they can be used.
+/// Makes the table and its indexes, where they are not there.
 pub(super) async fn make(space: &Space, name: &str, settings: &Settings) -> Result<()> {
     let _changing = space.tables.changing().await;
     tables::make_keyspace(space).await?;
@@ -227,14 +227,11 @@ pub(super) async fn make(space: &Space, name: &str, settings: &Settings) -> Resu
     if !there.by_id {
         driver.change_schema(&index("idx_row_id", "row_id", "")).await?;
     }
-    if !there.is_whole() {
-        await_indexes(space, &full, settings.config.dimensions).await?;
-    }
     Ok(())
 }
 
-/// Waits until every index of a table can be asked.
-async fn await_indexes(space: &Space, full: &str, dimensions: usize) -> Result<()> {
+/// Waits until every index of a table can be asked; it may be another who is making it.
+pub(super) async fn await_indexes(space: &Space, full: &str, dimensions: usize) -> Result<()> {
     let until = Instant::now() + BUILD;
     let probe = crate::codec::vector(&vec![1.0; dimensions]);
     let asked = [
@@ -259,7 +256,9 @@ async fn await_indexes(space: &Space, full: &str, dimensions: usize) -> Result<(
 pub(super) fn is_building(error: &Error) -> bool {
     let says = |what| error.message().contains(what);
     matches!(error.kind(), ErrorKind::Other | ErrorKind::InvalidInput)
-        && (says("the read failed on a replica") || says("not available") || says("not yet"))
+        && ["the read failed on a replica", "not available", "not yet", "might involve data filtering"]
+            .into_iter()
+            .any(says)
 }
 
 fn comment(settings: &Settings) -> Result<String> {
