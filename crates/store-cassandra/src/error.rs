@@ -12,6 +12,8 @@ pub(crate) const NAME: &str = "cassandra";
 /// What is not known after a call that was cut off.
 const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 
+/// What is wrong when a replica could not make a write.
+const WRITE_FAILED: &str = "the write failed on a replica";
 /// What is wrong when the driver knows of no node that is up.
 const NO_NODE: &str = "no node can be asked";
 
@@ -84,7 +86,7 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
             (ErrorKind::Other, format!("the read failed on a replica: {says}; see its log"))
         }
         ErrorType::WriteFailure(_) => {
-            (ErrorKind::Other, format!("the write failed on a replica: {says}; see its log"))
+            (ErrorKind::Other, format!("{WRITE_FAILED}: {says}; see its log"))
         }
         ErrorType::Truncate => (ErrorKind::Unavailable, format!("the table could not be emptied: {says}")),
         ErrorType::Invalid if says.contains("does not exist") || says.contains("unconfigured table") => (
@@ -120,7 +122,9 @@ pub(crate) fn is_no_node(error: &Error) -> bool {
 
 /// Whether a node could not serve a request for the moment, so that it may be sent again where that does no harm.
 pub(crate) fn passes_by(error: &Error) -> bool {
+    // A replica fails a write now and then while it changes an index of vectors.
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
+        || error.message().starts_with(WRITE_FAILED)
 }
 
 /// The error of a call that took longer than the configured timeout.
