@@ -79,10 +79,7 @@ impl CassandraConfig {
             .with_version(VERSION);
         let build = async {
             let config = config.build().await.map_err(from_driver)?;
-            let balancing = match connection.load_balancing.unwrap_or_default() {
-                CassandraBalancingPolicy::TokenAware => CassandraBalancing::token_aware(),
-                CassandraBalancingPolicy::RoundRobin => CassandraBalancing::round_robin(),
-            };
+            let balancing = connection.balancing();
             let builder = connection.settled(TcpSessionBuilder::new(balancing, config), limit);
             builder.build().await.map_err(|error| not_built(&error.to_string()))
         };
@@ -115,10 +112,7 @@ impl CassandraConfig {
             .with_version(VERSION);
         let build = async {
             let config = config.build().await.map_err(from_driver)?;
-            let balancing = match connection.load_balancing.unwrap_or_default() {
-                CassandraBalancingPolicy::TokenAware => CassandraBalancing::token_aware(),
-                CassandraBalancingPolicy::RoundRobin => CassandraBalancing::round_robin(),
-            };
+            let balancing = connection.balancing();
             let builder = connection.settled(RustlsSessionBuilder::new(balancing, config), limit);
             builder.build().await.map_err(|error| not_built(&error.to_string()))
         };
@@ -158,6 +152,13 @@ impl CassandraConnection {
             builder = builder.with_speculative_execution_policy(Box::new(policy));
         }
         builder
+    }
+
+    fn balancing<T: CdrsTransport, CM: ConnectionManager<T>>(&self) -> CassandraBalancing<T, CM> {
+        match self.load_balancing.unwrap_or_default() {
+            CassandraBalancingPolicy::TokenAware => CassandraBalancing::token_aware(),
+            CassandraBalancingPolicy::RoundRobin => CassandraBalancing::round_robin(),
+        }
     }
 
     fn authenticator(&self) -> Authenticator {
