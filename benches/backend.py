@@ -120,7 +120,8 @@ class Sides:
     def differing(self):
         """What the sides did not do or find equally often, or with other answers."""
         def found(figures):
-            return {(figure["items"], figure["unit"], figure["answers"]) for figure in figures}
+            return {(figure["items"], figure["unit"], figure["answers"] if self.kind.EXACT else None)
+                    for figure in figures}
 
         return [" ".join(key) for key in self.keys()
                 if len(found(self.ours.runs[key] + self.python.runs[key])) > 1]

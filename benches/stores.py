@@ -6,6 +6,7 @@ A class says
  - GOALS: for a part of a workload, how many times the speed of Python ours is to have, and how many times less
    processor time it is to take (None: no goal);
  - LONGEST: how many messages a chat of Python's can hold;
+ - EXACT: whether a search finds what is nearest, so that both sides must answer the same ids;
  - GROWTH: how many times as long as at 10 messages a chat append may take at 2,000;
  - VARIABLE, SERVER: what names a server that runs, and what in scripts/servers starts one;
  - documents, chat, vectors: the stores, empty, ready to use; reader: how many documents there are, and what loads them;
@@ -29,6 +30,7 @@ class Kind:
     """Where the database parts the runs, and its store takes every node and answers ids."""
 
     LONGEST = math.inf
+    EXACT = True
 
     @staticmethod
     def ours(url):
@@ -259,5 +261,48 @@ class DynamoDb(Kind):
             table.delete()
 
 
+class Cassandra(Kind):
+    """A keyspace of the run's name. LlamaIndex's package has the vector store alone, whose index is by cosine."""
+
+    PACKAGES = ["llama-index-core", "llama-index-vector-stores-cassandra", "cassio", "cassandra-driver", "numpy"]
+    VARIABLE, SERVER = "STORE_TEST_CASSANDRA_URL", ["cassandra.sh", "run", "--fast"]
+    WORKLOADS = {"vectors": "V1,V2,V3"}
+    GOALS = {("V1", "add"): (1.2, 10), ("V2", "query"): (1.8, 20), ("V2", "query, 8 at once"): (1.8, 20),
+             ("V3", "filter"): (1.8, 20), ("V3", "filter, 8 at once"): (1.8, 20)}
+    # Each side has a graph of its own.
+    EXACT = False
+
+    def __init__(self, url, name, _batch):
+        from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+        from cassandra.policies import WhiteListRoundRobinPolicy
+        parts = urllib.parse.urlsplit(url)
+        # One node: the driver warns of a policy that is not named.
+        policy = WhiteListRoundRobinPolicy([parts.hostname])
+        profile = ExecutionProfile(load_balancing_policy=policy, request_timeout=60)
+        self.cluster = Cluster([parts.hostname], port=parts.port or 9042,
+                               execution_profiles={EXEC_PROFILE_DEFAULT: profile})
+        self.session, self.name = self.cluster.connect(), name
+
+    def about(self):
+        [row] = self.session.execute("SELECT release_version FROM system.local")
+        return f"Cassandra {row.release_version}, one node"
+
+    @staticmethod
+    def ours(url):
+        """Our side makes its tables itself."""
+        return url if "store.create=" in url else f"{url}{'&' if '?' in url else '?'}store.create=true"
+
+    def vectors(self):
+        from llama_index.vector_stores.cassandra import CassandraVectorStore
+        self.session.execute(f"CREATE KEYSPACE {self.name} WITH replication = "
+                             "{'class': 'SimpleStrategy', 'replication_factor': 1}")
+        return CassandraVectorStore(table="vectors", embedding_dimension=DIMENSIONS, session=self.session,
+                                    keyspace=self.name)
+
+    def clear(self):
+        self.session.execute(f"DROP KEYSPACE IF EXISTS {self.name}")
+        self.cluster.shutdown()
+
+
 # By the name of the backend.
-KINDS = {"memory": Memory, "mongodb": MongoDb, "redis": Redis, "dynamodb": DynamoDb}
+KINDS = {"memory": Memory, "mongodb": MongoDb, "redis": Redis, "dynamodb": DynamoDb, "cassandra": Cassandra}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Result, VectorStore, check,
+    KvStore, Reader, Result, VectorStore, check,
 };
 
 use crate::chat::CassandraChatStore;
@@ -71,6 +71,7 @@ impl Backend for CassandraBackend {
         offers.index = true;
         offers.vectors = Some(vector::capabilities());
         offers.chat = true;
+        offers.reader = true;
         offers
     }
 
@@ -138,5 +139,9 @@ impl Backend for CassandraBackend {
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))
+    }
+
+    fn collection_reader(&self, collection: &str) -> Result<Arc<dyn Reader>> {
+        Ok(Arc::new(self.reader(collection)))
     }
 }

@@ -19,7 +19,17 @@ pub(crate) fn int(number: i32) -> Value {
     bytes(number.to_be_bytes().to_vec())
 }
 
-/// `list<text>`: the count, then each with its length.
+/// `varint`: two's complement, big end first, without the bytes that say nothing.
+pub(crate) fn varint(number: i128) -> Value {
+    let all = number.to_be_bytes();
+    let idle = |pair: &[u8]| {
+        matches!(pair, [0, next] if *next < 0x80) || matches!(pair, [0xff, next] if *next >= 0x80)
+    };
+    let skip = all.windows(2).take_while(|pair| idle(pair)).count();
+    bytes(all.iter().skip(skip).copied().collect())
+}
+
+/// `list<text>` and `set<text>`: the count, then each with its length.
 pub(crate) fn texts<'a>(texts: impl ExactSizeIterator<Item = &'a str>) -> Value {
     let mut encoded = length(texts.len()).to_vec();
     for text in texts {
@@ -124,6 +134,22 @@ mod tests {
         assert_eq!(read_vector("v", &raw(vector(&[0.5, -1.25]))).unwrap(), [0.5, -1.25]);
         let entries = [("a", "1"), ("", "ü")];
         assert_eq!(read_map("m", &raw(map(entries.into_iter()))).unwrap(), entries);
+    }
+
+    #[test]
+    fn great_integers_have_as_few_bytes_as_they_need() {
+        for (number, written) in [
+            (0, vec![0]),
+            (127, vec![0x7f]),
+            (128, vec![0, 0x80]),
+            (-1, vec![0xff]),
+            (-128, vec![0x80]),
+            (-129, vec![0xff, 0x7f]),
+            (1 << 64, vec![1, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            assert_eq!(raw(varint(number)), written, "{number}");
+        }
+        assert_eq!(raw(varint(i128::MIN)).len(), 16);
     }
 
     #[test]

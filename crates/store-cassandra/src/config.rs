@@ -170,8 +170,9 @@ pub struct CassandraConfig {
     /// How many partitions a collection of key-values or documents is spread over, in tables that the store makes; one
     /// that exists keeps its own. Default 32, at most 4,096: as many as keep each below some 100 MB.
     pub buckets: u16,
-    /// The largest value of a key, in bytes of JSON, and the largest node of a vector set, with its embedding; default
-    /// 3 MiB. A server takes half of its `commitlog_segment_size` in one write, 16 MB by default.
+    /// The largest value of a key and the largest chat message, in bytes of JSON, and the largest node of a vector set,
+    /// with its embedding; default 3 MiB. A server takes half of its `commitlog_segment_size` in one write, 16 MB by
+    /// default.
     pub max_value_bytes: usize,
     /// How many replicas must answer a read; default [`LocalQuorum`](CassandraConsistency::LocalQuorum). With the same
     /// for writes, a read sees every write that was answered before.
@@ -271,7 +272,7 @@ impl CassandraConfig {
         self
     }
 
-    /// Sets the largest value of a key, in bytes of JSON.
+    /// Sets the largest value of a key and the largest chat message, in bytes of JSON.
     #[must_use]
     pub fn with_max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = bytes;

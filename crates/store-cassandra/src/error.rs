@@ -14,6 +14,8 @@ const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 
 /// What is wrong when a replica could not make a write.
 const WRITE_FAILED: &str = "the write failed on a replica";
+/// What is wrong when a node has forgotten a statement.
+const FORGOTTEN: &str = "the node forgets the statement again and again";
 /// What is wrong when the driver knows of no node that is up.
 const NO_NODE: &str = "no node can be asked";
 
@@ -45,6 +47,17 @@ pub(crate) fn from_driver(error: DriverError) -> Error {
 /// What a node says by its code (native protocol v4, section 9), and what to do.
 fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
     let says = says.trim_end_matches('.');
+    // Each of its limits has another code.
+    if ["Request is too big", "oversized mutation", "too large for the maximum size"]
+        .iter()
+        .any(|limit| says.contains(limit))
+    {
+        let message = format!(
+            "this is more than a node takes at once: {says}; write less, or raise native_transport_max_frame_size and \
+             commitlog_segment_size in cassandra.yaml; nothing was written"
+        );
+        return (ErrorKind::LimitExceeded, message);
+    }
     match ty {
         ErrorType::Authentication => {
             (ErrorKind::Unauthorized, format!("the node refuses the user or its password: {says}"))
@@ -82,17 +95,19 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
             ErrorKind::Timeout,
             format!("{} of the {} replicas that must answer did in time", what.received, what.block_for),
         ),
+        // Replicas learn of a change of the schema one after the other.
+        ErrorType::ReadFailure(_) | ErrorType::WriteFailure(_) if says.contains("INCOMPATIBLE_SCHEMA") => (
+            ErrorKind::Unavailable,
+            format!("a replica does not know the table as it is now: {says}; ask again"),
+        ),
         ErrorType::ReadFailure(_) | ErrorType::FunctionFailure(_) => {
             (ErrorKind::Other, format!("the read failed on a replica: {says}; see its log"))
         }
-        ErrorType::WriteFailure(_) => {
-            (ErrorKind::Other, format!("{WRITE_FAILED}: {says}; see its log"))
-        }
+        ErrorType::WriteFailure(_) => (ErrorKind::Other, format!("{WRITE_FAILED}: {says}; see its log")),
         ErrorType::Truncate => (ErrorKind::Unavailable, format!("the table could not be emptied: {says}")),
-        ErrorType::Invalid if says.contains("does not exist") || says.contains("unconfigured table") => (
-            ErrorKind::NotFound,
-            format!("{says}; create it, or open the store with store.create=true"),
-        ),
+        ErrorType::Invalid if says.contains("does not exist") || says.contains("unconfigured table") => {
+            (ErrorKind::NotFound, format!("{says}; create it, or open the store with store.create=true"))
+        }
         ErrorType::Syntax | ErrorType::Invalid | ErrorType::Config => {
             (ErrorKind::InvalidInput, format!("the node refuses the statement: {says}"))
         }
@@ -101,8 +116,7 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
         }
         ErrorType::Unprepared(_) => (
             ErrorKind::Conflict,
-            "the node forgets the statement again and again, which it does while the schema changes; repeat the call"
-                .to_owned(),
+            format!("{FORGOTTEN}, which it does while the schema changes; repeat the call"),
         ),
         // Its own schema tables list a table a moment before it can be used.
         ErrorType::Server if says.contains("Unknown CF") => {
@@ -120,11 +134,25 @@ pub(crate) fn is_no_node(error: &Error) -> bool {
     error.kind() == ErrorKind::Unavailable && error.message().starts_with(NO_NODE)
 }
 
+/// Whether a node did not know a prepared statement, so that nothing was done.
+pub(crate) fn is_forgotten(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict && error.message().starts_with(FORGOTTEN)
+}
+
 /// Whether a node could not serve a request for the moment, so that it may be sent again where that does no harm.
 pub(crate) fn passes_by(error: &Error) -> bool {
     // A replica fails a write now and then while it changes an index of vectors.
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
         || error.message().starts_with(WRITE_FAILED)
+}
+
+/// Whether a write may have been made, or may yet be, though its call failed.
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Timeout | ErrorKind::Other => true,
+        ErrorKind::Unavailable => error.message().contains(UNKNOWN_WRITE),
+        _ => false,
+    }
 }
 
 /// The error of a call that took longer than the configured timeout.

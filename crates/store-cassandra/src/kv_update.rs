@@ -16,7 +16,7 @@ use crate::codec::{int, text};
 use crate::kv::CassandraKvStore;
 use crate::kv_layout::{KEY_VALUES, bucket, by_bucket, decode, partition, seconds};
 use crate::kv_write::{BYTES, Entry, ROWS};
-use crate::runs::{READS, each};
+use crate::runs::{TRANSACTIONS, each};
 use crate::session::{Call, Class, Row, Rows, Value, bytes};
 
 /// What is read of a row to change it.
@@ -130,7 +130,7 @@ impl CassandraKvStore {
         for (bucket, changes) in &runs {
             inserts.push(self.insert_run(collection, *bucket, changes.iter().collect()));
         }
-        let existing = each(inserts, READS, |place| names(runs.get(place))).await?.concat();
+        let existing = each(inserts, TRANSACTIONS, |place| names(runs.get(place))).await?.concat();
         if existing.is_empty() { Ok(()) } else { Err(check::already_exist("key", existing)) }
     }
 
@@ -206,7 +206,7 @@ impl CassandraKvStore {
                     Ok(if made { Vec::new() } else { names(Some(run)) })
                 });
             }
-            let lost = each(writes, READS, |place| names(runs.get(place))).await?.concat();
+            let lost = each(writes, TRANSACTIONS, |place| names(runs.get(place))).await?.concat();
             drop(turns);
             if let Some(error) = refused {
                 return Err(error);

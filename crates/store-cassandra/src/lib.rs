@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 mod backend;
+mod cells;
 mod chat;
 mod clock;
 mod codec;
@@ -15,11 +16,14 @@ mod kv_turns;
 mod kv_update;
 mod kv_write;
 mod patterns;
+mod reader;
+mod retriever;
 mod runs;
 mod schema;
 mod session;
 mod space;
 mod tables;
+mod tool;
 mod vector;
 
 pub use backend::CassandraBackend;
@@ -28,6 +32,17 @@ pub use config::{
     CassandraBalancingPolicy, CassandraCompression, CassandraConfig, CassandraConnection,
     CassandraConsistency, CassandraReplication,
 };
-pub use patterns::{BucketEstimate, CassandraSeries, CassandraTimeSeries, SeriesType, TimeSample};
+pub use patterns::{
+    BucketEstimate, CassandraBegun, CassandraCounter, CassandraIdempotency, CassandraIdempotencyClaim,
+    CassandraIndex, CassandraLock, CassandraLockGuard, CassandraSeries, CassandraTimeSeries, CassandraView,
+    CounterConfig, IdempotencyConfig, LockConfig, SchemaDifference, SchemaReport, SeriesType, TimeSample,
+};
+pub use reader::CassandraReader;
+pub use retriever::CassandraTextRetriever;
 pub use session::{CassandraBalancing, CassandraSession, CassandraTcpSession, CassandraTlsSession};
+pub use store_core::MissingField;
+pub use tool::{
+    CassandraTool, CqlQuery, SelectCondition, SelectOp, SelectOrder, TableSelect, ToolAnswer, ToolColumn,
+    ToolFunction, ToolIndex, ToolRows, ToolSchema, ToolTable,
+};
 pub use vector::{CassandraVectorEngine, CassandraVectorOptions};

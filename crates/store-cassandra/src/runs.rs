@@ -7,8 +7,10 @@ use store_core::Result;
 
 /// Writes that are under way at the same time.
 pub(crate) const WRITES: usize = 64;
-/// Reads of partitions.
-pub(crate) const READS: usize = 16;
+/// Reads of partitions: those of a hundred keys in one round.
+pub(crate) const READS: usize = 32;
+/// Lightweight transactions, each of which is several rounds between the nodes.
+pub(crate) const TRANSACTIONS: usize = 16;
 
 /// Does each of `runs`, and answers in no order. After an error no other is begun; the error names the keys of all that
 /// were not done, those of a run by its place.

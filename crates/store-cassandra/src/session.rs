@@ -4,16 +4,21 @@
 //! to another node and there is none, it forgets what the last one said. So it is told never to repeat anything, and all
 //! that is done here.
 
+mod asking;
 mod balancing;
+mod described;
+mod known;
 mod rows;
 mod statements;
+mod types;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cdrs_tokio::cluster::session::Session;
-use cdrs_tokio::cluster::{RustlsConnectionManager, TcpConnectionManager};
+use cdrs_tokio::cluster::{Murmur3Token, RustlsConnectionManager, TcpConnectionManager};
 use cdrs_tokio::consistency::Consistency;
 use cdrs_tokio::frame::Envelope;
 use cdrs_tokio::frame::message_batch::BatchType;
@@ -23,31 +28,34 @@ use cdrs_tokio::statement::{StatementParams, StatementParamsBuilder};
 use cdrs_tokio::transport::{TransportRustls, TransportTcp};
 use cdrs_tokio::types::CBytes;
 use cdrs_tokio::types::value::Bytes;
+use futures::future::{Either, select};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use crate::config::{CassandraConfig, CassandraConsistency};
-use crate::error::{closed, from_driver, is_no_node, passes_by, timed_out};
+use crate::error::{closed, from_driver, is_forgotten, is_no_node, passes_by, timed_out};
 
+use asking::{Asking, Place, Silent};
 pub use balancing::CassandraBalancing;
 pub(crate) use cdrs_tokio::types::value::Value;
 pub(crate) use rows::{Row, Rows};
 use statements::Statements;
 
 /// A session of the driver's over plain TCP.
-pub type CassandraTcpSession =
-    Session<TransportTcp, TcpConnectionManager, CassandraBalancing<TransportTcp, TcpConnectionManager>>;
+pub type CassandraTcpSession = Session<TransportTcp, TcpConnectionManager, CassandraBalancing>;
 /// A session of the driver's over TLS.
-pub type CassandraTlsSession = Session<
-    TransportRustls,
-    RustlsConnectionManager,
-    CassandraBalancing<TransportRustls, RustlsConnectionManager>,
->;
+pub type CassandraTlsSession = Session<TransportRustls, RustlsConnectionManager, CassandraBalancing>;
 
 /// How often the nodes are asked whether they agree on the schema.
 const AGREEMENT_EVERY: Duration = Duration::from_millis(20);
-/// How long they may take.
-const AGREEMENT: Duration = Duration::from_secs(30);
+/// How many of them at a time.
+const ASKED_AT_ONCE: usize = 16;
+
+/// The part of a call's time after which a node that has not answered is taken for silent, while there are others.
+const PATIENCE: u32 = 4;
+/// The same of lightweight transactions: their nodes wait for seconds for replicas that died just now.
+const PATIENCE_OF_TRANSACTIONS: u32 = 2;
 
 /// How long requests are repeated that found no node that could serve them, and the pauses between.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -87,11 +95,20 @@ pub(crate) struct Call {
     page: Option<i32>,
     state: Option<Vec<u8>>,
     consistency: Option<CassandraConsistency>,
+    place: Place,
 }
 
 impl Call {
     pub(crate) fn new(class: Class, text: impl Into<String>, values: Vec<Value>) -> Self {
-        Self { text: text.into(), values, class, page: None, state: None, consistency: None }
+        Self {
+            text: text.into(),
+            values,
+            class,
+            page: None,
+            state: None,
+            consistency: None,
+            place: Place::default(),
+        }
     }
 
     /// At most so many rows in an answer; the answer says where to go on.
@@ -118,10 +135,13 @@ impl Call {
 pub(crate) struct Driver {
     session: CassandraSession,
     statements: Statements,
+    silent: Arc<Silent>,
     read: Consistency,
     write: Consistency,
     serial: Consistency,
     timeout: Duration,
+    /// After how long a read goes to another node as well.
+    speculative: Option<Duration>,
     /// Repeats nothing.
     never: NeverAgain,
     closed: AtomicBool,
@@ -132,10 +152,12 @@ impl Driver {
         Self {
             session,
             statements: Statements::default(),
+            silent: Arc::default(),
             read: level(config.read_consistency),
             write: level(config.write_consistency),
             serial: if config.local_serial { Consistency::LocalSerial } else { Consistency::Serial },
             timeout: config.operation_timeout,
+            speculative: config.connection.speculative_delay,
             never: NeverAgain::default(),
             closed: AtomicBool::new(false),
         }
@@ -157,14 +179,27 @@ impl Driver {
         self.session()?;
         let run = || async {
             let prepared = self.prepared(&call.text).await?;
-            let parameters = self.parameters(&call, call.values.clone());
-            let answer = match &self.session {
-                CassandraSession::Tcp(session) => session.exec_with_params(&prepared, &parameters).await,
-                CassandraSession::Tls(session) => session.exec_with_params(&prepared, &parameters).await,
-            };
-            Rows::read(&answer.map_err(from_driver)?)
+            self.execute(&prepared, &call).await
         };
-        self.within(call.class, run).await
+        self.within(call.class, call.place, run).await
+    }
+
+    /// Prepares statements anew of which a node says that it does not know them, which it does after changes of their
+    /// table: only then is it told what is wrong with them.
+    fn forget<'a>(&self, error: &Error, calls: impl IntoIterator<Item = &'a Call>) {
+        if is_forgotten(error) {
+            calls.into_iter().for_each(|call| self.statements.forget(&call.text));
+        }
+    }
+
+    async fn execute(&self, prepared: &PreparedQuery, call: &Call) -> Result<Rows> {
+        let parameters = self.parameters(call, call.values.clone());
+        let answer = match &self.session {
+            CassandraSession::Tcp(session) => session.exec_with_params(prepared, &parameters).await,
+            CassandraSession::Tls(session) => session.exec_with_params(prepared, &parameters).await,
+        };
+        let answer = answer.map_err(from_driver).inspect_err(|error| self.forget(error, [call]));
+        Rows::read(&answer?)
     }
 
     /// Runs a statement that is not worth preparing, without values: changes of the schema, and what a person typed.
@@ -178,41 +213,46 @@ impl Driver {
             };
             Rows::read(&answer.map_err(from_driver)?)
         };
-        self.within(call.class, run).await
+        self.within(call.class, call.place, run).await
     }
 
     /// Writes to one partition in one request; all or nothing of it is seen there. The class is that of each statement.
-    pub(crate) async fn batch(&self, class: Class, calls: Vec<Call>) -> Result<Rows> {
+    pub(crate) async fn batch(&self, class: Class, mut calls: Vec<Call>) -> Result<Rows> {
         self.session()?;
+        if calls.len() == 1
+            && let Some(only) = calls.pop()
+        {
+            return self.run(only).await;
+        }
+        // The driver sends a batch anywhere. Once the statement is known, so is where its partition is.
+        let first = calls.first().and_then(|first| self.statements.get(&first.text).zip(Some(first)));
+        let place =
+            Place { token: first.and_then(|(known, first)| partition(&known, &first.values)), node: None };
         let run = || async {
             let mut batch = BatchQueryBuilder::new()
                 .with_batch_type(BatchType::Unlogged)
                 .with_consistency(self.consistency(class))
                 .with_serial_consistency(self.serial);
-            let mut routing = None;
+            let mut keyspace = None;
             for call in &calls {
                 let prepared = self.prepared(&call.text).await?;
-                if routing.is_none() {
-                    routing = Some(partition(&prepared, &call.values));
-                }
                 batch = batch.add_query_prepared(&prepared, QueryValues::SimpleValues(call.values.clone()));
+                keyspace.clone_from(&prepared.keyspace);
             }
             let batch = batch.build().map_err(from_driver)?;
             let mut parameters = StatementParamsBuilder::new()
                 .with_retry_policy(self.never.policy())
                 .idempotent(repeatable(class));
-            if let Some((keyspace, key)) = routing {
-                parameters = parameters.with_routing_key(key);
-                if let Some(keyspace) = keyspace {
-                    parameters = parameters.with_keyspace(keyspace);
-                }
+            if let Some(keyspace) = keyspace {
+                parameters = parameters.with_keyspace(keyspace);
             }
             let mut parameters = parameters.build();
             // The keyspace is for finding the nodes; version 4 of the protocol has no place for it in a request.
             parameters.query_params.keyspace = None;
-            Rows::read(&self.send_batch(batch, &parameters).await?)
+            let answer = self.send_batch(batch, &parameters).await;
+            Rows::read(&answer.inspect_err(|error| self.forget(error, &calls))?)
         };
-        self.within(class, run).await
+        self.within(class, place, run).await
     }
 
     async fn send_batch(&self, batch: QueryBatch, parameters: &StatementParams) -> Result<Envelope> {
@@ -231,18 +271,42 @@ impl Driver {
 
     /// Waits until all nodes that are up know the same schema.
     pub(crate) async fn await_agreement(&self) -> Result<()> {
-        let until = Instant::now() + AGREEMENT;
+        let until = Instant::now() + self.timeout;
         loop {
-            let local = self.text_read("SELECT schema_version FROM system.local WHERE key = 'local'").await?;
-            let mut versions: Vec<Vec<u8>> = local.first_column().collect();
+            // One that is down has the schema of then, and learns the new one when it comes back.
+            let (down, up): (Vec<_>, Vec<_>) = self.session.nodes().into_iter().partition(|node| node.down);
+            // Each is asked for itself: what one tells of the others may be old. Those that are not asked, of other
+            // datacentres, are told of by the others.
+            let mut own = Vec::with_capacity(up.len());
+            for node in up {
+                let place = Place { token: None, node: Some(node.address) };
+                own.push(
+                    self.text_read(place, "SELECT schema_version FROM system.local WHERE key = 'local'"),
+                );
+            }
+            let own: Vec<Rows> = stream::iter(own).buffer_unordered(ASKED_AT_ONCE).try_collect().await?;
+            let mut versions: Vec<Vec<u8>> = own.iter().flat_map(Rows::first_column).collect();
+            let any = Place::default();
             // Of Cassandra 4 and later; others have only the older one.
-            let peers = match self.text_read("SELECT schema_version FROM system.peers_v2").await {
+            let read =
+                "SELECT schema_version, native_address AS address, native_port AS port FROM system.peers_v2";
+            let peers = match self.text_read(any, read).await {
                 Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    self.text_read("SELECT schema_version FROM system.peers").await?
+                    let read = "SELECT schema_version, rpc_address AS address FROM system.peers";
+                    self.text_read(any, read).await?
                 }
                 answer => answer?,
             };
-            versions.extend(peers.first_column());
+            for (row, version) in peers.iter().zip(peers.first_column()) {
+                let (ip, port) = (row.ip("address")?, row.integer("port").ok().flatten());
+                let is_it = |node: &known::KnownNode| {
+                    let its_port = i64::from(node.address.port());
+                    ip == Some(node.address.ip()) && port.is_none_or(|port| port == its_port)
+                };
+                if !down.iter().any(is_it) {
+                    versions.push(version);
+                }
+            }
             versions.sort_unstable();
             versions.dedup();
             if versions.len() <= 1 {
@@ -250,9 +314,9 @@ impl Driver {
             }
             if Instant::now() >= until {
                 let message = format!(
-                    "the nodes did not agree on the schema within {} s; see which of them is behind with nodetool \
+                    "the nodes did not agree on the schema within {} ms; see which of them is behind with nodetool \
                      describecluster",
-                    AGREEMENT.as_secs()
+                    self.timeout.as_millis()
                 );
                 return Err(Error::new(ErrorKind::Unavailable, message));
             }
@@ -260,9 +324,9 @@ impl Driver {
         }
     }
 
-    async fn text_read(&self, text: &str) -> Result<Rows> {
-        self.run_text(Call::new(Class::Read, text, Vec::new()).with_consistency(CassandraConsistency::One))
-            .await
+    async fn text_read(&self, place: Place, text: &str) -> Result<Rows> {
+        let read = Call::new(Class::Read, text, Vec::new()).with_consistency(CassandraConsistency::One);
+        self.run_text(Call { place, ..read }).await
     }
 
     async fn prepared(&self, text: &str) -> Result<Arc<PreparedQuery>> {
@@ -310,17 +374,19 @@ impl Driver {
     async fn within<T, F: Future<Output = Result<T>>>(
         &self,
         class: Class,
+        place: Place,
         call: impl Fn() -> F,
     ) -> Result<T> {
         let until = Instant::now() + AGAIN;
         let mut pause = AGAIN_FIRST;
         let answer = async {
             loop {
-                // The driver's futures are large; on the heap at once, ours do not become so.
-                match Box::pin(call()).await {
+                match self.ask(class, place, &call).await {
                     Err(error)
                         if Instant::now() < until
-                            && (is_no_node(&error) || repeatable(class) && passes_by(&error)) =>
+                            && (is_no_node(&error)
+                                || is_forgotten(&error)
+                                || repeatable(class) && passes_by(&error)) =>
                     {
                         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                         pause = (pause * 2).min(AGAIN_LAST);
@@ -331,6 +397,62 @@ impl Driver {
         };
         tokio::time::timeout(self.timeout, answer).await.map_err(|_| timed_out(self.timeout))?
     }
+
+    /// Makes a request; while the node that it went to says nothing, and there are others, what does no harm goes to
+    /// another as well, and of a lightweight transaction it is said that nobody knows what became of it.
+    ///
+    /// The driver has this for itself, and panics when both nodes lose their connections.
+    async fn ask<T, F: Future<Output = Result<T>>>(
+        &self,
+        class: Class,
+        place: Place,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        let begin = Instant::now();
+        let patience = self.timeout / PATIENCE;
+        let wait = match class {
+            Class::Read | Class::SerialRead => self.speculative.map_or(patience, |delay| delay.min(patience)),
+            Class::Write | Class::WriteOnce => patience,
+            Class::Conditional => self.timeout / PATIENCE_OF_TRANSACTIONS,
+        };
+        let first = Asking::new(&self.silent, place);
+        // The driver's futures are large; on the heap at once, ours do not become so.
+        let mut one = pin!(first.run(Box::pin(call())));
+        if let Ok(answer) = tokio::time::timeout(wait, &mut one).await {
+            first.answered();
+            return answer;
+        }
+        let Some(second) = first.elsewhere() else { return one.await };
+        if wait >= patience {
+            first.waited();
+        }
+        match class {
+            Class::Conditional => return Err(timed_out(wait)),
+            Class::WriteOnce => return one.await,
+            Class::Read | Class::Write | Class::SerialRead => {}
+        }
+        let two = pin!(second.run(Box::pin(call())));
+        match select(one, two).await {
+            Either::Left((Err(error), two)) if waits_for_the_other(&error) => two.await,
+            Either::Left((answer, _)) => {
+                first.answered();
+                answer
+            }
+            Either::Right((Err(error), one)) if waits_for_the_other(&error) => one.await,
+            Either::Right((answer, _)) => {
+                if begin.elapsed() >= patience {
+                    first.waited();
+                }
+                second.answered();
+                answer
+            }
+        }
+    }
+}
+
+/// Whether another node may do better.
+fn waits_for_the_other(error: &Error) -> bool {
+    is_no_node(error) || passes_by(error) || error.kind() == ErrorKind::Timeout
 }
 
 /// The driver's policy that repeats nothing, for sessions that were made with another.
@@ -354,11 +476,27 @@ impl std::fmt::Debug for NeverAgain {
     }
 }
 
-/// The keyspace of a prepared statement, and the values of its partition key.
-fn partition(prepared: &PreparedQuery, values: &[Value]) -> (Option<String>, Vec<Value>) {
-    let indexes = prepared.pk_indexes.iter();
-    let key = indexes.filter_map(|index| values.get(usize::try_from(*index).ok()?).cloned()).collect();
-    (prepared.keyspace.clone(), key)
+/// Where the partition is that a prepared statement names by these values; `None` when it names none.
+fn partition(prepared: &PreparedQuery, values: &[Value]) -> Option<Murmur3Token> {
+    let key = prepared.pk_indexes.iter().map(|index| match values.get(usize::try_from(*index).ok()?) {
+        Some(Value::Some(bytes)) => Some(bytes.as_slice()),
+        _ => None,
+    });
+    let key: Vec<&[u8]> = key.collect::<Option<_>>()?;
+    match &key[..] {
+        [] => None,
+        [only] => Some(Murmur3Token::generate(only)),
+        // As Cassandra writes composite keys: the length, the value, and a zero, of each.
+        parts => {
+            let mut whole = Vec::new();
+            for part in parts {
+                whole.extend_from_slice(&u16::try_from(part.len()).ok()?.to_be_bytes());
+                whole.extend_from_slice(part);
+                whole.push(0);
+            }
+            Some(Murmur3Token::generate(&whole))
+        }
+    }
 }
 
 fn repeatable(class: Class) -> bool {

@@ -1,5 +1,6 @@
 //! What a backend and all its roles share: the session, the settings, the tables.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::{ErrorKind, Result};
@@ -73,7 +74,7 @@ impl Space {
         self.on_table(table, |name| self.driver.batch(class, calls(&name))).await
     }
 
-    async fn on_table<F>(&self, table: &Table, run: impl Fn(String) -> F) -> Result<Rows>
+    async fn on_table<F>(&self, table: &Table, run: impl Fn(Arc<str>) -> F) -> Result<Rows>
     where
         F: Future<Output = Result<Rows>>,
     {

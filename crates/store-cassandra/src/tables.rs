@@ -13,24 +13,32 @@ use crate::space::Space;
 /// What is known of the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    /// Those that are there, with their comments.
-    there: Mutex<HashMap<String, Arc<str>>>,
+    /// Those that are there, by their names without the namespace's.
+    there: Mutex<HashMap<&'static str, There>>,
     /// One change of the schema at a time: nodes that are told of two at once may never agree.
     changing: tokio::sync::Mutex<()>,
 }
 
+/// A table that is there.
+#[derive(Clone, Debug)]
+struct There {
+    /// Keyspace and table.
+    full: Arc<str>,
+    comment: Arc<str>,
+}
+
 impl Tables {
     /// The full name of a table, which is there now.
-    pub(crate) async fn ready(&self, space: &Space, table: &Table) -> Result<String> {
-        let name = schema::table_name(&space.config, table.name);
-        let full = qualified(&space.keyspace, &name);
-        if self.known(table.name) {
-            return Ok(full);
+    pub(crate) async fn ready(&self, space: &Space, table: &Table) -> Result<Arc<str>> {
+        if let Some(there) = self.known(table) {
+            return Ok(there.full);
         }
         let _changing = self.changing.lock().await;
-        if self.known(table.name) {
-            return Ok(full);
+        if let Some(there) = self.known(table) {
+            return Ok(there.full);
         }
+        let name = schema::table_name(&space.config, table.name);
+        let full = qualified(&space.keyspace, &name);
         let mut comment = comment(space, &name).await?;
         if comment.is_none() {
             if !space.config.create {
@@ -46,7 +54,9 @@ impl Tables {
             // Another may have been faster, and said otherwise.
             comment = self::comment(space, &name).await?;
         }
-        self.lock().insert(table.name.to_owned(), comment.unwrap_or_default().into());
+        let full: Arc<str> = full.into();
+        let there = There { full: Arc::clone(&full), comment: comment.unwrap_or_default().into() };
+        self.lock().insert(table.name, there);
         Ok(full)
     }
 
@@ -57,7 +67,7 @@ impl Tables {
 
     /// The comment of a table that was found [`ready`](Self::ready).
     pub(crate) fn comment(&self, table: &Table) -> Option<Arc<str>> {
-        self.lock().get(table.name).cloned()
+        self.known(table).map(|there| there.comment)
     }
 
     /// Looks again whether a table is there.
@@ -65,11 +75,11 @@ impl Tables {
         self.lock().remove(table);
     }
 
-    fn known(&self, table: &str) -> bool {
-        self.lock().contains_key(table)
+    fn known(&self, table: &Table) -> Option<There> {
+        self.lock().get(table.name).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<str>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, There>> {
         self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,7 +139,18 @@ pub(crate) async fn of_store(space: &Space) -> Result<Vec<String>> {
 /// Drops the tables of the store's namespace.
 pub(crate) async fn drop_all(space: &Space) -> Result<()> {
     let _changing = space.tables.changing.lock().await;
-    for name in of_store(space).await? {
+    let names = of_store(space).await?;
+    // A table can not go before its views.
+    let list = "SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?";
+    let views = space.run(Call::new(Class::Read, list, vec![text(space.keyspace.as_str())])).await?;
+    for view in views.iter() {
+        let table = view.needed_text("base_table_name")?;
+        if names.iter().any(|name| name == table) {
+            let full = qualified(&space.keyspace, view.needed_text("view_name")?);
+            space.driver().change_schema(&format!("DROP MATERIALIZED VIEW IF EXISTS {full}")).await?;
+        }
+    }
+    for name in names {
         let full = qualified(&space.keyspace, &name);
         space.driver().change_schema(&format!("DROP TABLE IF EXISTS {full}")).await?;
     }

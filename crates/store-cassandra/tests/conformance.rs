@@ -4,15 +4,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_cassandra::{CassandraBackend, CassandraConfig};
+use store_cassandra::{CassandraBackend, CassandraConfig, CassandraVectorOptions};
 use store_conformance::Harness;
 use store_core::Backend;
 
 fn main() -> ExitCode {
-    store_conformance::run_all([harness("cassandra", "STORE_TEST_CASSANDRA_URL")])
+    store_conformance::run_all([
+        harness("cassandra", "STORE_TEST_CASSANDRA_URL", false),
+        harness("cassandra_exclusive", "STORE_TEST_CASSANDRA_URL", true).with_vectors_only(),
+    ])
 }
 
-fn harness(name: &'static str, variable: &str) -> Harness {
+fn harness(name: &'static str, variable: &str, exclusive: bool) -> Harness {
     let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
         let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
         return Harness::unavailable(name, reason);
@@ -21,7 +24,8 @@ fn harness(name: &'static str, variable: &str) -> Harness {
         let config = url.parse::<CassandraConfig>().map(|config| {
             // Server and tests share a machine that may be busy.
             let config = config.with_namespace(namespace).with_create(true);
-            config.with_operation_timeout(Duration::from_mins(1))
+            let vectors = CassandraVectorOptions::default().with_exclusive(exclusive);
+            config.with_vectors(vectors).with_operation_timeout(Duration::from_mins(1))
         });
         async move { Ok(Arc::new(CassandraBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };

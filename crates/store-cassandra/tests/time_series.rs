@@ -1,14 +1,39 @@
-//! Time series on a real node, named by `STORE_TEST_CASSANDRA_URL`.
+//! Time series on a real node.
 
-#![allow(clippy::unwrap_used, reason = "a test may end at once")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+mod common;
+#[path = "../examples/events_by_day.rs"]
+#[allow(dead_code, unreachable_pub, reason = "run by its parts")]
+mod events_by_day;
+#[path = "../examples/model_metrics.rs"]
+#[allow(dead_code, unreachable_pub, reason = "run by its parts")]
+mod model_metrics;
+
+use std::process::ExitCode;
 use std::time::Duration;
 
+use common::{Db, eventually, test};
 use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store_cassandra::{CassandraBackend, CassandraConfig, CassandraSeries, CassandraTimeSeries, SeriesType};
-use store_core::{Backend as _, ErrorKind};
+use store_cassandra::{CassandraSeries, CassandraTimeSeries, SeriesType};
+use store_core::ErrorKind;
+
+fn main() -> ExitCode {
+    common::run([
+        test(
+            "events_come_newest_first_from_many_buckets_and_shards",
+            events_come_newest_first_from_many_buckets_and_shards,
+        ),
+        test("one_partition_is_read_page_by_page", one_partition_is_read_page_by_page),
+        test("metrics_are_kept_by_model_and_summed_up", metrics_are_kept_by_model_and_summed_up),
+        test("rows_expire", rows_expire),
+        test("what_does_not_fit_is_refused_before_a_write", what_does_not_fit_is_refused_before_a_write),
+        test("rows_are_inserted_once", rows_are_inserted_once),
+        test("the_examples_run", the_examples_run),
+    ])
+}
 
 const DAY: i64 = 24 * 3_600 * 1_000;
 /// 1 June 2025.
@@ -32,20 +57,6 @@ struct Metrics {
     best: bool,
 }
 
-/// A store of the test's own; `None` where no server is named.
-async fn store(test: &str) -> Option<CassandraBackend> {
-    let url = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty());
-    let Some(url) = url else {
-        assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
-        eprintln!("STORE_TEST_CASSANDRA_URL is not set; scripts/servers/with starts a server and sets it");
-        return None;
-    };
-    let config: CassandraConfig = url.parse().unwrap();
-    let config = config.with_namespace(format!("ts{test}{}", std::process::id())).with_create(true);
-    let config = config.with_operation_timeout(Duration::from_mins(1));
-    Some(CassandraBackend::connect(config).await.unwrap())
-}
-
 fn events() -> CassandraSeries {
     CassandraSeries::new("events_by_day", Duration::from_hours(24))
         .with_id("user", SeriesType::Text)
@@ -63,10 +74,8 @@ fn event(user: &str, time: i64) -> Event {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_come_newest_first_from_many_buckets_and_shards() {
-    let Some(store) = store("events").await else { return };
-    let series: CassandraTimeSeries<Event> = CassandraTimeSeries::new(&store, events()).unwrap();
+async fn events_come_newest_first_from_many_buckets_and_shards(db: Db) {
+    let series: CassandraTimeSeries<Event> = CassandraTimeSeries::new(&db.store, events()).unwrap();
     // Ten days, three hundred a day, with a user for each; written in no order. More than a page of rows in all.
     let mut all: Vec<Event> =
         (0..3_000).map(|n| event(&format!("u{}", n % 7), START + n * (DAY / 300))).collect();
@@ -94,24 +103,18 @@ async fn events_come_newest_first_from_many_buckets_and_shards() {
     series.delete_bucket(&[], START + DAY + 5).await.unwrap();
     let left: Vec<Event> = series.range(&[], START..START + 3 * DAY).try_collect().await.unwrap();
     assert_eq!(left.len(), 600);
-    store.drop_namespace().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_partition_is_read_page_by_page() {
-    let Some(store) = store("pages").await else { return };
+async fn one_partition_is_read_page_by_page(db: Db) {
     let series: CassandraTimeSeries<Event> =
-        CassandraTimeSeries::new(&store, events().with_shards(1)).unwrap();
+        CassandraTimeSeries::new(&db.store, events().with_shards(1)).unwrap();
     let all: Vec<Event> = (0..2_500).map(|n| event("u", START + n)).collect();
     series.put(&all).await.unwrap();
     let found: Vec<Event> = series.range(&[], START..START + DAY).try_collect().await.unwrap();
     assert_eq!(found, all.into_iter().rev().collect::<Vec<_>>());
-    store.drop_namespace().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_kept_by_model_and_summed_up() {
-    let Some(store) = store("metrics").await else { return };
+async fn metrics_are_kept_by_model_and_summed_up(db: Db) {
     let series = CassandraSeries::new("model_metrics", Duration::from_hours(24 * 30))
         .with_key("model")
         .with_column("accuracy", SeriesType::Float)
@@ -119,7 +122,7 @@ async fn metrics_are_kept_by_model_and_summed_up() {
         .with_column("epoch", SeriesType::Integer)
         .with_column("best", SeriesType::Bool)
         .with_ttl(Duration::from_hours(24 * 365));
-    let series: CassandraTimeSeries<Metrics> = CassandraTimeSeries::new(&store, series).unwrap();
+    let series: CassandraTimeSeries<Metrics> = CassandraTimeSeries::new(&db.store, series).unwrap();
     let metrics = |model: &str, n: u8| Metrics {
         model: model.to_owned(),
         time: START + i64::from(n) * 60_000,
@@ -145,32 +148,20 @@ async fn metrics_are_kept_by_model_and_summed_up() {
     let hour = Duration::from_hours(1);
     let samples: Vec<_> = series.downsample(&["b"], range, "accuracy", hour).try_collect().await.unwrap();
     assert_eq!(samples.iter().map(|sample| sample.count).sum::<u64>(), 54);
-    store.drop_namespace().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_expire() {
-    let Some(store) = store("ttl").await else { return };
+async fn rows_expire(db: Db) {
     let series: CassandraTimeSeries<Event> =
-        CassandraTimeSeries::new(&store, events().with_ttl(Duration::from_secs(1))).unwrap();
+        CassandraTimeSeries::new(&db.store, events().with_ttl(Duration::from_secs(1))).unwrap();
     series.put(&[event("u", START)]).await.unwrap();
-    let mut left = 1;
-    // As often as it takes; a row that never goes fails here.
-    for _ in 0..100 {
-        left = series.range(&[], START..START + 1).try_collect::<Vec<_>>().await.unwrap().len();
-        if left == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    assert_eq!(left, 0);
-    store.drop_namespace().await.unwrap();
+    eventually("they expire", || async {
+        series.range(&[], START..START + 1).try_collect::<Vec<_>>().await.unwrap().is_empty()
+    })
+    .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_fit_is_refused_before_a_write() {
-    let Some(store) = store("refused").await else { return };
-    let series: CassandraTimeSeries<Value> = CassandraTimeSeries::new(&store, events()).unwrap();
+async fn what_does_not_fit_is_refused_before_a_write(db: Db) {
+    let series: CassandraTimeSeries<Value> = CassandraTimeSeries::new(&db.store, events()).unwrap();
     let good = json!({"user": "u", "time": START, "type": "t", "data": null});
     for bad in [
         json!({"user": "u", "type": "t"}),
@@ -196,5 +187,35 @@ async fn what_does_not_fit_is_refused_before_a_write() {
     // An unusual request, but not a wrong one.
     let empty: Vec<Value> = series.range(&[], START..START).try_collect().await.unwrap();
     assert!(empty.is_empty());
-    store.drop_namespace().await.unwrap();
+}
+
+async fn rows_are_inserted_once(db: Db) {
+    let series: CassandraTimeSeries<Event> = CassandraTimeSeries::new(&db.store, events()).unwrap();
+    let all: Vec<Event> = (0..250).map(|n| event("u", START + n * (DAY / 100))).collect();
+    assert_eq!(series.put_once(&all[50..80]).await.unwrap(), [true; 30]);
+    let again = Event { r#type: "other".to_owned(), ..event("u", all[60].time) };
+    let mut rows = all.clone();
+    rows.extend([again.clone(), event("other", all[60].time), event("other", all[60].time)]);
+    let mut expected = vec![true; 253];
+    expected[50..80].fill(false);
+    expected[250] = false;
+    expected[252] = false;
+    assert_eq!(series.put_once(&rows).await.unwrap(), expected);
+    assert_eq!(series.put_once(&[again]).await.unwrap(), [false]);
+    // What is there stays as it was.
+    let found: Vec<Event> = series.range(&[], START..START + 3 * DAY).try_collect().await.unwrap();
+    assert_eq!(found.len(), 251);
+    assert!(found.iter().all(|event| event.r#type == "click"));
+    assert_eq!(series.put_once(&[]).await.unwrap(), [false; 0]);
+    let untyped: CassandraTimeSeries<Value> = CassandraTimeSeries::new(&db.store, events()).unwrap();
+    let good = json!({"user": "new", "time": START, "type": "t", "data": null});
+    let error = untyped.put_once(&[good.clone(), json!({"time": START})]).await.unwrap_err();
+    assert_eq!((error.kind(), error.failed()), (ErrorKind::InvalidInput, &["1".to_owned()][..]));
+    assert_eq!(untyped.put_once(&[good]).await.unwrap(), [true]);
+}
+
+async fn the_examples_run(db: Db) {
+    assert_eq!(events_by_day::run(&db.store).await.unwrap(), [3, 2, 1]);
+    let best = model_metrics::run(&db.store).await.unwrap();
+    assert_eq!(best, ("resnet-50".to_owned(), 39));
 }

@@ -1,37 +1,16 @@
-//! Answers about metadata fields from the metadata itself, for stores that hold it at hand.
+//! Answers about metadata fields, from their values.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::filter::lookup;
 use crate::{DistinctOptions, DistinctValues, FieldKind, JsonObject, doc_query};
 
-/// The order of [`distinct`]: bools, numbers, texts, each by value; an integer before the equal float.
+/// The order of [`distinct`](crate::VectorFields::distinct): bools, numbers, texts, each by value; an integer before the equal float.
 #[must_use]
 pub fn compare(left: &Value, right: &Value) -> Ordering {
     doc_query::compare(left, right).then_with(|| left.is_f64().cmp(&right.is_f64()))
-}
-
-/// The different scalars of a field.
-fn scalars<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> Vec<Value> {
-    let scalar = |value: &&Value| matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_));
-    let found = metadata.filter_map(|object| lookup(object, key).filter(scalar));
-    let mut values: Vec<&Value> = found.collect();
-    values.sort_by(|left, right| compare(left, right));
-    values.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
-    values.into_iter().cloned().collect()
-}
-
-/// [`VectorFields::distinct`](crate::VectorFields::distinct) over this metadata.
-#[must_use]
-pub fn distinct<'a>(
-    metadata: impl Iterator<Item = &'a JsonObject>,
-    key: &str,
-    options: &DistinctOptions,
-) -> DistinctValues {
-    page(scalars(metadata, key), options)
 }
 
 /// The page of values, already different and in order, that the options ask for.
@@ -46,18 +25,6 @@ pub fn page(mut values: Vec<Value>, options: &DistinctOptions) -> DistinctValues
     let total = values.len();
     let page = values.into_iter().skip(options.offset).take(options.limit.unwrap_or(usize::MAX));
     DistinctValues::new(page.collect(), total)
-}
-
-/// How many different scalar values the field has.
-#[must_use]
-pub fn count_distinct<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> usize {
-    scalars(metadata, key).len()
-}
-
-/// [`VectorFields::min_max`](crate::VectorFields::min_max) over this metadata.
-#[must_use]
-pub fn min_max<'a>(metadata: impl Iterator<Item = &'a JsonObject>, key: &str) -> Option<(Value, Value)> {
-    least_and_greatest(scalars(metadata, key))
 }
 
 /// The first and last of values in order, bools apart.
@@ -81,14 +48,6 @@ pub fn kind_of(value: &Value) -> Option<FieldKind> {
         Value::Array(_) => FieldKind::List,
         Value::Object(_) => FieldKind::Object,
     })
-}
-
-/// [`VectorFields::field_info`](crate::VectorFields::field_info) over this metadata, in key order.
-#[must_use]
-pub fn field_info<'a>(metadata: impl Iterator<Item = &'a JsonObject>) -> Vec<(String, FieldKind)> {
-    let mut kinds = FieldKinds::default();
-    metadata.for_each(|metadata| kinds.add(metadata));
-    kinds.into_sorted()
 }
 
 /// Values that are held before equal ones are looked for.

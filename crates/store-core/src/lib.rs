@@ -27,6 +27,8 @@ mod ingestion;
 mod json;
 mod kv;
 mod kv_layers;
+#[cfg(feature = "lease")]
+pub mod lease;
 mod llamaindex_query;
 mod matrix;
 mod memory;
@@ -35,6 +37,7 @@ mod node;
 mod page;
 pub mod python;
 mod reader;
+pub mod records;
 mod retriever;
 mod retrievers;
 pub mod similarity;
@@ -84,9 +87,9 @@ pub use retriever::Retriever;
 pub use retrievers::{DEFAULT_TOP_K, HybridRetriever, TextRetriever, VectorRetriever};
 pub use similarity::Metric;
 pub use vectors::{
-    DistinctOptions, DistinctValues, FieldKind, FieldType, FilterableField, GetOptions, MetadataPatch,
-    QueryKind, QueryKindName, QueryPlan, ScoredNode, Selector, VectorCapabilities, VectorConfig,
-    VectorFields, VectorQuery, VectorStore, VectorStoreExt,
+    DistinctOptions, DistinctValues, FieldKind, FieldType, FilterableField, GetOptions, MetadataPass,
+    MetadataPatch, QueryKind, QueryKindName, QueryPlan, ScoredNode, Selector, VectorCapabilities,
+    VectorConfig, VectorFields, VectorQuery, VectorStore, VectorStoreExt,
 };
 
 /// A JSON object whose members keep their order.

@@ -30,15 +30,11 @@ pub(crate) fn admitting(filter: &Filter, root: &[&str], ours: &dyn Fn(&str) -> b
         Filter::All(parts) => parts.as_slice(),
         other => std::slice::from_ref(other),
     };
-    let mut kept: Vec<Native> = Vec::new();
-    for part in parts {
-        let more = kept.iter().cloned().chain([bounds(part, root, ours).wide]);
-        let more: Vec<Native> = more.collect();
-        if Native::all(more.clone()).fits() {
-            kept = more;
-        }
-    }
-    Native::all(kept)
+    let fold = |native: Native, part: &Filter| {
+        let both = Native::all([native.clone(), bounds(part, root, ours).wide]);
+        if both.fits() { both } else { native }
+    };
+    parts.iter().fold(Native::Everything, fold)
 }
 
 /// Key-values whose attributes do not tell all of their value: large ones, and those with more beside them than order

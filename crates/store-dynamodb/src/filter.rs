@@ -93,6 +93,8 @@ impl Native {
             match part {
                 Self::Everything => {}
                 Self::Nothing => return Self::Nothing,
+                // Side by side: the service takes little that stands within another.
+                Self::All(parts) => kept.extend(parts),
                 part => kept.push(part),
             }
         }
@@ -109,6 +111,7 @@ impl Native {
             match part {
                 Self::Nothing => {}
                 Self::Everything => return Self::Everything,
+                Self::Any(parts) => kept.extend(parts),
                 part => kept.push(part),
             }
         }

@@ -30,6 +30,8 @@ fn a_filter_is_an_expression() {
         ("a between 1 and 2", "(m.a >= :v0 AND m.a <= :v1)"),
         ("a contains all []", "(attribute_type(m.a,:v0) OR attribute_type(m.a,:v1))"),
         ("a exists", "attribute_exists(m.a)"),
+        ("a == 1 and b == 2 and c == 3", "(m.a = :v0 AND m.b = :v1 AND m.c = :v2)"),
+        ("a == 1 or (b == 2 or c == 3)", "(m.a = :v0 OR m.b = :v1 OR m.c = :v2)"),
     ] {
         assert_eq!(text(filter), (Some(expected.to_owned()), None), "{filter}");
     }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
-use store_core::{BoxStream, Cursor, Document, Filter, MissingField, Node, Reader};
+use store_core::records::RecordShape;
+use store_core::{BoxStream, Cursor, Document, Filter, Reader};
 
 pub use self::key::{DynamoDbKey, DynamoDbSortKey};
 use self::rows::Rows;
@@ -97,10 +98,7 @@ impl Source {
 pub struct DynamoDbReader {
     space: Arc<Space>,
     source: Source,
-    fields: Vec<String>,
-    separator: String,
-    /// Fields and the names they get.
-    metadata: Option<Vec<(String, String)>>,
+    shape: RecordShape,
     id_field: Option<String>,
     filter: Option<Filter>,
     sort: Option<DynamoDbSortKey>,
@@ -110,11 +108,8 @@ pub struct DynamoDbReader {
     consistent: Option<bool>,
     limit: Option<usize>,
     page_size: Option<usize>,
-    missing: MissingField,
     after: Option<Cursor>,
     after_id: Option<String>,
-    /// What every document is made from.
-    blank: Node,
 }
 
 impl DynamoDbBackend {
@@ -184,9 +179,7 @@ impl DynamoDbBackend {
         DynamoDbReader {
             space: Arc::clone(&self.space),
             source,
-            fields: vec!["text".to_owned()],
-            separator: String::new(),
-            metadata: None,
+            shape: RecordShape::default(),
             id_field: None,
             filter: None,
             sort: None,
@@ -196,49 +189,14 @@ impl DynamoDbBackend {
             consistent: None,
             limit: None,
             page_size: None,
-            missing: MissingField::Fail,
             after: None,
             after_id: None,
-            blank: Node::document(""),
         }
     }
 }
 
 impl DynamoDbReader {
-    /// The fields that the text is made of, in order; default `text`.
-    #[must_use]
-    pub fn with_fields(mut self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.fields = fields.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// What stands between the texts of the fields; default nothing.
-    #[must_use]
-    pub fn with_separator(mut self, separator: impl Into<String>) -> Self {
-        self.separator = separator.into();
-        self
-    }
-
-    /// The fields that become metadata, under their own names, null where one is missing; and `collection`, the name of
-    /// the collection or the table. Without this call there is no metadata at all.
-    #[must_use]
-    pub fn with_metadata(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.with_metadata_as(fields.into_iter().map(|field| {
-            let field = field.into();
-            (field.clone(), field)
-        }))
-    }
-
-    /// As [`with_metadata`](Self::with_metadata), with a name for each field.
-    #[must_use]
-    pub fn with_metadata_as(
-        mut self,
-        fields: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
-    ) -> Self {
-        let fields = fields.into_iter().map(|(field, name)| (field.into(), name.into()));
-        self.metadata.get_or_insert_default().extend(fields);
-        self
-    }
+    store_core::record_options!();
 
     /// The attribute that is a document's id, a text, a number or bytes; default the item's key.
     #[must_use]
@@ -306,13 +264,6 @@ impl DynamoDbReader {
         self
     }
 
-    /// What happens to an item without one of the fields; default [`MissingField::Fail`].
-    #[must_use]
-    pub fn with_missing(mut self, missing: MissingField) -> Self {
-        self.missing = missing;
-        self
-    }
-
     /// The values for the question marks of a statement, in order. Of other sources there are none.
     #[must_use]
     pub fn with_parameters(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
@@ -361,14 +312,13 @@ impl DynamoDbReader {
 
     /// All attributes and paths that are looked at, besides the keys.
     fn looked_at(&self) -> impl Iterator<Item = &str> {
-        let metadata = self.metadata.iter().flatten().map(|(field, _)| field);
-        let fields = self.fields.iter().chain(metadata).chain(&self.id_field).map(String::as_str);
+        let fields = self.shape.fields().chain(self.id_field.as_deref());
         fields.chain(self.filter.as_ref().map(keys).unwrap_or_default())
     }
 
     /// Whether each item is a document, or an error.
     fn takes_every_item(&self) -> bool {
-        self.filter.is_none() && self.missing != MissingField::SkipDocument
+        self.filter.is_none() && self.shape.takes_every_record()
     }
 }
 
@@ -393,7 +343,7 @@ impl fmt::Debug for DynamoDbReader {
         f.debug_struct("DynamoDbReader")
             .field("source", &self.source.name())
             .field("index", &self.index)
-            .field("fields", &self.fields)
+            .field("fields", &self.shape.fields().collect::<Vec<_>>())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }

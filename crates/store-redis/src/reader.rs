@@ -1,5 +1,6 @@
 //! Reading hashes of any kind as documents: a collection of key-values, keys by a pattern, what an index holds.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +9,8 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use store_core::filter::lookup;
-use store_core::{
-    BoxStream, Document, Error, JsonObject, KvStore as _, MissingField, Node, Reader, Result, ScanOptions,
-    python,
-};
+use store_core::records::RecordShape;
+use store_core::{BoxStream, Document, Error, JsonObject, KvStore as _, Reader, Result, ScanOptions};
 
 use crate::RedisBackend;
 use crate::driver::{Cmd, bytes, items};
@@ -73,16 +72,10 @@ enum Source {
 pub struct RedisReader {
     space: Arc<Space>,
     source: Source,
-    fields: Vec<String>,
-    separator: String,
-    /// Fields and the names they get.
-    metadata: Option<Vec<(String, String)>>,
+    shape: RecordShape,
     limit: Option<usize>,
     batch_size: usize,
-    missing: MissingField,
     after: Option<String>,
-    /// What every document is made from.
-    blank: Node,
 }
 
 impl RedisBackend {
@@ -111,53 +104,16 @@ impl RedisBackend {
         RedisReader {
             space: Arc::clone(&self.space),
             source,
-            fields: vec!["text".to_owned()],
-            separator: String::new(),
-            metadata: None,
+            shape: RecordShape::default(),
             limit: None,
             batch_size: BATCH,
-            missing: MissingField::Fail,
             after: None,
-            blank: Node::document(""),
         }
     }
 }
 
 impl RedisReader {
-    /// The fields that the text is made of, in order; default `text`.
-    #[must_use]
-    pub fn with_fields(mut self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.fields = fields.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// What stands between the texts of the fields; default nothing.
-    #[must_use]
-    pub fn with_separator(mut self, separator: impl Into<String>) -> Self {
-        self.separator = separator.into();
-        self
-    }
-
-    /// The fields that become metadata, under their own names, null where one is missing; and `collection`, the
-    /// name of the collection or the index, or the pattern. Without this call there is no metadata at all.
-    #[must_use]
-    pub fn with_metadata(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.with_metadata_as(fields.into_iter().map(|field| {
-            let field = field.into();
-            (field.clone(), field)
-        }))
-    }
-
-    /// As [`with_metadata`](Self::with_metadata), with a name for each field.
-    #[must_use]
-    pub fn with_metadata_as(
-        mut self,
-        fields: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
-    ) -> Self {
-        let fields = fields.into_iter().map(|(field, name)| (field.into(), name.into()));
-        self.metadata.get_or_insert_default().extend(fields);
-        self
-    }
+    store_core::record_options!();
 
     /// At most this many documents; default all.
     #[must_use]
@@ -170,13 +126,6 @@ impl RedisReader {
     #[must_use]
     pub fn with_batch_size(mut self, records: usize) -> Self {
         self.batch_size = records;
-        self
-    }
-
-    /// What happens to a record without one of the fields; default [`MissingField::Fail`].
-    #[must_use]
-    pub fn with_missing(mut self, missing: MissingField) -> Self {
-        self.missing = missing;
         self
     }
 
@@ -217,7 +166,7 @@ impl RedisReader {
                 let values = RedisKvStore::new(Arc::clone(&self.space)).scan(collection, options);
                 let make = move |entry: Result<(String, JsonObject)>| match entry {
                     Ok((id, value)) => {
-                        reader.document(&id, |path| Ok(lookup(&value, path).cloned())).transpose()
+                        reader.document(&id, |path| Ok(lookup(&value, path).map(Cow::Borrowed))).transpose()
                     }
                     Err(error) => Some(Err(error)),
                 };
@@ -253,8 +202,7 @@ impl RedisReader {
     }
 
     async fn batch(&self, keys: Vec<Bytes>) -> Result<Vec<Result<Document>>> {
-        let metadata = self.metadata.iter().flatten().map(|(field, _)| field.as_str());
-        let fields: Vec<&str> = self.fields.iter().map(String::as_str).chain(metadata).collect();
+        let fields: Vec<&str> = self.shape.fields().collect();
         if fields.is_empty() {
             let blank = keys.iter().map(|key| self.document(&String::from_utf8_lossy(key), |_| Ok(None)));
             return Ok(blank.filter_map(Result::transpose).collect());
@@ -274,7 +222,7 @@ impl RedisReader {
             let find = |name: &str| {
                 let place = fields.iter().position(|field| *field == name);
                 let value = place.and_then(|place| values.get(place)).and_then(Option::as_ref);
-                value.map(|value| text_of(name, value)).transpose()
+                value.map(|value| text_of(name, value).map(Cow::Owned)).transpose()
             };
             documents.extend(self.document(&id, find).transpose());
         }
@@ -282,42 +230,13 @@ impl RedisReader {
     }
 
     /// A record as a document; `None` when it is to be left out.
-    fn document(&self, id: &str, find: impl Fn(&str) -> Result<Option<Value>>) -> Result<Option<Document>> {
-        let make = || {
-            let Some(text) = self.text(id, &find)? else { return Ok(None) };
-            // A copy of an empty document: a new one would ask the system for a random id.
-            let mut document = self.blank.clone();
-            if !text.is_empty() {
-                document.set_text(text);
-            }
-            if let Some(metadata) = &self.metadata {
-                for (field, name) in metadata {
-                    document.metadata.insert(name.clone(), find(field)?.unwrap_or(Value::Null));
-                }
-                let (Source::Collection(name) | Source::Keys(name) | Source::Index(name)) = &self.source;
-                document.metadata.insert("collection".to_owned(), name.as_str().into());
-            }
-            Document::try_from(document).map(|document| Some(document.with_id(id)))
-        };
-        make().map_err(|error: Error| error.with_key(id))
-    }
-
-    fn text(&self, id: &str, find: &impl Fn(&str) -> Result<Option<Value>>) -> Result<Option<String>> {
-        let mut texts = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            match (find(field)?, self.missing) {
-                (Some(Value::String(text)), _) => texts.push(text),
-                (Some(other), _) => texts.push(python::str(&other)),
-                (None, MissingField::LeaveOut) => {}
-                (None, MissingField::SkipDocument) => return Ok(None),
-                (None, _) => {
-                    return Err(Error::invalid_input(format!(
-                        "the record {id:?} has no field {field:?}; say with_missing how to treat such records"
-                    )));
-                }
-            }
-        }
-        Ok(Some(texts.join(&self.separator)))
+    fn document<'a>(
+        &self,
+        id: &str,
+        find: impl Fn(&str) -> Result<Option<Cow<'a, Value>>>,
+    ) -> Result<Option<Document>> {
+        let (Source::Collection(name) | Source::Keys(name) | Source::Index(name)) = &self.source;
+        self.shape.document(id, name, find)
     }
 }
 
@@ -343,7 +262,7 @@ impl fmt::Debug for RedisReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisReader")
             .field("source", &self.source)
-            .field("fields", &self.fields)
+            .field("fields", &self.shape.fields().collect::<Vec<_>>())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }

@@ -23,6 +23,8 @@ const COUNTER: &str = "all";
 enum Writes {
     /// Inserts keys that nobody else has.
     Keys,
+    /// Puts such keys.
+    Puts,
     /// Counts one number up, together with others.
     Counter,
     /// Appends to a history, together with all of the same name.
@@ -32,7 +34,7 @@ enum Writes {
 /// What each writer does; it is known by its place.
 const WRITERS: [Writes; 8] = [
     Writes::Keys,
-    Writes::Keys,
+    Writes::Puts,
     Writes::Counter,
     Writes::Counter,
     Writes::Chat("own"),
@@ -47,6 +49,8 @@ struct Progress {
     acknowledged: AtomicU64,
     /// When the last write was acknowledged, and the longest time between two.
     pause: Mutex<(Instant, Duration)>,
+    /// The longest call.
+    longest: Mutex<Duration>,
     stop: AtomicBool,
 }
 
@@ -56,6 +60,11 @@ impl Progress {
         pause.1 = pause.1.max(pause.0.elapsed());
         pause.0 = Instant::now();
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn took(&self, time: Duration) {
+        let mut longest = self.longest.lock().unwrap_or_else(PoisonError::into_inner);
+        *longest = time.max(*longest);
     }
 
     fn stopped(&self) -> bool {
@@ -84,8 +93,8 @@ impl Writers {
     pub(crate) fn start(store: impl Backend) -> Self {
         let store: Arc<dyn Backend> = Arc::new(store);
         let pause = Mutex::new((Instant::now(), Duration::ZERO));
-        let progress =
-            Arc::new(Progress { acknowledged: AtomicU64::new(0), pause, stop: AtomicBool::new(false) });
+        let (acknowledged, longest) = (AtomicU64::new(0), Mutex::default());
+        let progress = Arc::new(Progress { acknowledged, pause, longest, stop: AtomicBool::new(false) });
         let mut place = 0..;
         let tasks = WRITERS.map(|writes| {
             let place = place.next().unwrap_or_default();
@@ -129,7 +138,10 @@ async fn write(
         if progress.stopped() {
             break;
         }
-        match write_one(&*store, writes, place, number).await {
+        let begin = Instant::now();
+        let answer = write_one(&*store, writes, place, number).await;
+        progress.took(begin.elapsed());
+        match answer {
             Ok(()) => {
                 progress.acknowledge();
                 written.acknowledged.insert(number);
@@ -155,6 +167,7 @@ async fn write_one(store: &dyn Backend, writes: Writes, place: usize, number: u6
             let insert = PutOptions::default().with_mode(PutMode::Insert);
             store.kv()?.put_many("keys", vec![entry], insert).await
         }
+        Writes::Puts => store.kv()?.put("puts", &key(place, number), value(number)).await,
         Writes::Counter => {
             let count = |old: Option<&_>| Ok(Update::Put(value(counted(old) + 1)));
             store.kv()?.update("counter", COUNTER, count).await.map(|_| ())
@@ -190,7 +203,10 @@ impl Outcome {
     /// How much of what was acknowledged is not there: no more than this many runs of successive writes of a writer.
     /// What is there is there once, in order, and somebody wrote it.
     pub(crate) async fn lost(&self, runs: usize) -> Result<usize, Failed> {
-        let mut lost = self.compare(Writes::Keys, &self.keys().await?, runs)?;
+        let mut lost = 0;
+        for (writes, collection) in [(Writes::Keys, "keys"), (Writes::Puts, "puts")] {
+            lost += self.compare(writes, &self.keys(collection).await?, runs)?;
+        }
         for session in SESSIONS {
             let texts = self.texts(session).await?;
             in_order(&texts)?;
@@ -200,19 +216,25 @@ impl Outcome {
         Ok(lost)
     }
 
+    /// How long the longest call took.
+    pub(crate) fn longest_call(&self) -> Duration {
+        *self.progress.longest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Prints one line of what has happened.
     pub(crate) fn tell(&self, hurt: &str) {
         let unknown: usize = self.written.iter().map(|one| one.unknown.len()).sum();
         println!(
             "{} writes acknowledged and {unknown} of unknown outcome while {hurt}; the longest pause between two \
-             acknowledged ones was {} ms",
+             acknowledged ones was {} ms, the longest call {} ms",
             self.progress.acknowledged.load(Ordering::Relaxed),
-            self.progress.pause.lock().unwrap_or_else(PoisonError::into_inner).1.as_millis()
+            self.progress.pause.lock().unwrap_or_else(PoisonError::into_inner).1.as_millis(),
+            self.longest_call().as_millis()
         );
     }
 
-    async fn keys(&self) -> Result<Vec<String>, Failed> {
-        let entries: Vec<_> = self.store.kv()?.scan("keys", ScanOptions::default()).try_collect().await?;
+    async fn keys(&self, collection: &str) -> Result<Vec<String>, Failed> {
+        let entries: Vec<_> = self.store.kv()?.scan(collection, ScanOptions::default()).try_collect().await?;
         Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
 

@@ -3,7 +3,10 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use store_core::{Backend as _, Error, ErrorKind, KvStoreExt as _};
+use store_core::{
+    AddMode, Backend as _, ChatMessage, DocStoreExt as _, Error, ErrorKind, KvStoreExt as _, Metric, Node,
+    VectorConfig,
+};
 use store_dynamodb::aws_sdk_dynamodb::types::ScalarAttributeType;
 use store_dynamodb::{DynamoDbBackend, DynamoDbConfig};
 
@@ -68,17 +71,37 @@ fn expired() -> Done {
     told(Code::ExpiredToken, "expired")
 }
 
+/// In every role, and at once: no repetition helps.
 fn told(code: Code, next_step: &'static str) -> Done {
     block_on(async {
         let proxy = Proxy::start(server()?).await?;
-        proxy.set(move |_| Some(Fault::Refuse(code)));
         let url = with_keys(proxy.url(), "test:s3cret");
+        let store = open(&url, &namespace(), TIMEOUT).await?;
+        // The tables are there; the keys are refused from now on.
+        store.kv()?.put("kept", "key", value(1)).await?;
+        store.vectors()?.configure(VectorConfig::new(2, Metric::Cosine)).await?;
+        proxy.set(move |_| Some(Fault::Refuse(code)));
         refused(open(&url, &namespace(), TIMEOUT).await, ErrorKind::Unauthorized, next_step).await?;
-        // It is told at once, since no repetition helps.
-        if proxy.faults() == 1 {
+        let message = vec![ChatMessage::user("hello")];
+        let node = Node::text("hello").with_id("n").with_embedding([1.0, 0.0]);
+        let answers = [
+            ("kv", store.kv()?.get("kept", "key").await.err()),
+            ("docs", store.docs()?.get(&"n".into()).await.err()),
+            ("chat", store.chat()?.append("session", message).await.err()),
+            ("vectors", store.vectors()?.upsert(vec![node], AddMode::Overwrite).await.err()),
+        ];
+        let roles = answers.len();
+        for (role, error) in answers {
+            let error = error.ok_or_else(|| format!("{role} was let in"))?;
+            expect(&error, ErrorKind::Unauthorized, next_step)?;
+            if error.is_retryable() || error.to_string().contains("s3cret") {
+                return Err(format!("{role}: {error:?}").into());
+            }
+        }
+        if proxy.faults() == roles + 1 {
             Ok(())
         } else {
-            Err(format!("it was tried {} times", proxy.faults()).into())
+            Err(format!("{} requests for {} calls", proxy.faults(), roles + 1).into())
         }
     })
 }

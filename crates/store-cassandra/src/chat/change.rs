@@ -16,7 +16,7 @@ const LONGEST: usize = 20_000;
 impl CassandraChatStore {
     pub(super) async fn append_to(&self, session: &str, messages: &[ChatMessage]) -> Result<()> {
         session_name(session)?;
-        let messages = encoded(session, messages)?;
+        let messages = self.encoded(session, messages)?;
         if messages.is_empty() {
             return Ok(());
         }
@@ -26,7 +26,7 @@ impl CassandraChatStore {
     /// Replaces a history; answers whether there was any message.
     pub(super) async fn replace_by(&self, session: &str, messages: &[ChatMessage]) -> Result<bool> {
         session_name(session)?;
-        let messages = encoded(session, messages)?;
+        let messages = self.encoded(session, messages)?;
         self.change(session, |store, session| async move { store.put(&session, &messages).await }).await
     }
 
@@ -37,9 +37,14 @@ impl CassandraChatStore {
 
     pub(super) async fn insert(&self, session: &str, index: i64, message: &ChatMessage) -> Result<()> {
         session_name(session)?;
-        let text = encode(session, message)?;
+        let text = encode(session, message, self.space.config.max_value_bytes)?;
         self.change(session, move |store, session| async move { store.put_at(&session, index, text).await })
             .await
+    }
+
+    fn encoded(&self, session: &str, messages: &[ChatMessage]) -> Result<Vec<String>> {
+        let most = self.space.config.max_value_bytes;
+        messages.iter().map(|message| encode(session, message, most)).collect()
     }
 
     /// The end of a history as it is stored.
@@ -269,8 +274,4 @@ impl CassandraChatStore {
         }
         Ok(made)
     }
-}
-
-fn encoded(session: &str, messages: &[ChatMessage]) -> Result<Vec<String>> {
-    messages.iter().map(|message| encode(session, message)).collect()
 }

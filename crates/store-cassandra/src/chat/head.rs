@@ -11,8 +11,6 @@ use crate::session::Row;
 /// Messages and bytes of a bucket; then another is begun.
 pub(super) const FULL_MESSAGES: usize = 1_000;
 pub(super) const FULL_BYTES: usize = 1 << 20;
-/// The most bytes of a message. A mutation must fit in half a segment of the commit log, which is 16 MB by default.
-const MAX_MESSAGE_BYTES: usize = 3 << 20;
 
 /// A bucket in a history's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,12 +133,12 @@ impl End {
     }
 }
 
-/// The message as it is stored: JSON.
-pub(super) fn encode(session: &str, message: &ChatMessage) -> Result<String> {
+/// The message as it is stored: JSON, of so many bytes at most.
+pub(super) fn encode(session: &str, message: &ChatMessage, most: usize) -> Result<String> {
     let text = serde_json::to_string(&message.to_json()).map_err(|error| {
         Error::invalid_input("the message can not be written as JSON").with_key(session).with_source(error)
     })?;
-    check::within("chat message", session, text.len(), MAX_MESSAGE_BYTES)?;
+    check::within("chat message", session, text.len(), most)?;
     Ok(text)
 }
 

@@ -1,10 +1,11 @@
 //! Reading histories, and finding messages by their index.
 
+use futures::future::join;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use store_core::{ChatMessage, Result};
 
 use super::bucket::{Ask, Part, Stored};
-use super::head::{Bucket, Head, Root, decode};
+use super::head::{Bucket, End, Head, Root, decode};
 use super::{CassandraChatStore, Patience, session_name};
 use crate::session::Class;
 
@@ -51,7 +52,20 @@ impl CassandraChatStore {
         F: Future<Output = Result<Seen<T>>> + 'a,
     {
         let mut patience = Patience::new(&self.space);
-        let mut root = self.root(session, Class::Read).await?;
+        let mut root = match self.space.chats.recall(session) {
+            // In one round trip where the list is remembered: it is looked at beside, in case that it is another by now.
+            Some(End { root: known, .. }) => {
+                let (now, found) = join(self.root(session, Class::Read), read(known.clone())).await;
+                let now = now?;
+                if now == known
+                    && let Seen::Found(found) = found?
+                {
+                    return Ok(found);
+                }
+                now
+            }
+            None => self.root(session, Class::Read).await?,
+        };
         loop {
             let found = match read(root.clone()).await? {
                 Seen::Found(found) => return Ok(found),

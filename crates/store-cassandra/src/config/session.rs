@@ -3,6 +3,7 @@
 //! The driver goes on for ever where it can not connect, and does not say why. So a connection is made first by its own
 //! means, which fails with the cause; and building the session has a time limit.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,14 +26,16 @@ use cdrs_tokio::frame_encoding::ProtocolFrameEncodingFactory;
 use cdrs_tokio::load_balancing::LoadBalancingStrategy;
 use cdrs_tokio::load_balancing::node_distance_evaluator::TopologyAwareNodeDistanceEvaluator;
 use cdrs_tokio::retry::{ExponentialReconnectionPolicy, FallthroughRetryPolicy};
-use cdrs_tokio::speculative_execution::ConstantSpeculativeExecutionPolicy;
 use cdrs_tokio::transport::CdrsTransport;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
 use store_core::{Error, ErrorKind, Result};
+use tokio::sync::mpsc;
 
-use super::connection::{CassandraBalancingPolicy, CassandraCompression, CassandraConnection};
+use super::connection::{CassandraCompression, CassandraConnection};
 use super::url::{PORT, split_host};
 use super::{CassandraConfig, refused};
 use crate::error::{NAME, from_driver};
@@ -42,6 +45,8 @@ use crate::session::{CassandraBalancing, CassandraSession};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest and the longest wait before a lost connection is made again.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How long the reason of a lost connection is waited for.
+const REASON: Duration = Duration::from_millis(200);
 /// The protocol. Version 5 has nothing that the store needs, and checksums that cost the client more.
 const VERSION: Version = Version::V4;
 /// Bytes that a connection gathers before it sends.
@@ -55,13 +60,15 @@ impl CassandraConfig {
         self.validate()?;
         let limit = self.connection.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let nodes = self.connection.addresses(limit).await?;
-        match self.connection.encryption()? {
-            None => self.plain(nodes, limit).await,
-            Some((name, tls)) => self.encrypted(nodes, name, tls, limit).await,
-        }
+        let session = match self.connection.encryption()? {
+            None => self.plain(nodes, limit).await?,
+            Some((name, tls)) => self.encrypted(nodes, name, tls, limit).await?,
+        };
+        self.connection.check_datacenter(&session)?;
+        Ok(session)
     }
 
-    async fn plain(&self, nodes: Vec<SocketAddr>, limit: Duration) -> Result<CassandraSession> {
+    async fn plain(&self, mut nodes: Vec<SocketAddr>, limit: Duration) -> Result<CassandraSession> {
         let connection = &self.connection;
         let probe = TcpConnectionManager::new(
             connection.authenticator(),
@@ -72,7 +79,7 @@ impl CassandraConfig {
             true,
             VERSION,
         );
-        reach(&probe, &nodes, limit).await?;
+        reach(&probe, &mut nodes, limit).await?;
         let config = NodeTcpConfigBuilder::new()
             .with_authenticator_provider(connection.authenticator())
             .with_contact_points(nodes.into_iter().map(NodeAddress::Direct).collect())
@@ -88,7 +95,7 @@ impl CassandraConfig {
 
     async fn encrypted(
         &self,
-        nodes: Vec<SocketAddr>,
+        mut nodes: Vec<SocketAddr>,
         name: ServerName<'static>,
         tls: Arc<ClientConfig>,
         limit: Duration,
@@ -105,7 +112,7 @@ impl CassandraConfig {
             true,
             VERSION,
         );
-        reach(&probe, &nodes, limit).await?;
+        reach(&probe, &mut nodes, limit).await?;
         let config = NodeRustlsConfigBuilder::new(name, tls)
             .with_authenticator_provider(connection.authenticator())
             .with_contact_points(nodes.into_iter().map(NodeAddress::Direct).collect())
@@ -129,9 +136,11 @@ impl CassandraConnection {
         LB: LoadBalancingStrategy<T, CM> + Send + Sync + 'static,
         B: SessionBuilder<T, CM, LB>,
     {
+        let size = self.pool_size.unwrap_or(1);
+        // The driver may forget which nodes are near.
         let pool = ConnectionPoolConfigBuilder::new()
-            .with_local_size(self.pool_size.unwrap_or(1))
-            .with_remote_size(1)
+            .with_local_size(size)
+            .with_remote_size(size)
             .with_connect_timeout(Some(limit))
             .build();
         let longest = self.reconnect_max_delay.unwrap_or(RECONNECT.1);
@@ -147,18 +156,29 @@ impl CassandraConnection {
             let near = TopologyAwareNodeDistanceEvaluator::new(datacenter.clone());
             builder = builder.with_node_distance_evaluator(Box::new(near));
         }
-        if let Some(delay) = self.speculative_delay {
-            let policy = ConstantSpeculativeExecutionPolicy::new(1, delay);
-            builder = builder.with_speculative_execution_policy(Box::new(policy));
-        }
         builder
     }
 
-    fn balancing<T: CdrsTransport, CM: ConnectionManager<T>>(&self) -> CassandraBalancing<T, CM> {
-        match self.load_balancing.unwrap_or_default() {
-            CassandraBalancingPolicy::TokenAware => CassandraBalancing::token_aware(),
-            CassandraBalancingPolicy::RoundRobin => CassandraBalancing::round_robin(),
+    fn balancing(&self) -> CassandraBalancing {
+        let balancing = CassandraBalancing::new(self.load_balancing.unwrap_or_default());
+        match &self.datacenter {
+            Some(datacenter) => balancing.with_datacenter(datacenter.as_str()),
+            None => balancing,
         }
+    }
+
+    /// Refuses a datacentre that the cluster does not have: nobody would be asked.
+    fn check_datacenter(&self, session: &CassandraSession) -> Result<()> {
+        let Some(datacenter) = &self.datacenter else { return Ok(()) };
+        let there: BTreeSet<String> = session.nodes().into_iter().map(|node| node.datacenter).collect();
+        if there.contains(datacenter) {
+            return Ok(());
+        }
+        let there: Vec<String> = there.into_iter().collect();
+        Err(refused(format!(
+            "the cluster has no datacentre {datacenter:?}; it has {}; correct datacenter, or leave it out",
+            there.join(", ")
+        )))
     }
 
     fn authenticator(&self) -> Authenticator {
@@ -224,22 +244,40 @@ impl CassandraConnection {
     }
 }
 
-/// Makes a connection to one of the nodes, or fails with the reason of the last.
-async fn reach<T, M>(manager: &M, nodes: &[SocketAddr], limit: Duration) -> Result<()>
+/// Makes a connection to each of the nodes; the first that takes it comes to the front. Fails with the reason when none
+/// does.
+async fn reach<T, M>(manager: &M, nodes: &mut [SocketAddr], limit: Duration) -> Result<()>
 where
     T: CdrsTransport,
     M: ConnectionManager<T>,
 {
-    let mut why = None;
-    for node in nodes {
-        let connect = async {
-            manager.connection(None, None, *node).await.map_err(|error| not_connected(*node, error))
+    let tries = nodes.iter().copied().enumerate().map(|(place, node)| {
+        let connect = async move {
+            let (sender, mut lost) = mpsc::channel(1);
+            let Err(error) = manager.connection(None, Some(sender), node).await else { return Ok(()) };
+            // Why it lost the connection half-way the driver tells there only.
+            let why = match &error {
+                DriverError::General(_) => tokio::time::timeout(REASON, lost.recv()).await.ok().flatten(),
+                _ => None,
+            };
+            Err(not_connected(node, why.unwrap_or(error)))
         };
-        match within(limit, connect).await {
-            Ok(_) => return Ok(()),
+        async move { within(limit, connect).await.map(|()| place) }
+    });
+    let mut tries: FuturesUnordered<_> = tries.collect();
+    let mut why: Option<Error> = None;
+    while let Some(answer) = tries.next().await {
+        match answer {
+            Ok(place) => {
+                drop(tries);
+                nodes.swap(0, place);
+                return Ok(());
+            }
             // The others ask for the same password.
             Err(error) if error.kind() == ErrorKind::Unauthorized => return Err(error),
-            Err(error) => why = Some(error),
+            // What can be mended says more than what may pass by.
+            Err(error) if why.as_ref().is_none_or(Error::is_retryable) => why = Some(error),
+            Err(_) => {}
         }
     }
     Err(why.unwrap_or_else(|| refused("no node is named; write cassandra://host/keyspace")))
@@ -247,8 +285,10 @@ where
 
 fn not_connected(node: SocketAddr, error: DriverError) -> Error {
     let text = error.to_string();
+    let says = |part: &str| text.contains(part);
     let (kind, message) = match &error {
-        DriverError::General(why) if why.contains("authenticator") => (
+        DriverError::Server { .. } => return from_driver(error),
+        DriverError::General(_) if says("authenticator") => (
             ErrorKind::Unauthorized,
             format!("the node {node} asks for a user; write user:password@ before the host"),
         ),
@@ -256,15 +296,25 @@ fn not_connected(node: SocketAddr, error: DriverError) -> Error {
             ErrorKind::Unavailable,
             format!("nothing listens at {node}; start the server, or check host and port"),
         ),
-        DriverError::Io(_) if text.contains("certificate") || text.contains("Certificate") => (
-            ErrorKind::Unavailable,
+        _ if says("peer certificate") => (
+            ErrorKind::Config,
             format!("the certificate of {node} is not accepted ({text}); check tlsCAFile and tlsHostName"),
         ),
-        DriverError::Io(_) => (
-            ErrorKind::Unavailable,
-            format!("no connection to {node} ({text}); check the host, the port, and whether it wants TLS"),
+        _ if says("fatal alert") => (
+            ErrorKind::Config,
+            format!(
+                "the node {node} refuses the encryption ({text}); give a certificate that it accepts in \
+                 tlsCertificateFile"
+            ),
         ),
-        _ => return from_driver(error),
+        // Nodes of Cassandra that do not accept the client's certificate say so, or just go.
+        _ => (
+            ErrorKind::Unavailable,
+            format!(
+                "no connection to {node} ({text}); check the host, the port, whether it wants TLS (tls=true or \
+                 tls=false), and with TLS whether it asks for a certificate (tlsCertificateFile)"
+            ),
+        ),
     };
     Error::new(kind, message).with_backend(NAME).with_source(error)
 }

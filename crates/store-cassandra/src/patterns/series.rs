@@ -100,7 +100,7 @@ pub struct CassandraSeries {
     pub(super) shards: u8,
     ttl: Option<Duration>,
     pub(super) keys: Vec<String>,
-    ids: Vec<(String, SeriesType)>,
+    pub(super) ids: Vec<(String, SeriesType)>,
     columns: Vec<(String, SeriesType)>,
 }
 

@@ -1,6 +1,6 @@
 //! Time series.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -15,7 +15,10 @@ use serde_json::Value as Json;
 use store_core::{BoxStream, Error, JsonObject, Result, check};
 use tokio::sync::OnceCell;
 
+use super::ensure::SchemaReport;
+use super::indexes::CassandraIndex;
 use super::series::CassandraSeries;
+use super::views::CassandraView;
 use crate::CassandraBackend;
 use crate::codec::{bigint, int, text};
 use crate::error::at;
@@ -24,11 +27,6 @@ use crate::session::{Call, Class, Value};
 use crate::space::Space;
 use crate::tables;
 
-/// Rows and bytes that are written in one request, all of one partition.
-const BATCH_ROWS: usize = 100;
-const BATCH_BYTES: usize = 1 << 18;
-/// Requests for writes at the same time.
-const WRITES: usize = 32;
 /// Buckets that are read ahead.
 const AHEAD: usize = 4;
 /// Rows read in one request.
@@ -78,9 +76,9 @@ pub struct CassandraTimeSeries<T> {
     row: PhantomData<fn() -> T>,
 }
 
-struct Inner {
-    space: Arc<Space>,
-    series: CassandraSeries,
+pub(super) struct Inner {
+    pub(super) space: Arc<Space>,
+    pub(super) series: CassandraSeries,
     /// The table's full name, once it is known to be there.
     table: OnceCell<String>,
 }
@@ -135,6 +133,20 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CassandraTimeSeries<T> {
         self.inner.put(rows).await.map_err(at("time_series.put"))
     }
 
+    /// Writes the rows that are not there yet, and answers for each whether it was this call that wrote it. A row that is
+    /// there stays as it is. Of any number of callers with the same row, by its keys, time and ids, one is told `true`:
+    /// give the series an event's own id as an id, and the event the time at which it happened.
+    ///
+    /// It costs a lightweight transaction for up to 100 rows of one partition, and another for those of them that are not
+    /// there when some are. Do not write the same rows by [`put`](Self::put) as well.
+    ///
+    /// # Errors
+    /// As with [`put`](Self::put). Of a row whose write was not answered it is not known who wrote it: called again,
+    /// nothing is written twice, but the row may be told as known.
+    pub async fn put_once(&self, rows: &[T]) -> Result<Vec<bool>> {
+        self.inner.put_once(rows).await.map_err(at("time_series.put_once"))
+    }
+
     /// The rows of a time, newest first. `key` has a text for each key of the series; times are in milliseconds since
     /// 1970, the last one is not in it.
     #[must_use]
@@ -176,6 +188,25 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CassandraTimeSeries<T> {
         samples(numbers.boxed()).map_err(at("time_series.downsample")).boxed()
     }
 
+    /// Makes the declared indexes and views of the series' table that are missing, and the table, if the store may. See
+    /// [`ensure_schema`](CassandraBackend::ensure_schema).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ensure_schema(
+        &self,
+        indexes: &[CassandraIndex],
+        views: &[CassandraView],
+    ) -> Result<SchemaReport> {
+        let ensure = async {
+            self.inner.table().await?;
+            let space = &*self.inner.space;
+            let name = schema::table_name(&space.config, &self.inner.series.name);
+            super::ensure::ensure(space, &name, indexes, views).await
+        };
+        ensure.await.map_err(at("time_series.ensure_schema"))
+    }
+
     /// Deletes the bucket that a time is in, by one tombstone for each of its shards.
     pub async fn delete_bucket(&self, key: &[&str], time: i64) -> Result<()> {
         self.inner.delete_bucket(key, time).await.map_err(at("time_series.delete_bucket"))
@@ -214,17 +245,9 @@ fn whole((sample, sum): (TimeSample, f64)) -> TimeSample {
     TimeSample { mean: sum / sample.count as f64, ..sample }
 }
 
-/// A row on its way: its number, the values of its partition key, and all its values.
-struct Placed {
-    number: usize,
-    partition: Vec<Value>,
-    values: Vec<Value>,
-    bytes: usize,
-}
-
 impl Inner {
     /// The table's full name.
-    async fn table(&self) -> Result<&str> {
+    pub(super) async fn table(&self) -> Result<&str> {
         let make = async {
             let space = &*self.space;
             let name = schema::table_name(&space.config, &self.series.name);
@@ -243,71 +266,8 @@ impl Inner {
         self.table.get_or_try_init(|| make).await.map(String::as_str)
     }
 
-    async fn put<T: Serialize>(&self, rows: &[T]) -> Result<()> {
-        let placed = rows.iter().enumerate().map(|(number, row)| {
-            self.place(number, row).map_err(|error| error.with_failed([number.to_string()]))
-        });
-        let placed: Vec<Placed> = placed.collect::<Result<_>>()?;
-        if placed.is_empty() {
-            return Ok(());
-        }
-        let mut partitions: HashMap<Vec<u8>, Vec<Placed>> = HashMap::new();
-        for row in placed {
-            partitions.entry(flat(&row.partition)).or_default().push(row);
-        }
-        let table = self.table().await?;
-        let insert = self.insert(table);
-        let mut writes = Vec::new();
-        for rows in partitions.values() {
-            for run in store_core::batches::cut(rows, BATCH_ROWS, BATCH_BYTES, |row| row.bytes) {
-                let calls: Vec<Call> = run
-                    .iter()
-                    .map(|row| Call::new(Class::Write, insert.as_str(), row.values.clone()))
-                    .collect();
-                let write = self.space.driver().batch(Class::Write, calls);
-                writes.push(async move { (run, write.await) }.boxed());
-            }
-        }
-        let (mut failed, mut first) = (Vec::new(), None);
-        let mut answers = stream::iter(writes).buffer_unordered(WRITES);
-        while let Some((run, answer)) = answers.next().await {
-            if let Err(error) = answer {
-                failed.extend(run.iter().map(|row| row.number));
-                first.get_or_insert(error);
-            }
-        }
-        let Some(error) = first else { return Ok(()) };
-        failed.sort_unstable();
-        Err(error.with_failed(failed.into_iter().map(|number| number.to_string())))
-    }
-
-    fn place<T: Serialize>(&self, number: usize, row: &T) -> Result<Placed> {
-        let row = serde_json::to_value(row)
-            .map_err(|error| Error::invalid_input("the row can not be written as JSON").with_source(error))?;
-        let Json::Object(row) = row else {
-            return Err(Error::invalid_input("the row is no JSON object"));
-        };
-        let time = row.get("time").and_then(Json::as_i64).ok_or_else(|| {
-            Error::invalid_input("the row has no time: an integer, milliseconds since 1970")
-        })?;
-        let (ids, columns) = self.series.values(&row)?;
-        let mut key = Vec::with_capacity(self.series.keys.len());
-        for name in &self.series.keys {
-            let value = row.get(name).and_then(Json::as_str);
-            key.push(value.ok_or_else(|| Error::invalid_input(format!("the row has no text {name:?}")))?);
-        }
-        let shard = shard(time, &ids, self.series.shards);
-        let partition = self.partition(&key, time.div_euclid(self.series.length()), shard)?;
-        let mut values = partition.clone();
-        values.push(bigint(time));
-        values.extend(ids);
-        values.extend(columns);
-        let bytes = flat(&values).len();
-        Ok(Placed { number, partition, values, bytes })
-    }
-
     /// The values of a partition's key.
-    fn partition(&self, key: &[impl AsRef<str>], bucket: i64, shard: u8) -> Result<Vec<Value>> {
+    pub(super) fn partition(&self, key: &[impl AsRef<str>], bucket: i64, shard: u8) -> Result<Vec<Value>> {
         if key.len() != self.series.keys.len() {
             return Err(Error::invalid_input(format!(
                 "the series has {} keys, and {} are given",
@@ -322,14 +282,6 @@ impl Inner {
         values.push(bigint(bucket.saturating_mul(self.series.length())));
         values.push(int(i32::from(shard)));
         Ok(values)
-    }
-
-    fn insert(&self, table: &str) -> String {
-        let mut names: Vec<String> = self.series.keys.iter().map(|key| quoted(key)).collect();
-        names.extend(["bucket", "shard", "time"].map(str::to_owned));
-        names.extend(self.series.fields().map(|(name, _)| quoted(name)));
-        let marks = vec!["?"; names.len()].join(", ");
-        format!("INSERT INTO {table} ({}) VALUES ({marks})", names.join(", "))
     }
 
     /// `a = ? AND … AND bucket = ? AND shard = ?`
@@ -474,26 +426,4 @@ impl Ask {
         lane.state = rows.next().map(<[u8]>::to_vec);
         Ok(lane)
     }
-}
-
-/// The shard of a row: the FNV-1a hash (Fowler, Noll, Vo; 32 bits) of its time and ids by their number.
-fn shard(time: i64, ids: &[Value], shards: u8) -> u8 {
-    let bytes = time.to_be_bytes().into_iter().chain(flat(ids));
-    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    // The high half: the low bits of neighbours are too much alike.
-    u8::try_from((hash >> 16) % u32::from(shards.max(1))).unwrap_or_default()
-}
-
-/// Values one after the other, each with its length.
-fn flat(values: &[Value]) -> Vec<u8> {
-    let mut all = Vec::new();
-    for value in values {
-        if let Value::Some(bytes) = value {
-            all.extend_from_slice(&bytes.len().to_be_bytes());
-            all.extend_from_slice(bytes);
-        } else {
-            all.push(0xff);
-        }
-    }
-    all
 }

@@ -1,11 +1,15 @@
 //! What a statement answers.
 
+use std::net::IpAddr;
+
 use cdrs_tokio::frame::Envelope;
 use cdrs_tokio::frame::message_response::ResponseBody;
 use cdrs_tokio::frame::message_result::{ColSpec, ResResultBody};
 use cdrs_tokio::types::CBytes;
 use store_core::{Error, Result};
 
+use super::types;
+use crate::cells::Column;
 use crate::codec;
 use crate::error::from_driver;
 
@@ -38,8 +42,18 @@ impl Rows {
         self.next.as_deref()
     }
 
+    /// Names and types of the columns, for [`Row::cells`].
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        types::columns(&self.columns)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         self.cells.iter().map(|cells| Row { columns: &self.columns, cells })
+    }
+
+    /// The row at this place.
+    pub(crate) fn get(&self, place: usize) -> Option<Row<'_>> {
+        self.cells.get(place).map(|cells| Row { columns: &self.columns, cells })
     }
 
     pub(crate) fn first(&self) -> Option<Row<'_>> {
@@ -75,6 +89,11 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// The bytes of all columns in order, `None` where they are null.
+    pub(crate) fn cells(&self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> {
+        self.cells.iter().map(CBytes::as_slice)
+    }
+
     /// A text that may be null.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>> {
         self.bytes(name)?.map(|bytes| codec::read_text(name, bytes)).transpose()
@@ -88,6 +107,14 @@ impl<'a> Row<'a> {
     /// A boolean; null is false.
     pub(crate) fn flag(&self, name: &str) -> Result<bool> {
         Ok(self.bytes(name)?.is_some_and(|bytes| bytes.first().is_some_and(|byte| *byte != 0)))
+    }
+
+    /// An `inet`.
+    pub(crate) fn ip(&self, name: &str) -> Result<Option<IpAddr>> {
+        let Some(bytes) = self.bytes(name)? else { return Ok(None) };
+        let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+        let ip = four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
+        ip.map(Some).map_err(|_| Error::corrupt(format!("the column {name:?} is no address")))
     }
 
     /// A `tinyint`, `smallint`, `int`, `bigint`, `timestamp` or `counter`.

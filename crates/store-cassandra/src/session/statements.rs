@@ -27,6 +27,10 @@ impl Statements {
         prepared
     }
 
+    pub(super) fn forget(&self, text: &str) {
+        self.lock().remove(text);
+    }
+
     pub(super) fn clear(&self) {
         self.lock().clear();
     }

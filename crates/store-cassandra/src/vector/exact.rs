@@ -1,6 +1,6 @@
 //! Exact search: rows are read in pages, and compared here.
 //!
-//! Of the rows only what a query needs is sent, and only rows that have the [entries](crate::filter) which its filter
+//! Of the rows only what a query needs is sent, and only rows that satisfy what its [filter](crate::filter)
 //! demands. Queries of one call share one reading.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::filter::part;
 const READ: usize = 400;
 
 fn keep(need: Need) -> Keep {
-    Keep { node: need.metadata, text: need.text, embedding: need.embedding }
+    Keep { node: need.metadata, text: need.text, embedding: need.embedding, ..Keep::ID }
 }
 
 /// Whether a query looks at named rows only.
@@ -105,12 +105,13 @@ pub(super) async fn queries(
     }
     if !of_all.is_empty() {
         let need = of_all.iter().fold(Need::default(), |need, search| need.and(search.need()));
-        let entries = match of_all.as_slice() {
-            [search] if !search.wants_all() => part(search.query().selector.filter.as_ref()).entries,
-            // Conditions are joined by AND alone, so that those of several can not be asked for.
-            _ => Vec::new(),
-        };
-        let want = Want { keep: keep(need), entries, after: None };
+        let mut want = Want::all(keep(need));
+        // Several could not be asked for in one reading.
+        if let [search] = of_all.as_slice()
+            && !search.wants_all()
+        {
+            want.alternatives = part(search.query().selector.filter.as_ref(), ready.offers()).alternatives;
+        }
         pass(scan::rows(set, ready, &want), &mut of_all).await?;
     }
     let mut answers = Vec::with_capacity(queries.len());
@@ -140,23 +141,28 @@ pub(super) fn explain(ready: &Ready, query: &VectorQuery) -> QueryPlan {
         plan.applied_after.clone_from(&query.selector.filter);
         return plan;
     }
-    let parted = part(query.selector.filter.as_ref());
-    if parted.entries.is_empty() || !ready.live.entries {
-        let mut plan = QueryPlan::new("every node is read and compared here, exactly");
-        plan.native = Some(format!("SELECT … FROM {}", ready.table));
-        plan.applied_after.clone_from(&query.selector.filter);
-        return plan;
+    let parted = part(query.selector.filter.as_ref(), ready.offers());
+    match parted.alternatives.as_slice() {
+        [] => {
+            let mut plan = QueryPlan::new("the filter matches nothing, and nothing is asked for");
+            plan.pushed_down.clone_from(&query.selector.filter);
+            plan
+        }
+        several if several.iter().all(|tests| !tests.is_empty()) => {
+            let mut plan = QueryPlan::new(
+                "the nodes that the filter's conditions find are read and compared here, exactly",
+            );
+            let conditions = scan::shown(&parted.alternatives);
+            plan.native = Some(format!("SELECT … FROM {} WHERE {conditions}", ready.table));
+            plan.pushed_down = parted.pushed_down;
+            plan.applied_after = parted.rest;
+            plan
+        }
+        _ => {
+            let mut plan = QueryPlan::new("every node is read and compared here, exactly");
+            plan.native = Some(format!("SELECT … FROM {}", ready.table));
+            plan.applied_after.clone_from(&query.selector.filter);
+            plan
+        }
     }
-    let mut plan = QueryPlan::new("the nodes with the filter's entries are read and compared here, exactly");
-    plan.native = Some(format!("SELECT … FROM {} WHERE {}", ready.table, conditions(&parted.entries)));
-    plan.pushed_down = parted.pushed_down;
-    plan.applied_after = parted.rest;
-    plan
-}
-
-/// Conditions on entries, for people.
-pub(super) fn conditions(entries: &[(String, String)]) -> String {
-    let texts: Vec<String> =
-        entries.iter().map(|(key, text)| format!("metadata_s[{key:?}] = {text:?}")).collect();
-    texts.join(" AND ")
 }

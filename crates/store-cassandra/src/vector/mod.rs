@@ -13,6 +13,7 @@ mod scan;
 mod select;
 mod set;
 mod table;
+pub(crate) mod terms;
 mod write;
 
 use std::sync::Arc;
@@ -113,7 +114,7 @@ impl VectorStore for CassandraVectorStore {
             let ready = self.set.configured().await?;
             vector_check::query(query, &ready.config)?;
             let native = ready.has_index(&self.set.space);
-            Ok(if native { native::explain(&ready, query) } else { exact::explain(&ready, query) })
+            Ok(if native { native::explain(&self.set, &ready, query) } else { exact::explain(&ready, query) })
         };
         explain.await.map_err(at("vectors.explain"))
     }

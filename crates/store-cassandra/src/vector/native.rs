@@ -1,32 +1,37 @@
 //! Search by the table's vector index.
 //!
-//! The index answers the rows nearest to an embedding, at most 1,000, of those with certain entries of metadata. They
-//! are scored and held against the whole filter here. Everything else is for [`exact`](super::exact): other sorts of
-//! query, more answers, named nodes, a filter that so many of the nearest fail that too few are left, more rows of one
-//! score than could be ordered. So no answer is narrower than asked for; what the index itself misses, being
-//! approximate, it misses.
+//! The index answers the rows nearest to an embedding, at most 1,000, of those that satisfy some conditions. They are
+//! scored and held against the whole filter here. First as many are asked for as should do; where more of them fail the
+//! filter, or have one score, 1,000. Everything else is for [`exact`](super::exact): other sorts of query, more answers,
+//! named nodes, a filter that so many of the nearest fail that too few are left, more rows of one score than could be
+//! ordered. So no answer is narrower than asked for; what the index itself misses, being approximate, it misses.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::similarity::rounded;
-use store_core::{Embedding, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery};
+use store_core::{Embedding, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery, mmr};
 
-use super::exact::{self, conditions};
+use super::exact;
 use super::fit::fit;
-use super::rows::{self, Keep, latest};
+use super::rows::{self, Keep, Row, latest};
+use super::scan::{condition, shown};
 use super::set::{Ready, Set};
 use super::table::is_building;
-use crate::codec::{int, text, vector};
+use crate::codec::{int, vector};
 use crate::config::CassandraConsistency;
-use crate::filter::{Parted, part};
-use crate::session::{Call, Class};
+use crate::filter::{Parted, Tests, part};
+use crate::session::{Call, Class, Rows};
 
 /// Rows that the index answers at most.
 const MOST: usize = 1_000;
 /// How many times more rows than wanted are asked for, where some may fail what is left of the filter.
 const SPARE: usize = 4;
+/// And so many besides.
+const BESIDES: usize = 10;
 /// Searches of one call that are under way at once.
 const AT_ONCE: usize = 8;
 
@@ -38,81 +43,180 @@ struct Asked<'a> {
     /// Least score.
     least: Option<f64>,
     parted: Parted,
-    limit: usize,
+    /// How many nodes are wanted of the nearest.
+    wanted: usize,
+    /// Of maximal marginal relevance.
+    threshold: Option<f64>,
+}
+
+impl Asked<'_> {
+    /// How many rows are asked for, first and then.
+    fn limits(&self) -> [usize; 2] {
+        let first = match &self.parted.rest {
+            // One more tells whether others have the score of the last one.
+            None => self.wanted + 1,
+            Some(_) => self.wanted.saturating_mul(SPARE).saturating_add(BESIDES),
+        };
+        [first.min(MOST), MOST]
+    }
 }
 
 /// A query as the index takes it; or why it does not.
-fn asked<'a>(ready: &Ready, query: &'a VectorQuery) -> Result<Asked<'a>, &'static str> {
-    let (embedding, least) = match &query.kind {
-        QueryKind::Dense { embedding } => (embedding, query.min_score),
-        QueryKind::Range { embedding, radius } => {
+fn asked<'a>(set: &Set, ready: &Ready, query: &'a VectorQuery) -> Result<Asked<'a>, &'static str> {
+    let prefetch = set.space.config.vectors.mmr_prefetch;
+    let (mut wanted, mut threshold) = (query.top_k, None);
+    let (embedding, least) = match (&query.kind, prefetch) {
+        (QueryKind::Dense { embedding }, _) => (embedding, query.min_score),
+        (QueryKind::Range { embedding, radius }, _) => {
             (embedding, Some(query.min_score.map_or(*radius, |least| least.max(*radius))))
+        }
+        (QueryKind::Mmr { embedding, threshold: weight }, Some(factor)) => {
+            wanted = prefetched(query.top_k, factor);
+            threshold = Some(*weight);
+            (embedding, query.min_score)
         }
         _ => return Err("the index answers searches by vector alone"),
     };
-    if query.top_k >= MOST {
+    if wanted >= MOST {
         return Err("the index answers less than 1,000 nodes");
     }
     if query.selector.ids.is_some() || query.selector.ref_docs.is_some() {
         return Err("the nodes or documents are named");
     }
-    let filter = query.selector.filter.as_ref();
-    let mut parted = part(filter);
-    if !ready.live.entries {
-        parted = Parted { rest: filter.cloned(), ..Parted::default() };
-    }
-    let spare = if parted.rest.is_some() { query.top_k.saturating_mul(SPARE) } else { query.top_k };
-    // Some more, since the index does not order equal scores.
-    let limit = spare.saturating_add(10).min(MOST);
+    let parted = part(query.selector.filter.as_ref(), ready.offers());
     let fitted =
         fit(ready.config.metric, embedding).map_err(|_| "the index can not compute with the embedding")?;
-    Ok(Asked { embedding, fitted, least, parted, limit })
+    Ok(Asked { embedding, fitted, least, parted, wanted, threshold })
 }
 
-fn statement(ready: &Ready, keep: Keep, asked: &Asked<'_>) -> String {
-    let entries = vec!["metadata_s[?] = ?"; asked.parted.entries.len()].join(" AND ");
-    let entries = if entries.is_empty() { entries } else { format!(" WHERE {entries}") };
+/// How many nodes are weighed for maximal marginal relevance (LlamaIndex: `max(k, int(k * factor))`).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the factor is from 1 to 1,000, and what is too much is refused"
+)]
+fn prefetched(top_k: usize, factor: f64) -> usize {
+    top_k.max((top_k as f64 * factor) as usize)
+}
+
+fn statement(ready: &Ready, keep: Keep, tests: &Tests, asked: &Asked<'_>, limit: usize) -> Call {
+    let (conditions, values): (Vec<_>, Vec<_>) = tests.iter().map(condition).unzip();
+    let conditions =
+        if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let columns = keep.columns(ready.live.own);
-    format!("SELECT {columns} FROM {}{entries} ORDER BY vector ANN OF ? LIMIT ?", ready.table)
+    let text = format!("SELECT {columns} FROM {}{conditions} ORDER BY vector ANN OF ? LIMIT ?", ready.table);
+    let mut values: Vec<_> = values.into_iter().flatten().collect();
+    values.extend([vector(&asked.fitted), int(i32::try_from(limit).unwrap_or(1))]);
+    // The server takes no other consistency for this, and would lower it with a warning.
+    Call::new(Class::Read, text, values).with_consistency(CassandraConsistency::LocalOne)
 }
 
-/// Answers by the index; `None` where it can not tell.
-async fn query(set: &Set, ready: &Ready, query: &VectorQuery) -> Result<Option<Vec<ScoredNode>>> {
-    let Ok(asked) = asked(ready, query) else { return Ok(None) };
-    let keep = Keep::node(true);
-    let entries = asked.parted.entries.iter();
-    let mut values: Vec<_> =
-        entries.flat_map(|(key, value)| [text(key.as_str()), text(value.as_str())]).collect();
-    values.extend([vector(&asked.fitted), int(i32::try_from(asked.limit).unwrap_or(1))]);
-    let call = Call::new(Class::Read, statement(ready, keep, &asked), values)
-        // The server takes no other for this, and would lower it with a warning.
-        .with_consistency(CassandraConsistency::LocalOne);
-    let answer = match set.space.run(call).await {
-        Err(error) if is_building(&error) => return Ok(None),
-        answer => answer?,
-    };
-    let whole = answer.len() < asked.limit;
-    let rows = answer.iter().map(|row| rows::read(&row, keep, ready.live.own)).collect::<Result<_>>()?;
-    let (mut found, mut last) = (Vec::new(), f64::INFINITY);
-    for row in latest(rows) {
-        let (Some(mut node), Some(embedding)) = (row.node, row.embedding) else { continue };
-        let score = ready.config.metric.score(asked.embedding, &embedding);
-        last = last.min(score);
+/// A node that was found, and its embedding as it is kept.
+struct Found {
+    scored: ScoredNode,
+    embedding: Vec<f32>,
+}
+
+/// What the answers to all alternatives tell; `None` where too few rows were asked for.
+fn settle(
+    ready: &Ready,
+    query: &VectorQuery,
+    asked: &Asked<'_>,
+    keep: Keep,
+    answers: &[Rows],
+    limit: usize,
+) -> Result<Option<Vec<Found>>> {
+    // Beyond the last row of an answer there may be others of its score.
+    let mut edge = f64::NEG_INFINITY;
+    let mut rows: Vec<(Row, f64)> = Vec::new();
+    for answer in answers {
+        let mut last = f64::INFINITY;
+        for row in
+            latest(answer.iter().map(|row| rows::read(&row, keep, ready.live.own)).collect::<Result<_>>()?)
+        {
+            let Some(embedding) = &row.embedding else { continue };
+            let score = ready.config.metric.score(asked.embedding, embedding);
+            last = last.min(score);
+            rows.push((row, score));
+        }
+        if answer.len() >= limit {
+            edge = edge.max(last);
+        }
+    }
+    let mut found = Vec::new();
+    for row in latest_of(rows, answers.len()) {
+        let (Row { node: Some(mut node), embedding: Some(embedding), .. }, score) = row else { continue };
         if asked.least.is_none_or(|least| score >= rounded(least)) && query.selector.selects(&node) {
             if !query.with_embeddings {
                 node.embedding = None;
             }
-            found.push(ScoredNode::new(node, score));
+            found.push(Found { scored: ScoredNode::new(node, score), embedding });
         }
     }
-    found.sort_by(|left, right| {
-        right.score.total_cmp(&left.score).then_with(|| left.node.id.cmp(&right.node.id))
-    });
-    found.truncate(query.top_k);
-    let below = asked.least.is_some_and(|least| last < rounded(least));
-    // Beyond the last row there may be others of its score.
-    let enough = found.len() == query.top_k && found.last().is_some_and(|found| found.score > last);
+    found.sort_by(|left, right| by_score(&left.scored, &right.scored));
+    found.truncate(asked.wanted);
+    let whole = edge == f64::NEG_INFINITY;
+    let below = asked.least.is_some_and(|least| edge < rounded(least));
+    let enough = found.len() == asked.wanted && found.last().is_some_and(|found| found.scored.score > edge);
     Ok((whole || below || enough).then_some(found))
+}
+
+/// Rows that several answers have are one.
+fn latest_of(rows: Vec<(Row, f64)>, answers: usize) -> Vec<(Row, f64)> {
+    if answers == 1 {
+        return rows;
+    }
+    let (rows, scores): (Vec<Row>, Vec<f64>) = rows.into_iter().unzip();
+    let mut by_row = std::collections::HashMap::with_capacity(rows.len());
+    for (row, score) in rows.iter().zip(scores) {
+        by_row.insert((row.partition.clone(), row.id.clone()), score);
+    }
+    let score = |row: &Row| by_row.get(&(row.partition.clone(), row.id.clone())).copied();
+    latest(rows).into_iter().filter_map(|row| score(&row).map(|score| (row, score))).collect()
+}
+
+fn by_score(left: &ScoredNode, right: &ScoredNode) -> Ordering {
+    right.score.total_cmp(&left.score).then_with(|| left.node.id.cmp(&right.node.id))
+}
+
+/// Answers by the index; `None` where it can not tell.
+async fn query(set: &Set, ready: &Ready, query: &VectorQuery) -> Result<Option<Vec<ScoredNode>>> {
+    let Ok(asked) = asked(set, ready, query) else { return Ok(None) };
+    let keep = Keep::node(true);
+    let mut before = 0;
+    for limit in asked.limits() {
+        if limit <= before {
+            continue;
+        }
+        before = limit;
+        let alternatives = asked.parted.alternatives.iter();
+        let calls = alternatives.map(|tests| set.space.run(statement(ready, keep, tests, &asked, limit)));
+        let answers = match try_join_all(calls).await {
+            Err(error) if is_building(&error) => return Ok(None),
+            answers => answers?,
+        };
+        if let Some(found) = settle(ready, query, &asked, keep, &answers, limit)? {
+            return diverse(ready, query, &asked, found).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The nodes in the order that is asked for.
+fn diverse(
+    ready: &Ready,
+    query: &VectorQuery,
+    asked: &Asked<'_>,
+    found: Vec<Found>,
+) -> Result<Vec<ScoredNode>> {
+    let Some(threshold) = asked.threshold else {
+        return Ok(found.into_iter().map(|found| found.scored).collect());
+    };
+    let candidates = found.iter().map(|found| (&found.scored.node, found.embedding.as_slice()));
+    let ties = |left: &&store_core::Node, right: &&store_core::Node| left.id.cmp(&right.id);
+    let chosen = mmr::select(ready.config.metric, asked.embedding, candidates, threshold, query.top_k, ties)?;
+    Ok(chosen.into_iter().map(|(node, value)| ScoredNode::new(node.clone(), value)).collect())
 }
 
 /// Answers queries that were found right.
@@ -139,8 +243,8 @@ pub(super) async fn queries(
 }
 
 /// How [`queries`] would answer one of them.
-pub(super) fn explain(ready: &Ready, query: &VectorQuery) -> QueryPlan {
-    let asked = match asked(ready, query) {
+pub(super) fn explain(set: &Set, ready: &Ready, query: &VectorQuery) -> QueryPlan {
+    let asked = match asked(set, ready, query) {
         Ok(asked) => asked,
         Err(why) => {
             let mut plan = exact::explain(ready, query);
@@ -148,23 +252,30 @@ pub(super) fn explain(ready: &Ready, query: &VectorQuery) -> QueryPlan {
             return plan;
         }
     };
+    let mut plan = QueryPlan::new("the filter matches nothing, and nothing is asked for");
+    plan.pushed_down.clone_from(&query.selector.filter);
+    if asked.parted.alternatives.is_empty() {
+        return plan;
+    }
+    let [first, then] = asked.limits();
     let how = "the vector index finds what is nearest, and may miss some";
-    let mut plan = QueryPlan::new(match &asked.parted.rest {
+    plan.summary = match &asked.parted.rest {
         None => how.to_owned(),
         Some(_) => format!(
-            "{how}; the {} nearest are held against the rest of the filter here, and if too few are left nodes are \
-             read without the index",
-            asked.limit
+            "{how}; the {first} nearest are held against the rest of the filter here, then {then}, and if too few are \
+             left nodes are read without the index"
         ),
-    });
-    let entries = match asked.parted.entries.as_slice() {
-        [] => String::new(),
-        entries => format!(" WHERE {}", conditions(entries)),
     };
-    plan.native = Some(format!(
-        "SELECT … FROM {}{entries} ORDER BY vector ANN OF … LIMIT {}",
-        ready.table, asked.limit
-    ));
+    if let Some(threshold) = asked.threshold {
+        plan.summary = format!(
+            "{}; of the {} nearest those are chosen that are unlike each other, with threshold {threshold}",
+            plan.summary, asked.wanted
+        );
+    }
+    let conditions = shown(&asked.parted.alternatives);
+    let conditions = if conditions.is_empty() { conditions } else { format!(" WHERE {conditions}") };
+    plan.native =
+        Some(format!("SELECT … FROM {}{conditions} ORDER BY vector ANN OF … LIMIT {first}", ready.table));
     plan.pushed_down = asked.parted.pushed_down;
     plan.applied_after = asked.parted.rest;
     plan

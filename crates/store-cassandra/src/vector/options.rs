@@ -21,7 +21,7 @@ pub enum CassandraVectorEngine {
 }
 
 /// How a [`CassandraConfig`](crate::CassandraConfig) keeps and finds vectors.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct CassandraVectorOptions {
@@ -31,11 +31,26 @@ pub struct CassandraVectorOptions {
     /// namespace their names begin with that. Name the table of LlamaIndex's `CassandraVectorStore` here to share it.
     /// Default `vectors`; in a URL `store.vector_table`.
     pub table: String,
+    /// Whether none but this store writes to the sets that it makes. Their tables then have columns of ours beside
+    /// LlamaIndex's, so that more filters are answered by the server: ranges of declared numbers and instants, equality
+    /// with its type, elements of lists, fields in objects, and whether there is a field. LlamaIndex can read them and
+    /// delete from them, but what it writes there is **not found** by such filters. It is settled when a set is made.
+    /// Default `false`; in a URL `store.vector_exclusive`.
+    pub exclusive: bool,
+    /// How many times more of the nearest nodes than wanted are weighed by a search for maximal marginal relevance:
+    /// at least 1. LlamaIndex's `mmr_prefetch_factor` is 4. `None`, the default: all nodes are weighed, which reads
+    /// them all. In a URL `store.vector_mmr_prefetch`.
+    pub mmr_prefetch: Option<f64>,
 }
 
 impl Default for CassandraVectorOptions {
     fn default() -> Self {
-        Self { engine: CassandraVectorEngine::Auto, table: TABLE.to_owned() }
+        Self {
+            engine: CassandraVectorEngine::Auto,
+            table: TABLE.to_owned(),
+            exclusive: false,
+            mmr_prefetch: None,
+        }
     }
 }
 
@@ -54,6 +69,20 @@ impl CassandraVectorOptions {
         self
     }
 
+    /// Sets whether none but this store writes to the sets that it makes.
+    #[must_use]
+    pub fn with_exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+
+    /// Sets how many times more nodes than wanted are weighed for maximal marginal relevance.
+    #[must_use]
+    pub fn with_mmr_prefetch(mut self, factor: f64) -> Self {
+        self.mmr_prefetch = Some(factor);
+        self
+    }
+
     /// Sets one of the settings of a URL; `None` when it is none of these.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<()>> {
         match (key, value) {
@@ -63,6 +92,18 @@ impl CassandraVectorOptions {
                 let message = format!("the option {key} is {value:?}; it must be auto or exact");
                 return Some(Err(Error::config(message).with_backend(NAME)));
             }
+            ("store.vector_exclusive", "true" | "false") => self.exclusive = value == "true",
+            ("store.vector_exclusive", _) => {
+                let message = format!("the option {key} is {value:?}; it must be true or false");
+                return Some(Err(Error::config(message).with_backend(NAME)));
+            }
+            ("store.vector_mmr_prefetch", _) => {
+                let Ok(factor) = value.parse() else {
+                    let message = format!("the option {key} is {value:?}; it must be a number of at least 1");
+                    return Some(Err(Error::config(message).with_backend(NAME)));
+                };
+                self.mmr_prefetch = Some(factor);
+            }
             ("store.vector_table", _) => value.clone_into(&mut self.table),
             _ => return None,
         }
@@ -71,6 +112,10 @@ impl CassandraVectorOptions {
 
     /// Refuses settings that can not be.
     pub(crate) fn validate(&self) -> Result<()> {
+        if let Some(factor) = self.mmr_prefetch.filter(|factor| !(1.0..=1_000.0).contains(factor)) {
+            let message = format!("store.vector_mmr_prefetch is {factor}; it must be from 1 to 1,000");
+            return Err(Error::config(message).with_backend(NAME));
+        }
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let begins = self.table.starts_with(|c: char| c.is_ascii_lowercase());
         if begins && self.table.len() <= 48 && self.table.chars().all(legal) {

@@ -8,6 +8,7 @@
 //! | `vector` | vector<float, n> | the embedding; null without one |
 //! | `attributes_blob` | text | `{"_node_content": …}`: the whole node as JSON, without text and embedding |
 //! | `metadata_s` | map<text, text> | the metadata and LlamaIndex's own entries as texts, for filters; lists, objects and entries over 8,000 bytes are left out |
+//! | `nodestore_terms`, `nodestore_n_…`, `nodestore_t_…` | `set<text>`, `varint` | in exclusive sets, for filters: see [`terms`](super::terms) |
 //! | `nodestore` | text | ours: what these lose of a node, if anything (see also [`fit`](super::fit)), and a mark of the write |
 //!
 //! Metadata comes back from `attributes_blob`, with its types. What `nodestore` says holds only for the
@@ -15,9 +16,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use store_core::{Error, JsonObject, Metric, Node, RefDocId, Result, check, python};
+use store_core::{Error, FilterableField, JsonObject, Metric, Node, RefDocId, Result, check, python};
 
 use super::fit::fit;
+use super::terms::{Shadows, shadows};
 use crate::codec;
 use crate::filter::{entry, fits};
 use crate::session::{Row as Cells, Value};
@@ -31,21 +33,29 @@ pub(super) const MAX_PARTITION: usize = 65_535;
 
 /// What is read of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column that is read or not")]
 pub(super) struct Keep {
     /// The node, without text and embedding.
     pub(super) node: bool,
     pub(super) text: bool,
     pub(super) embedding: bool,
+    /// The token of the partition.
+    pub(super) token: bool,
 }
 
 impl Keep {
-    pub(super) const ID: Self = Self { node: false, text: false, embedding: false };
+    pub(super) const ID: Self = Self { node: false, text: false, embedding: false, token: false };
     /// The node as far as selectors and updates look at it.
-    pub(super) const METADATA: Self = Self { node: true, text: false, embedding: false };
+    pub(super) const METADATA: Self = Self { node: true, ..Self::ID };
 
     /// Whole nodes.
     pub(super) fn node(embedding: bool) -> Self {
-        Self { node: true, text: true, embedding }
+        Self { node: true, text: true, embedding, ..Self::ID }
+    }
+
+    /// With the token of the partition.
+    pub(super) fn with_token(self) -> Self {
+        Self { token: true, ..self }
     }
 
     /// What stands behind `SELECT`.
@@ -63,6 +73,9 @@ impl Keep {
         if self.embedding {
             columns += ", vector";
         }
+        if self.token {
+            columns += ", token(partition_id) AS place";
+        }
         columns
     }
 }
@@ -72,6 +85,8 @@ impl Keep {
 pub(super) struct Row {
     pub(super) partition: String,
     pub(super) id: String,
+    /// Of the partition, if it was read.
+    pub(super) token: i64,
     /// When it was written, in microseconds since 1970.
     pub(super) written: i64,
     /// With its text and embedding, if these were read.
@@ -90,6 +105,8 @@ pub(super) struct Metadata {
     pub(super) attributes: String,
     pub(super) entries: Vec<(String, String)>,
     pub(super) own: String,
+    /// Of sets whose rows are all ours.
+    shadows: Option<Shadows>,
 }
 
 /// What our column says.
@@ -131,8 +148,13 @@ pub(super) fn check(node: &Node) -> Result<()> {
     check::within("id of the node", id, id.len(), MAX_ID)
 }
 
-/// The columns that the metadata decides; `embedded` is the embedding if `vector` does not hold it as it is.
-pub(super) fn metadata(node: &Node, embedded: Option<Vec<f32>>) -> Result<Metadata> {
+/// The columns that the metadata decides; `embedded` is the embedding if `vector` does not hold it as it is, `fields` are
+/// those of a set whose rows are all ours.
+pub(super) fn metadata(
+    node: &Node,
+    embedded: Option<Vec<f32>>,
+    fields: Option<&[FilterableField]>,
+) -> Result<Metadata> {
     let mut own = node.to_vector_metadata(false)?;
     let content = own.shift_remove("_node_content").unwrap_or_default();
     let attributes = format!("{{\"_node_content\":{}}}", python::python_json(&content));
@@ -150,20 +172,30 @@ pub(super) fn metadata(node: &Node, embedded: Option<Vec<f32>>) -> Result<Metada
     };
     let own = serde_json::to_string(&own)
         .map_err(|error| Error::invalid_input("the node can not be written as JSON").with_source(error))?;
-    Ok(Metadata { attributes, entries, own })
+    let shadows = fields.map(|fields| shadows(&node.metadata, fields)).transpose()?;
+    Ok(Metadata { attributes, entries, own, shadows })
 }
 
 impl Metadata {
     /// Bytes that the columns take, about.
     pub(super) fn size(&self) -> usize {
         let entries: usize = self.entries.iter().map(|(key, text)| key.len() + text.len()).sum();
-        self.attributes.len() + self.own.len() + entries
+        let terms: usize = self.shadows.iter().flat_map(|shadows| &shadows.terms).map(String::len).sum();
+        self.attributes.len() + self.own.len() + entries + terms
     }
 
     /// The values of `attributes_blob` and `metadata_s`.
     pub(super) fn values(&self) -> [Value; 2] {
         let entries = self.entries.iter().map(|(key, text)| (key.as_str(), text.as_str()));
         [codec::text(self.attributes.as_str()), codec::map(entries)]
+    }
+
+    /// The values of [`columns`].
+    pub(super) fn own_values(&self) -> Vec<Value> {
+        let Some(shadows) = &self.shadows else { return Vec::new() };
+        let terms = codec::texts(shadows.terms.iter().map(String::as_str));
+        let numbers = shadows.numbers.iter().map(|number| number.map_or(Value::Null, codec::varint));
+        std::iter::once(terms).chain(numbers).collect()
     }
 }
 
@@ -209,6 +241,7 @@ fn read_row(cells: &Cells<'_>, id: &str, keep: Keep, own: bool) -> Result<Row> {
     Ok(Row {
         partition: cells.needed_text("partition_id")?.to_owned(),
         id: id.to_owned(),
+        token: if keep.token { cells.integer("place")?.unwrap_or_default() } else { 0 },
         written: cells.integer("written")?.unwrap_or_default(),
         node,
         text,
@@ -268,7 +301,7 @@ mod tests {
     fn rows_are_as_cassio_writes_them() {
         let mut node = Node::text("a text").with_metadata("year", 1999).with_source("doc");
         node.id = "n".into();
-        let metadata = metadata(&node, None).unwrap();
+        let metadata = metadata(&node, None, None).unwrap();
         assert!(metadata.attributes.starts_with(r#"{"_node_content":"{\"id_\": \"n\","#));
         let own = [
             ("year", "1999.0"),
@@ -283,7 +316,7 @@ mod tests {
 
     #[test]
     fn our_column_holds_for_what_it_was_written_with() {
-        let metadata = metadata(&Node::document("a text"), None).unwrap();
+        let metadata = metadata(&Node::document("a text"), None, None).unwrap();
         assert!(!still(&metadata.own, &metadata.attributes).unwrap().unwrap().extra.is_empty());
         assert!(still(&metadata.own, "{}").unwrap().is_none());
     }

@@ -1,6 +1,6 @@
 //! The rows of a set: all of them in pages, by id, or by source document.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -8,7 +8,9 @@ use store_core::{BoxStream, RefDocId, Result};
 
 use super::rows::{self, Keep, Row, latest};
 use super::set::{Ready, Set};
-use crate::codec::text;
+use super::terms::TERMS;
+use crate::codec::{text, varint};
+use crate::filter::{Test, Tests};
 use crate::session::{Call, Class, Rows, Value};
 
 /// Lookups that are under way at once.
@@ -20,14 +22,45 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Bytes of a node without its embedding, about.
 const NODE_BYTES: usize = 4 << 10;
 
+/// A test as CQL has it, and its values.
+pub(super) fn condition(test: &Test) -> (String, Vec<Value>) {
+    match test {
+        Test::Entry(key, value) => {
+            ("metadata_s[?] = ?".to_owned(), vec![text(key.as_str()), text(value.as_str())])
+        }
+        Test::Term(term) => (format!("{TERMS} CONTAINS ?"), vec![text(term.as_str())]),
+        Test::Number(column, order, number) => {
+            (format!("{column} {} ?", order.sign()), vec![varint(*number)])
+        }
+    }
+}
+
+/// Alternatives, for people.
+pub(super) fn shown(alternatives: &[Tests]) -> String {
+    let test = |test: &Test| match test {
+        Test::Entry(key, text) => format!("metadata_s[{key:?}] = {text:?}"),
+        Test::Term(term) => format!("{TERMS} CONTAINS {term:?}"),
+        Test::Number(column, order, number) => format!("{column} {} {number}", order.sign()),
+    };
+    let tests = |tests: &Tests| tests.iter().map(test).collect::<Vec<_>>().join(" AND ");
+    alternatives.iter().map(tests).collect::<Vec<_>>().join("; and one WHERE ")
+}
+
 /// What is read of the rows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Want {
     pub(super) keep: Keep,
-    /// Entries that a row must have.
-    pub(super) entries: Vec<(String, String)>,
+    /// A row must satisfy one of these.
+    pub(super) alternatives: Vec<Tests>,
     /// The partition and the id after which it begins.
     pub(super) after: Option<(String, String)>,
+}
+
+impl Want {
+    /// Of every row.
+    pub(super) fn all(keep: Keep) -> Self {
+        Self { keep, alternatives: vec![Tests::new()], after: None }
+    }
 }
 
 /// A statement, and its values.
@@ -38,14 +71,14 @@ struct Part {
 }
 
 impl Want {
-    /// The statements whose rows, one after the other, are what is wanted.
-    fn parts(&self, ready: &Ready) -> Vec<Part> {
-        let select = format!("SELECT {} FROM {}", self.keep.columns(ready.live.own), ready.table);
-        let entries = if ready.live.entries { self.entries.as_slice() } else { &[] };
-        let part = |mut conditions: Vec<&str>, mut values: Vec<Value>| {
-            for (key, value) in entries {
-                conditions.push("metadata_s[?] = ?");
-                values.extend([text(key.as_str()), text(value.as_str())]);
+    /// The statements whose rows, one after the other, are those of an alternative.
+    fn parts(&self, ready: &Ready, keep: Keep, tests: &Tests) -> Vec<Part> {
+        let select = format!("SELECT {} FROM {}", keep.columns(ready.live.own), ready.table);
+        let part = |begin: Vec<&str>, mut values: Vec<Value>| {
+            let mut conditions: Vec<String> = begin.into_iter().map(str::to_owned).collect();
+            for (condition, operands) in tests.iter().map(condition) {
+                conditions.push(condition);
+                values.extend(operands);
             }
             let statement = match conditions.as_slice() {
                 [] => select.clone(),
@@ -80,7 +113,62 @@ fn read(rows: &Rows, ready: &Ready, keep: Keep) -> Result<Vec<Row>> {
 
 /// All rows of a set that are wanted, in pages, in the order of the partitions' tokens and of the ids.
 pub(super) fn rows(set: &Arc<Set>, ready: &Arc<Ready>, want: &Want) -> BoxStream<Vec<Row>> {
-    pages(set, ready, want.keep, want.parts(ready))
+    match want.alternatives.as_slice() {
+        [] => stream::empty().boxed(),
+        [tests] => pages(set, ready, want.keep, want.parts(ready, want.keep, tests)),
+        several => {
+            let keep = want.keep.with_token();
+            let alternative = |tests| Alternative {
+                rows: pages(set, ready, keep, want.parts(ready, keep, tests)),
+                read: VecDeque::new(),
+                ended: false,
+            };
+            merged(several.iter().map(alternative).collect())
+        }
+    }
+}
+
+/// The rows of an alternative, which come in order.
+struct Alternative {
+    rows: BoxStream<Vec<Row>>,
+    read: VecDeque<Row>,
+    ended: bool,
+}
+
+/// The rows of several alternatives in one order, each row once.
+fn merged(alternatives: Vec<Alternative>) -> BoxStream<Vec<Row>> {
+    stream::try_unfold(alternatives, |mut alternatives| async move {
+        for alternative in &mut alternatives {
+            while alternative.read.is_empty() && !alternative.ended {
+                match alternative.rows.try_next().await? {
+                    Some(rows) => alternative.read.extend(rows),
+                    None => alternative.ended = true,
+                }
+            }
+        }
+        let mut merged = Vec::new();
+        // Until one must be read on.
+        while !alternatives.iter().any(|alternative| alternative.read.is_empty() && !alternative.ended) {
+            let heads = alternatives.iter().enumerate();
+            let heads = heads.filter_map(|(at, alternative)| Some((place(alternative.read.front()?), at)));
+            let first = heads.min().map(|(_, at)| at);
+            let first = first.and_then(|at| alternatives.get_mut(at)?.read.pop_front());
+            let Some(first) = first else { break };
+            for alternative in &mut alternatives {
+                if alternative.read.front().is_some_and(|row| place(row) == place(&first)) {
+                    alternative.read.pop_front();
+                }
+            }
+            merged.push(first);
+        }
+        Ok((!merged.is_empty()).then_some((merged, alternatives)))
+    })
+    .boxed()
+}
+
+/// Where a row stands among all.
+fn place(row: &Row) -> (i64, &str, &str) {
+    (row.token, &row.partition, &row.id)
 }
 
 /// The rows of statements, one after the other, in pages.
@@ -117,7 +205,7 @@ pub(super) async fn by_ids(
         // No index tells where they are.
         let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
         let mut found = Vec::new();
-        let mut all = rows(set, ready, &Want { keep, ..Want::default() });
+        let mut all = rows(set, ready, &Want::all(keep));
         while let Some(part) = all.try_next().await? {
             found.extend(part.into_iter().filter(|row| wanted.contains(row.id.as_str())));
         }

@@ -49,8 +49,8 @@ impl CassandraVectorStore {
             }
             (None, Some(sources)) => scan::of_sources(set, ready, sources, keep, after),
             (None, None) => {
-                let entries = part(selector.filter.as_ref()).entries;
-                scan::rows(set, ready, &Want { keep, entries, after })
+                let alternatives = part(selector.filter.as_ref(), ready.offers()).alternatives;
+                scan::rows(set, ready, &Want { keep, alternatives, after })
             }
         };
         let selector = selector.clone();
@@ -110,7 +110,7 @@ impl CassandraVectorStore {
 
     pub(super) async fn count_selected(&self, ready: &Arc<Ready>, selector: &Selector) -> Result<usize> {
         let rows = if selector.is_unrestricted() {
-            scan::rows(&self.set, ready, &Want { keep: Keep::ID, ..Want::default() })
+            scan::rows(&self.set, ready, &Want::all(Keep::ID))
         } else {
             self.selected(ready, selector, Keep::METADATA, None)
         };

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use store_core::{Error, ErrorKind, NodeId, Result, VectorConfig, vector_check};
+use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig, vector_check};
 
 use super::options::CassandraVectorEngine;
+use super::rows::OWN;
 use super::table::{self, Live, Settings, Stamp};
+use crate::filter::Offers;
 use crate::schema::qualified;
 use crate::space::Space;
 
@@ -21,11 +23,32 @@ pub(super) struct Ready {
     /// Keyspace and table, quoted.
     pub(super) table: String,
     pub(super) live: Live,
+    /// What its comment says.
+    settings: Option<Settings>,
     stamp: Stamp,
     seen: Instant,
 }
 
 impl Ready {
+    /// Where all rows are ours: the fields whose numbers stand in columns.
+    pub(super) fn own(&self) -> Option<&[FilterableField]> {
+        self.settings.as_ref()?.own.as_deref()
+    }
+
+    /// The columns of ours that a write sets.
+    pub(super) fn own_columns(&self) -> Vec<String> {
+        let own = self.live.own.then(|| OWN.to_owned());
+        own.into_iter().chain(self.settings.iter().flat_map(Settings::columns)).collect()
+    }
+
+    /// What the rows can be asked.
+    pub(super) fn offers(&self) -> Offers<'_> {
+        let indexed =
+            |settings: &Settings| settings.columns().iter().all(|column| self.live.indexed.contains(column));
+        let own = self.own().filter(|_| self.settings.as_ref().is_some_and(indexed));
+        Offers { entries: self.live.entries, own }
+    }
+
     /// Whether the vector index is to be asked.
     pub(super) fn has_index(&self, space: &Space) -> bool {
         self.live.metric.is_some() && space.config.vectors.engine == CassandraVectorEngine::Auto
@@ -81,20 +104,25 @@ impl Set {
             return Ok(None);
         };
         let current = |ready: &Arc<Ready>| {
-            ready.stamp == stamp && (ready.live.is_whole() || ready.seen.elapsed() < LOOK)
+            ready.stamp == stamp
+                && (ready.live.is_whole(ready.settings.as_ref()) || ready.seen.elapsed() < LOOK)
         };
         if let Some(ready) = self.known().filter(current) {
             return Ok(Some(ready));
         }
         let live = table::live(space, &self.table).await?;
-        let config = match stamp.settings() {
-            Some(settings) => settings.config,
+        let settings = stamp.settings();
+        let config = match &settings {
+            Some(settings) => settings.config.clone(),
             // LlamaIndex makes its index by Cassandra's default.
             None => VectorConfig::new(live.dimensions, live.metric.unwrap_or_default()),
         };
         table::agree(space, &self.table, &live, &config)?;
+        if let Some(settings) = &settings {
+            table::has_columns(space, &self.table, &live, settings)?;
+        }
         let table = qualified(&space.keyspace, &self.table);
-        let ready = Arc::new(Ready { config, table, live, stamp, seen: Instant::now() });
+        let ready = Arc::new(Ready { config, table, live, settings, stamp, seen: Instant::now() });
         self.remember(Some(Arc::clone(&ready)));
         Ok(Some(ready))
     }
@@ -107,7 +135,7 @@ impl Set {
     /// Makes what the set needs, if it is not there, and keeps the configuration, if it agrees with what is there.
     pub(super) async fn configure(&self, config: &VectorConfig) -> Result<()> {
         let space = &self.space;
-        let settings = Settings { set: self.name.clone(), config: config.clone() };
+        let mut settings = Settings::new(space, self.name.as_deref(), config);
         let stored = match self.stored().await? {
             Some(stored) => stored,
             None if !space.config.create => return Err(self.missing()),
@@ -117,14 +145,16 @@ impl Set {
             }
         };
         vector_check::same_config(&stored.config, config)?;
-        let kept = stored.stamp.settings();
+        let kept = stored.settings.clone();
+        // What the table was made with stays.
+        settings.own = kept.as_ref().and_then(|kept| kept.own.clone());
         // Another may be making it, or was cut off while it did.
-        if kept.is_some() && space.config.create {
-            if !stored.live.is_whole() {
+        if let Some(kept) = kept.as_ref().filter(|_| space.config.create) {
+            if !stored.live.is_whole(Some(kept)) {
                 table::make(space, &self.table, &settings).await?;
                 self.remember(None);
             }
-            table::await_indexes(space, &stored.table, config.dimensions).await?;
+            table::await_indexes(space, &stored.table, kept).await?;
         }
         if kept.as_ref() == Some(&settings) || stored.config == *config {
             return Ok(());

@@ -3,13 +3,15 @@
 //! The configuration stands in the table's comment, as JSON, so that it is there with the table and gone with it.
 //! Dimensions and metric are what the schema says; a table that another made (LlamaIndex) needs no comment.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use store_core::{Error, ErrorKind, Metric, Result, VectorConfig};
+use store_core::{Error, ErrorKind, FilterableField, Metric, Result, VectorConfig};
 use tokio::time::Instant;
 
 use super::rows::{OWN, hash};
+use super::terms::{self, TERMS};
 use crate::codec::{read_map, text};
 use crate::config::{CassandraConfig, CassandraConsistency};
 use crate::error::NAME;
@@ -24,6 +26,8 @@ pub(super) const MAX_DIMENSIONS: usize = 8192;
 const MAX_NAME: usize = 48;
 /// The class of every index here.
 const INDEX: &str = "StorageAttachedIndex";
+/// Declared fields that have columns. Each has an index, and a node warns of more than 32 in a table.
+const MAX_FIELDS: usize = 16;
 /// How long a new index may take until it can be searched.
 const BUILD: Duration = Duration::from_mins(5);
 /// How often it is looked at meanwhile.
@@ -35,6 +39,24 @@ pub(super) struct Settings {
     /// The name of the set; `None` for the default one.
     pub(super) set: Option<String>,
     pub(super) config: VectorConfig,
+    /// Where all rows are ours: the fields that were declared when the table was made, and have columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) own: Option<Vec<FilterableField>>,
+}
+
+impl Settings {
+    /// The settings of a set to be made.
+    pub(super) fn new(space: &Space, set: Option<&str>, config: &VectorConfig) -> Self {
+        let declared = || config.filterable.iter().flatten().take(MAX_FIELDS).cloned().collect();
+        let own = space.config.vectors.exclusive.then(declared);
+        Self { set: set.map(str::to_owned), config: config.clone(), own }
+    }
+
+    /// The columns of ours that filters use.
+    pub(super) fn columns(&self) -> Vec<String> {
+        let numbers = self.own.iter().flatten().filter_map(terms::column);
+        self.own.iter().map(|_| TERMS.to_owned()).chain(numbers).collect()
+    }
 }
 
 /// What tells whether a table is still what it was: its id and its comment.
@@ -63,12 +85,19 @@ pub(super) struct Live {
     pub(super) by_id: bool,
     /// Whether there is a column of ours.
     pub(super) own: bool,
+    /// The columns of ours that filters use.
+    pub(super) columns: HashSet<String>,
+    /// Those of them that have an index.
+    pub(super) indexed: HashSet<String>,
 }
 
 impl Live {
     /// Whether all is there that a table of ours has.
-    pub(super) fn is_whole(&self) -> bool {
-        self.metric.is_some() && self.entries && self.by_id && self.own
+    pub(super) fn is_whole(&self, settings: Option<&Settings>) -> bool {
+        let columns = settings.map(Settings::columns).unwrap_or_default();
+        let own = columns.iter().all(|column| self.indexed.contains(column));
+        let found = self.metric.is_some() || settings.is_some_and(|settings| !can_be_found(&settings.config));
+        found && self.entries && self.by_id && self.own && own
     }
 }
 
@@ -141,7 +170,20 @@ pub(super) async fn live(space: &Space, name: &str) -> Result<Live> {
         );
         return Err(Error::config(message).with_backend(NAME));
     };
-    let mut live = Live { dimensions, metric: None, entries: false, by_id: false, own: is(OWN, "text") };
+    let ours = |(name, found): &&(&str, &str)| match *found {
+        "set<text>" => *name == TERMS,
+        "varint" => name.starts_with("nodestore_"),
+        _ => false,
+    };
+    let mut live = Live {
+        dimensions,
+        metric: None,
+        entries: false,
+        by_id: false,
+        own: is(OWN, "text"),
+        columns: types.iter().filter(ours).map(|(name, _)| (*name).to_owned()).collect(),
+        indexed: HashSet::new(),
+    };
     for row in indexes.iter() {
         let options = row.bytes("options")?.map(|options| read_map("options", options)).transpose()?;
         let options = options.unwrap_or_default();
@@ -154,7 +196,10 @@ pub(super) async fn live(space: &Space, name: &str) -> Result<Live> {
             "vector" => live.metric = Some(metric(option("similarity_function"))?),
             "entries(metadata_s)" => live.entries = true,
             "row_id" => live.by_id = true,
-            _ => {}
+            other => {
+                let column = other.strip_prefix("values(").and_then(|name| name.strip_suffix(')'));
+                live.indexed.extend(live.columns.get(column.unwrap_or(other)).cloned());
+            }
         }
     }
     Ok(live)
@@ -181,6 +226,11 @@ fn function(metric: Metric) -> &'static str {
     }
 }
 
+/// Whether an index can hold the vectors: not the cosine of one dimension, which Cassandra refuses.
+fn can_be_found(config: &VectorConfig) -> bool {
+    config.dimensions > 1 || config.metric != Metric::Cosine
+}
+
 /// Refuses a table whose schema is not what the set was made with.
 pub(super) fn agree(space: &Space, name: &str, live: &Live, config: &VectorConfig) -> Result<()> {
     let found = match live.metric {
@@ -196,27 +246,43 @@ pub(super) fn agree(space: &Space, name: &str, live: &Live, config: &VectorConfi
     Err(Error::config(message).with_backend(NAME))
 }
 
+/// Refuses a table that lacks a column which it was made with: rows without it would not be found any more.
+pub(super) fn has_columns(space: &Space, name: &str, live: &Live, settings: &Settings) -> Result<()> {
+    let columns = settings.columns();
+    let Some(lacks) = columns.iter().find(|column| !live.columns.contains(*column)) else { return Ok(()) };
+    let message = format!(
+        "the table {}.{name} lacks the column {lacks}, which its comment tells of; drop the set and fill it anew",
+        space.keyspace
+    );
+    Err(Error::config(message).with_backend(NAME))
+}
+
 /// Makes the table and its indexes, where they are not there.
 pub(super) async fn make(space: &Space, name: &str, settings: &Settings) -> Result<()> {
     let _changing = space.tables.changing().await;
     tables::make_keyspace(space).await?;
     let full = qualified(&space.keyspace, name);
     let driver = space.driver();
+    let sort = |column: &String| if column == TERMS { "set<text>" } else { "varint" };
+    let columns = settings.columns();
+    let own: String = columns.iter().flat_map(|column| [", ", column, " ", sort(column)]).collect();
     let create = format!(
         "CREATE TABLE IF NOT EXISTS {full} (partition_id text, row_id text, attributes_blob text, body_blob text, \
-         metadata_s map<text, text>, {OWN} text, vector vector<float, {}>, PRIMARY KEY (partition_id, row_id)) WITH \
-         CLUSTERING ORDER BY (row_id ASC) AND comment = {}",
+         metadata_s map<text, text>, {OWN} text{own}, vector vector<float, {}>, PRIMARY KEY (partition_id, row_id)) \
+         WITH CLUSTERING ORDER BY (row_id ASC) AND comment = {}",
         settings.config.dimensions,
         string(&comment(settings)?)
     );
     driver.change_schema(&create).await?;
     let there = live(space, name).await?;
+    // Another may have been faster, and have made it otherwise.
+    let settings = &stamp(space, name).await?.and_then(|stamp| stamp.settings()).unwrap_or(settings.clone());
     // The names are those that cassio asks for.
     let index = |begin: &str, target: &str, options: &str| {
         let index = quoted(&format!("{begin}_{name}"));
         format!("CREATE CUSTOM INDEX IF NOT EXISTS {index} ON {full} ({target}) USING '{INDEX}'{options}")
     };
-    if there.metric.is_none() {
+    if there.metric.is_none() && can_be_found(&settings.config) {
         let options =
             format!(" WITH OPTIONS = {{'similarity_function': '{}'}}", function(settings.config.metric));
         driver.change_schema(&index("idx_vector", "vector", &options)).await?;
@@ -227,19 +293,29 @@ pub(super) async fn make(space: &Space, name: &str, settings: &Settings) -> Resu
     if !there.by_id {
         driver.change_schema(&index("idx_row_id", "row_id", "")).await?;
     }
+    for column in settings.columns().iter().filter(|column| !there.indexed.contains(*column)) {
+        driver.change_schema(&index(&format!("idx_{column}"), column, "")).await?;
+    }
     Ok(())
 }
 
 /// Waits until every index of a table can be asked; it may be another who is making it.
-pub(super) async fn await_indexes(space: &Space, full: &str, dimensions: usize) -> Result<()> {
+pub(super) async fn await_indexes(space: &Space, full: &str, settings: &Settings) -> Result<()> {
     let until = Instant::now() + BUILD;
-    let probe = crate::codec::vector(&vec![1.0; dimensions]);
+    let probe = crate::codec::vector(&vec![1.0; settings.config.dimensions]);
+    let nearest = (format!("SELECT row_id FROM {full} ORDER BY vector ANN OF ? LIMIT 1"), vec![probe]);
+    let nearest = can_be_found(&settings.config).then_some(nearest);
+    let of_column = |column: String| {
+        let (test, value) =
+            if column == TERMS { ("CONTAINS", text("a")) } else { (">", crate::codec::varint(0)) };
+        (format!("SELECT row_id FROM {full} WHERE {column} {test} ? LIMIT 1"), vec![value])
+    };
     let asked = [
-        (format!("SELECT row_id FROM {full} ORDER BY vector ANN OF ? LIMIT 1"), vec![probe]),
         (format!("SELECT row_id FROM {full} WHERE metadata_s[?] = ? LIMIT 1"), vec![text("a"), text("a")]),
         (format!("SELECT row_id FROM {full} WHERE row_id = ? LIMIT 1"), vec![text("a")]),
     ];
-    for (statement, values) in asked {
+    let own = settings.columns().into_iter().map(of_column);
+    for (statement, values) in nearest.into_iter().chain(asked).chain(own) {
         loop {
             let ask = Call::new(Class::Read, statement.clone(), values.clone());
             match space.run(ask.with_consistency(CassandraConsistency::LocalOne)).await {

@@ -59,7 +59,7 @@ fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>, limit: usize)
             Some(Cow::Owned(_)) => embedding.map(<[f32]>::to_vec),
             _ => None,
         };
-        let metadata = rows::metadata(node, embedded)?;
+        let metadata = rows::metadata(node, embedded, ready.own())?;
         let size =
             metadata.size() + node.text_content().len() + embedding.map_or(0, |values| values.len() * 4);
         check::within("node", id, size, limit)?;
@@ -76,6 +76,7 @@ fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>, limit: usize)
         if ready.live.own {
             values.push(text(metadata.own.as_str()));
         }
+        values.extend(metadata.own_values());
         let (own, attributes) = (metadata.own, metadata.attributes);
         Ok(Write { id: id.to_owned(), partition, values, own, attributes })
     };
@@ -83,10 +84,12 @@ fn to_write(ready: &Ready, node: &Node, embedding: Option<&[f32]>, limit: usize)
 }
 
 fn insert(ready: &Ready) -> String {
-    let (own, mark) = if ready.live.own { (format!(", {OWN}"), ", ?") } else { (String::new(), "") };
+    let own = ready.own_columns();
+    let marks = ", ?".repeat(own.len());
+    let own: String = own.iter().flat_map(|column| [", ", column]).collect();
     format!(
         "INSERT INTO {} (body_blob, vector, attributes_blob, metadata_s, row_id, partition_id{own}) VALUES (?, ?, ?, \
-         ?, ?, ?{mark})",
+         ?, ?, ?{marks})",
         ready.table
     )
 }
@@ -270,7 +273,7 @@ impl CassandraVectorStore {
                     continue;
                 };
                 patch.apply(&mut node.metadata);
-                let metadata = rows::metadata(&node, row.embedded.clone());
+                let metadata = rows::metadata(&node, row.embedded.clone(), ready.own());
                 let metadata = metadata.map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
                 changes.push(async move {
                     let outcome = self.change(ready, &row, metadata).await;
@@ -303,7 +306,8 @@ impl CassandraVectorStore {
                 "the node was not written by LlamaIndex or this store and can not be changed in part; write it anew",
             ));
         };
-        let own = if ready.live.own { format!(", {OWN} = ?") } else { String::new() };
+        let own = ready.own_columns();
+        let own: String = own.iter().flat_map(|column| [", ", column, " = ?"]).collect();
         let update = format!(
             "UPDATE {} SET attributes_blob = ?, metadata_s = ?{own} WHERE partition_id = ? AND row_id = ? IF \
              attributes_blob = ?",
@@ -312,8 +316,9 @@ impl CassandraVectorStore {
         let [attributes, entries] = metadata.values();
         let mut values = vec![attributes, entries];
         if ready.live.own {
-            values.push(text(metadata.own));
+            values.push(text(metadata.own.as_str()));
         }
+        values.extend(metadata.own_values());
         values.extend([text(row.partition.as_str()), text(row.id.as_str()), text(read.as_str())]);
         let outcome = match self.set.space.run(Call::new(Class::Conditional, update, values)).await {
             Ok(answer) => answer.applied()?,

@@ -107,6 +107,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod build;
+mod canonical;
 mod compare;
 mod json;
 #[cfg(test)]
@@ -121,6 +122,7 @@ mod timestamp;
 mod validate;
 
 pub use build::{Field, field};
+pub use canonical::{canonical, scalars_of};
 pub use compare::compare_numbers;
 pub use json::OPERATORS;
 pub use matcher::Matcher;

@@ -12,9 +12,9 @@ use crate::fusion::reciprocal_rank_fusion_by;
 use crate::vector_search::{Rows, ScoredRow, Search};
 use crate::vector_table::VectorTable;
 use crate::{
-    AddMode, AddReport, Cursor, DistinctOptions, DistinctValues, Error, FieldKind, GetOptions, JsonObject,
-    MetadataPatch, Node, Page, QueryKind, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities,
-    VectorConfig, VectorFields, VectorQuery, VectorStore, check, field_values, vector_check,
+    AddMode, AddReport, Cursor, Error, GetOptions, JsonObject, MetadataPass, MetadataPatch, Node, Page,
+    QueryKind, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields,
+    VectorQuery, VectorStore, check, vector_check,
 };
 
 /// Nodes with embeddings in memory.
@@ -232,19 +232,6 @@ impl MemoryVectorStore {
         let state = state.as_mut().ok_or_else(vector_check::not_configured);
         state.and_then(work).map_err(|error| error.with_backend(NAME).with_operation(operation))
     }
-
-    fn with_fields<T>(
-        &self,
-        operation: &'static str,
-        selector: &Selector,
-        work: impl FnOnce(&mut dyn Iterator<Item = &JsonObject>) -> T,
-    ) -> Result<T> {
-        self.with(operation, |state| {
-            check::valid_selector(selector)?;
-            let rows = state.select(selector);
-            Ok(work(&mut rows.filter_map(|row| Some(&state.node(row)?.metadata))))
-        })
-    }
 }
 
 #[async_trait]
@@ -377,38 +364,19 @@ impl VectorStore for MemoryVectorStore {
 }
 
 #[async_trait]
-impl VectorFields for MemoryVectorStore {
-    async fn distinct(
+impl MetadataPass for MemoryVectorStore {
+    const BACKEND: &'static str = NAME;
+
+    async fn each_metadata(
         &self,
-        key: &str,
         selector: &Selector,
-        options: DistinctOptions,
-    ) -> Result<DistinctValues> {
-        self.with_fields("vectors.distinct", selector, |metadata| {
-            field_values::distinct(metadata, key, &options)
-        })
-    }
-
-    async fn count_distinct(&self, keys: &[&str], selector: &Selector) -> Result<Vec<usize>> {
-        let count = |key: &&str| {
-            self.with_fields("vectors.count_distinct", selector, |metadata| {
-                field_values::count_distinct(metadata, key)
-            })
-        };
-        keys.iter().map(count).collect()
-    }
-
-    async fn min_max(
-        &self,
-        key: &str,
-        selector: &Selector,
-    ) -> Result<Option<(serde_json::Value, serde_json::Value)>> {
-        self.with_fields("vectors.min_max", selector, |metadata| field_values::min_max(metadata, key))
-    }
-
-    async fn field_info(&self) -> Result<Vec<(String, FieldKind)>> {
-        self.with_fields("vectors.field_info", &Selector::all(), |metadata| {
-            field_values::field_info(metadata)
+        show: impl for<'a> FnMut(&'a JsonObject) + Send,
+    ) -> Result<()> {
+        self.with("vectors.fields", |state| {
+            check::valid_selector(selector)?;
+            let nodes = state.select(selector).filter_map(|row| state.node(row));
+            nodes.map(|node| &node.metadata).for_each(show);
+            Ok(())
         })
     }
 }

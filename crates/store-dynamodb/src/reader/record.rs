@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 use store_core::filter::lookup;
-use store_core::{Document, Error, JsonObject, MissingField, Result, python};
+use store_core::{Document, Error, JsonObject, Result};
 
 use super::{DynamoDbReader, Source};
 use crate::batch::name_of;
@@ -42,9 +42,7 @@ pub(super) async fn document(
         return Ok(None);
     }
     let id = id?;
-    content(reader, &id, &value)
-        .map(|document| document.map(|document| document.with_id(id.as_str())))
-        .map_err(|error| error.with_key(&id))
+    reader.shape.document(&id, reader.source.name(), |field| Ok(find(&value, field).map(Cow::Borrowed)))
 }
 
 /// The value of an item; `None` for one that is gone by now.
@@ -92,40 +90,6 @@ fn id(reader: &DynamoDbReader, keys: Option<&Keys>, item: &Item) -> Result<Strin
 /// A field: the member of that name, or the one at the path.
 fn find<'a>(value: &'a JsonObject, field: &str) -> Option<&'a Value> {
     value.get(field).or_else(|| lookup(value, field))
-}
-
-fn content(reader: &DynamoDbReader, id: &str, value: &JsonObject) -> Result<Option<Document>> {
-    let Some(text) = text(reader, id, value)? else { return Ok(None) };
-    // A copy of an empty document: a new one would ask the system for a random id.
-    let mut document = reader.blank.clone();
-    if !text.is_empty() {
-        document.set_text(text);
-    }
-    if let Some(metadata) = &reader.metadata {
-        for (field, name) in metadata {
-            document.metadata.insert(name.clone(), find(value, field).cloned().unwrap_or_default());
-        }
-        document.metadata.insert("collection".to_owned(), reader.source.name().into());
-    }
-    Document::try_from(document).map(Some)
-}
-
-fn text(reader: &DynamoDbReader, id: &str, value: &JsonObject) -> Result<Option<String>> {
-    let mut texts: Vec<Cow<'_, str>> = Vec::with_capacity(reader.fields.len());
-    for field in &reader.fields {
-        match (find(value, field), reader.missing) {
-            (Some(Value::String(text)), _) => texts.push(Cow::Borrowed(text)),
-            (Some(other), _) => texts.push(Cow::Owned(python::str(other))),
-            (None, MissingField::LeaveOut) => {}
-            (None, MissingField::SkipDocument) => return Ok(None),
-            (None, _) => {
-                return Err(Error::invalid_input(format!(
-                    "the item {id:?} has no field {field:?}; say with_missing how to treat such items"
-                )));
-            }
-        }
-    }
-    Ok(Some(texts.join(&reader.separator)))
 }
 
 fn has_bytes(attribute: &AttributeValue) -> bool {

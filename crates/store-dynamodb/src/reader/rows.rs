@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
+use store_core::records::ended_after;
 use store_core::{Cursor, Document, Error, ErrorKind, Result};
 use tokio::task::JoinSet;
 
@@ -16,8 +17,6 @@ use crate::kv_layout::{is_expired, now};
 
 /// Parts that are read at the same time: each has a page on its way, of 1 MB at most.
 pub(super) const AT_ONCE: usize = 8;
-/// A place that an error shows has no more characters.
-const SHOWN: usize = 4_000;
 
 /// The page in hand.
 #[derive(Debug)]
@@ -186,17 +185,7 @@ impl Rows {
         self.ended = true;
         self.ahead.abort_all();
         let begun = self.places.iter().any(|place| *place != Place::Begin);
-        let cursor = self.place();
-        let error = if begun {
-            let place = match cursor.as_str().len() {
-                ..SHOWN => format!("the place {:?}", cursor.as_str()),
-                _ => "the place of the last document that read_resumable gave".to_owned(),
-            };
-            let message = format!("{}; to read the rest, go on after {place}", error.message());
-            Error::new(error.kind(), message).with_retryable(error.is_retryable()).with_source(error)
-        } else {
-            error
-        };
+        let error = if begun { ended_after(error, &self.place()) } else { error };
         self.named(error)
     }
 }

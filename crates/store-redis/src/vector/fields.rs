@@ -1,30 +1,25 @@
 //! Questions about metadata fields, answered from the metadata of what is selected, which is read in parts.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use serde_json::Value;
-use store_core::field_values::{self, FieldKinds, ScalarValues};
-use store_core::filter::lookup;
-use store_core::{
-    Condition, DistinctOptions, DistinctValues, FieldKind, Filter, JsonObject, Result, Selector,
-    VectorConfig, VectorFields, check,
-};
+use store_core::{JsonObject, MetadataPass, Result, Selector, check};
 
 use super::RedisVectorStore;
 use super::rows::Keep;
-use crate::error::at;
+use crate::error::NAME;
 
-impl RedisVectorStore {
-    /// Shows the metadata of everything that is selected.
+#[async_trait]
+impl MetadataPass for RedisVectorStore {
+    const BACKEND: &'static str = NAME;
+
     async fn each_metadata(
         &self,
-        config: &Arc<VectorConfig>,
         selector: &Selector,
-        mut show: impl FnMut(&JsonObject) + Send,
+        mut show: impl for<'a> FnMut(&'a JsonObject) + Send,
     ) -> Result<()> {
-        let mut parts = self.candidates(config, selector);
+        let config = self.configured().await?;
+        check::valid_selector(selector)?;
+        let mut parts = self.candidates(&config, selector);
         while let Some(part) = parts.try_next().await? {
             for node in self.set.read(&part.ids, Keep::NODE).await?.into_iter().flatten() {
                 if selector.selects(&node) {
@@ -33,58 +28,5 @@ impl RedisVectorStore {
             }
         }
         Ok(())
-    }
-
-    /// The different scalars of each field, in order.
-    async fn scalars(&self, keys: &[&str], selector: &Selector) -> Result<Vec<Vec<Value>>> {
-        let config = self.configured().await?;
-        check::valid_selector(selector)?;
-        for key in keys {
-            Filter::Field { key: (*key).to_owned(), condition: Condition::Exists(true) }.validate()?;
-        }
-        let mut values: Vec<ScalarValues> = keys.iter().map(|_| ScalarValues::default()).collect();
-        let look = |metadata: &JsonObject| {
-            for (key, values) in keys.iter().zip(&mut values) {
-                if let Some(value) = lookup(metadata, key) {
-                    values.add(value);
-                }
-            }
-        };
-        self.each_metadata(&config, selector, look).await?;
-        Ok(values.into_iter().map(ScalarValues::into_sorted).collect())
-    }
-}
-
-#[async_trait]
-impl VectorFields for RedisVectorStore {
-    async fn distinct(
-        &self,
-        key: &str,
-        selector: &Selector,
-        options: DistinctOptions,
-    ) -> Result<DistinctValues> {
-        let values = self.scalars(&[key], selector).await.map_err(at("vectors.distinct"))?;
-        Ok(field_values::page(values.into_iter().next().unwrap_or_default(), &options))
-    }
-
-    async fn count_distinct(&self, keys: &[&str], selector: &Selector) -> Result<Vec<usize>> {
-        let values = self.scalars(keys, selector).await.map_err(at("vectors.count_distinct"))?;
-        Ok(values.iter().map(Vec::len).collect())
-    }
-
-    async fn min_max(&self, key: &str, selector: &Selector) -> Result<Option<(Value, Value)>> {
-        let values = self.scalars(&[key], selector).await.map_err(at("vectors.min_max"))?;
-        Ok(values.into_iter().next().and_then(field_values::least_and_greatest))
-    }
-
-    async fn field_info(&self) -> Result<Vec<(String, FieldKind)>> {
-        let info = async {
-            let config = self.configured().await?;
-            let mut kinds = FieldKinds::default();
-            let look = |metadata: &JsonObject| kinds.add(metadata);
-            self.each_metadata(&config, &Selector::all(), look).await?;
-            Ok(kinds.into_sorted())
-        };
-        info.await.map_err(at("vectors.field_info"))
     }
 }

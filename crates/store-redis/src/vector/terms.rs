@@ -14,6 +14,7 @@
 
 use serde_json::Value;
 use sha1::{Digest as _, Sha1};
+use store_core::filter::{canonical, scalars_of};
 use store_core::{FieldType, JsonObject, Scalar, Timestamp, VectorConfig};
 
 /// The field that holds the terms.
@@ -108,27 +109,6 @@ pub(crate) fn seconds_and_nanoseconds(at: Timestamp) -> (i128, i128) {
     (nanoseconds.div_euclid(SECOND), nanoseconds.rem_euclid(SECOND))
 }
 
-/// The same text for equal values, and for no others.
-fn canonical(value: &Scalar) -> (&'static str, String) {
-    match value {
-        Scalar::Null => ("0", String::new()),
-        Scalar::Bool(value) => ("b", value.to_string()),
-        Scalar::Integer(value) => ("i", value.to_string()),
-        Scalar::Float(value) => match whole(*value) {
-            Some(integer) => ("i", integer.to_string()),
-            None => ("f", format!("{:x}", value.to_bits())),
-        },
-        Scalar::Text(text) => ("s", text.clone()),
-        Scalar::Timestamp(at) => ("t", at.as_nanoseconds().to_string()),
-    }
-}
-
-/// The integer that a float is, if one of JSON's integers can be.
-#[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^100 are exact")]
-fn whole(value: f64) -> Option<i128> {
-    (value.fract() == 0.0 && value.abs() < 1e30).then_some(value as i128)
-}
-
 /// A hash of the parts, each with its length before it, so that no two lists of parts look the same.
 fn term(parts: &[&str]) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -216,10 +196,10 @@ impl Writer<'_> {
                     if self.terms.len() > MAX_TERMS {
                         break;
                     }
-                    self.terms.extend(equal(item).into_iter().map(|value| of_element(path, &value)));
+                    self.terms.extend(scalars_of(item).into_iter().map(|value| of_element(path, &value)));
                 }
             }
-            scalar => self.terms.extend(equal(scalar).into_iter().map(|value| of_value(path, &value))),
+            scalar => self.terms.extend(scalars_of(scalar).into_iter().map(|value| of_value(path, &value))),
         }
     }
 
@@ -249,24 +229,6 @@ impl Writer<'_> {
             self.numbers.push((second, nanoseconds.to_string()));
         }
         Kind::DeclaredText
-    }
-}
-
-/// The scalars that a value equals: itself, and for a text in ISO 8601 its instant. None of a list or an object.
-fn equal(value: &Value) -> Vec<Scalar> {
-    match value {
-        Value::Null => vec![Scalar::Null],
-        Value::Bool(value) => vec![Scalar::Bool(*value)],
-        Value::Number(number) => {
-            let integer = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-            let float = || number.as_f64().map(Scalar::Float);
-            integer.map(Scalar::Integer).or_else(float).into_iter().collect()
-        }
-        Value::String(text) => {
-            let instant = Timestamp::from_iso(text).map(Scalar::Timestamp);
-            std::iter::once(Scalar::Text(text.clone())).chain(instant).collect()
-        }
-        Value::Array(_) | Value::Object(_) => Vec::new(),
     }
 }
 

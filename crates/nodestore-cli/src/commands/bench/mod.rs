@@ -78,7 +78,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) queries: u32,
     /// Also does D1, D2, C1, C2, K1 and K2 with this, with the same guarantees, taking turns; of MongoDB also D4, V1,
-    /// V2, V3 and R1, of Redis with the search module V1 to V3, of DynamoDB V1
+    /// V2, V3 and R1, of Cassandra and of Redis with the search module V1 to V3, of DynamoDB V1
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) reference: Option<ReferenceKind>,
     /// Where the corpus comes from; figures of two seeds can not be compared
@@ -342,11 +342,30 @@ impl Group {
         workloads.iter().any(|workload| wanted.contains(workload))
     }
 
+    /// Has made what the first calls would make, tables and the like: a workload's figures are those of its calls.
+    async fn make_ready(self, corpus: Corpus, side: &Side) -> Result<(), Halt> {
+        side.subject.make_ready().await?;
+        let Some(store) = &side.store else { return Ok(()) };
+        match self {
+            Self::Documents => drop(store.docs()?.get_many(&[corpus.id(0)]).await?),
+            Self::Chat => {
+                let chat = store.chat()?;
+                chat.append("ready", vec![corpus.message(0)]).await?;
+                chat.delete("ready").await?;
+            }
+            // They are configured first.
+            Self::Vectors => {}
+            Self::KeyValues => drop(store.kv()?.get_many(subject::COLLECTION, &["ready"]).await?),
+        }
+        Ok(())
+    }
+
     /// Runs what is wanted of the group, and clears the side.
     async fn run(self, run: &mut Run<'_>, side: &Side) -> Result<(), Halt> {
         if !self.is_wanted(run.wanted) {
             return Ok(());
         }
+        self.make_ready(run.corpus, side).await?;
         match self {
             Self::Documents => documents::run(run, side).await?,
             Self::Chat => chat::run(run, side).await?,

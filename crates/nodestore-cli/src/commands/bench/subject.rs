@@ -20,6 +20,11 @@ pub(super) const SESSION: &str = "session";
 /// does have an error here; a driver says which workloads it does.
 #[async_trait]
 pub(crate) trait Subject: std::fmt::Debug + Send + Sync {
+    /// Makes the tables that the first call would make, where the database has any, before the time is taken.
+    async fn make_ready(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Adds nodes with their hashes and their places in their source documents, in one durable step.
     async fn add_nodes(&self, nodes: Vec<Node>) -> Result<(), Failure>;
 

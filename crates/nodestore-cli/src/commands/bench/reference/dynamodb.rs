@@ -289,6 +289,10 @@ fn json_of(value: AttributeValue) -> Result<Value, Failure> {
 
 #[async_trait]
 impl Subject for Bare {
+    async fn make_ready(&self) -> Result<(), Failure> {
+        self.make(&self.table).await
+    }
+
     async fn add_nodes(&self, nodes: Vec<Node>) -> Result<(), Failure> {
         let (mut items, mut entries) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
         let mut sources: BTreeMap<String, (Vec<String>, JsonObject)> = BTreeMap::new();

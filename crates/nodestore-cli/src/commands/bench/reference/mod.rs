@@ -2,6 +2,8 @@
 //!
 //! One file for each driver, behind the cargo feature of its backend.
 
+#[cfg(feature = "cassandra")]
+mod cassandra;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 #[cfg(feature = "mongodb")]
@@ -31,7 +33,7 @@ pub(super) struct Reference {
 /// The bare driver of the store's database, if there is one. What it writes goes under the name
 /// of the namespace too; it is gone when the driver is cleared and dropped.
 #[cfg_attr(
-    not(any(feature = "dynamodb", feature = "mongodb", feature = "redis")),
+    not(any(feature = "cassandra", feature = "dynamodb", feature = "mongodb", feature = "redis")),
     expect(unused_variables, clippy::unused_async, reason = "only a server is asked, and by its URL")
 )]
 pub(super) async fn of(store: &Store, url: &str, namespace: &str) -> Result<Option<Reference>, Failure> {
@@ -40,6 +42,11 @@ pub(super) async fn of(store: &Store, url: &str, namespace: &str) -> Result<Opti
         ("embedded", Some(folder)) => {
             let driver = Arc::new(redb::Bare::open(&folder.join(format!("{namespace}-driver")))?);
             Ok(Some(Reference { name: redb::NAME, driver, workloads: redb::WORKLOADS }))
+        }
+        #[cfg(feature = "cassandra")]
+        ("cassandra", _) => {
+            let driver = Arc::new(cassandra::Bare::connect(url, &format!("{namespace}driver")).await?);
+            Ok(Some(Reference { name: cassandra::NAME, driver, workloads: cassandra::WORKLOADS }))
         }
         #[cfg(feature = "dynamodb")]
         ("dynamodb", _) => {

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod failures;
+#[path = "../faults/mod.rs"]
 mod faults;
+mod statements;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use common::{Db, attributes, test};
-use faults::{Fault, Faults};
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 use store_core::filter::field;
@@ -18,13 +20,13 @@ use store_core::{
     Backend as _, Cursor, Document, Error, ErrorKind, Filter, KvStoreExt as _, MissingField, Reader, Result,
 };
 use store_dynamodb::aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-    LocalSecondaryIndex, Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
+    Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
 };
 use store_dynamodb::{DynamoDbLargeValues, DynamoDbReader, DynamoDbSortKey};
 
 fn main() -> ExitCode {
-    common::run([
+    let others = [
         test("a_collection_is_read_in_order", a_collection_is_read_in_order),
         test("a_filter_of_a_collection_leaves_nothing_out", a_filter_of_a_collection_leaves_nothing_out),
         test("a_large_value_is_read_and_one_past_its_time_is_not", large_and_expired),
@@ -33,27 +35,23 @@ fn main() -> ExitCode {
         test("a_partition_is_read_by_sort_key", a_partition_is_read_by_sort_key),
         test("an_index_is_read_or_refused", an_index_is_read_or_refused),
         test("odd_names_and_values_are_read", odd_names_and_values_are_read),
-        test("a_statement_is_read_and_goes_on", a_statement_is_read_and_goes_on),
-        test("a_statement_that_writes_is_not_sent", a_statement_that_writes_is_not_sent),
-        test("what_is_wrong_is_said", what_is_wrong_is_said),
-        test("an_error_in_the_middle_says_where_to_go_on", an_error_in_the_middle_says_where_to_go_on),
-        test("faults_of_the_service_lose_nothing", faults_of_the_service_lose_nothing),
-    ])
+    ];
+    common::run(others.into_iter().chain(statements::tests()).chain(failures::tests()))
 }
 
-async fn all(reader: &dyn Reader) -> Result<Vec<Document>> {
+pub(crate) async fn all(reader: &dyn Reader) -> Result<Vec<Document>> {
     reader.read().try_collect().await
 }
 
-fn texts(documents: &[Document]) -> Vec<(&str, &str)> {
+pub(crate) fn texts(documents: &[Document]) -> Vec<(&str, &str)> {
     documents.iter().map(|document| (document.id.as_str(), document.text_content())).collect()
 }
 
-fn ids(documents: &[Document]) -> Vec<&str> {
+pub(crate) fn ids(documents: &[Document]) -> Vec<&str> {
     documents.iter().map(|document| document.id.as_str()).collect()
 }
 
-async fn refused(reader: &dyn Reader) -> Error {
+pub(crate) async fn refused(reader: &dyn Reader) -> Error {
     let mut documents = reader.read();
     let error = documents.try_next().await.unwrap_err();
     assert!(documents.try_next().await.unwrap().is_none(), "the reading goes on after {error}");
@@ -62,7 +60,7 @@ async fn refused(reader: &dyn Reader) -> Error {
 
 /// A table with a partition key `USER` (reserved words all) of type S and a sort key `date` of type N, a local index by
 /// `count` and a global one by `name`. It goes with the namespace.
-async fn table(db: &Db) -> String {
+pub(crate) async fn table(db: &Db) -> String {
     let name = db.beside("vectors-read");
     let key =
         |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
@@ -88,7 +86,7 @@ async fn table(db: &Db) -> String {
 }
 
 /// Puts items into a table.
-async fn fill(db: &Db, table: &str, items: impl Iterator<Item = Value>) {
+pub(crate) async fn fill(db: &Db, table: &str, items: impl Iterator<Item = Value>) {
     let items: Vec<Value> = items.collect();
     for items in items.chunks(25) {
         let puts = items.iter().map(|item| {
@@ -103,7 +101,7 @@ async fn fill(db: &Db, table: &str, items: impl Iterator<Item = Value>) {
 }
 
 /// Items of ten users.
-async fn numbered(db: &Db, table: &str, count: usize) {
+pub(crate) async fn numbered(db: &Db, table: &str, count: usize) {
     let item = |n: usize| {
         json!({
             "USER": {"S": format!("u{}", n % 10)}, "date": {"N": n.to_string()}, "text": {"S": format!("text {n}")},
@@ -236,7 +234,7 @@ async fn large_and_expired(db: Db) {
 }
 
 /// Reads a part, goes on after it with another reader, and so on; the ids as they came.
-async fn in_parts(reader: impl Fn() -> DynamoDbReader, part: usize) -> Vec<String> {
+pub(crate) async fn in_parts(reader: impl Fn() -> DynamoDbReader, part: usize) -> Vec<String> {
     let (mut ids, mut place) = (Vec::new(), None::<Cursor>);
     loop {
         let next = reader().with_limit(part);
@@ -403,201 +401,4 @@ async fn odd_names_and_values_are_read(db: Db) {
         let reader = reader.clone().with_filter(filter.parse().unwrap());
         assert_eq!(all(&reader).await.unwrap().len(), count, "{filter}");
     }
-}
-
-async fn a_statement_is_read_and_goes_on(db: Db) {
-    let table = table(&db).await;
-    numbered(&db, &table, 400).await;
-    let text = format!("SELECT * FROM \"{table}\" WHERE \"USER\" = ? AND \"date\" >= ?; -- not DELETE");
-    let reader = || db.store.partiql_reader(&text).with_parameters([json!("u3"), json!(100)]);
-    let expected: Vec<String> = (100..400).filter(|n| n % 10 == 3).map(|n| format!("u3/{n}")).collect();
-    assert_eq!(ids(&all(&reader()).await.unwrap()), expected);
-    assert_eq!(in_parts(|| reader().with_page_size(8), 5).await, expected);
-    assert_eq!(in_parts(|| reader().with_page_size(8), 8).await, expected);
-    let filtered = reader().with_filter(field("group.or").eq("g0"));
-    assert_eq!(all(&filtered).await.unwrap().len(), 10);
-    // A page that has changed meanwhile comes again.
-    let begun: Vec<(Document, Cursor)> =
-        reader().with_page_size(8).with_limit(4).read_resumable().try_collect().await.unwrap();
-    let delete = db.client().delete_item().table_name(&table);
-    let key = |n: &str| AttributeValue::N(n.to_owned());
-    let delete = delete.key("USER", AttributeValue::S("u3".to_owned())).key("date", key("103"));
-    delete.send().await.unwrap();
-    let rest = all(&reader().with_page_size(8).after(begun[3].1.clone())).await.unwrap();
-    assert_eq!(ids(&rest), expected[1..]);
-    // What a text or a name says is no word of the statement.
-    let text = format!(
-        "select \"text\", \"USER\" FROM \"{table}\" WHERE \"text\" <> 'DELETE FROM x; INSERT' AND \"USER\" = 'u4'"
-    );
-    let named = db.store.partiql_reader(&text).with_id_field("text");
-    let error = all(&named.clone().with_id_field("none")).await.unwrap_err();
-    assert!(error.to_string().contains("none"), "{error}");
-    assert_eq!(all(&named).await.unwrap().len(), 40);
-}
-
-async fn a_statement_that_writes_is_not_sent(db: Db) {
-    let table = table(&db).await;
-    numbered(&db, &table, 5).await;
-    let before = db.client().scan().table_name(&table).send().await.unwrap().count;
-    for text in [
-        format!("DELETE FROM \"{table}\" WHERE \"USER\" = 'u1' AND \"date\" = 1"),
-        format!("/* SELECT */ DELETE FROM \"{table}\" WHERE \"USER\" = 'u1' AND \"date\" = 1"),
-        format!("UPDATE \"{table}\" SET \"text\" = 'x' WHERE \"USER\" = 'u1' AND \"date\" = 1"),
-        format!("INSERT INTO \"{table}\" VALUE {{'USER': 'u9', 'date': 9}}"),
-        format!("EXISTS(SELECT * FROM \"{table}\" WHERE \"USER\" = 'u1' AND \"date\" = 1)"),
-        format!("SELECT * FROM \"{table}\"; DELETE FROM \"{table}\" WHERE \"USER\" = 'u1' AND \"date\" = 1"),
-        format!(
-            "SELECT * FROM \"{table}\" WHERE \"text\" = 'it''s'; DELETE FROM \"{table}\" WHERE \"USER\" = 'u1'"
-        ),
-    ] {
-        let error = refused(&db.store.partiql_reader(&text)).await;
-        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
-        assert!(error.to_string().contains("PartiQL statement is refused"), "{error}");
-    }
-    assert_eq!(db.client().scan().table_name(&table).send().await.unwrap().count, before);
-    let error =
-        refused(&db.store.partiql_reader(format!("SELECT * FROM \"{table}\" WHERE \"USER\" = ?"))).await;
-    assert!(error.to_string().contains("1 question marks and 0 parameters"), "{error}");
-}
-
-async fn what_is_wrong_is_said(db: Db) {
-    let table = table(&db).await;
-    fill(&db, &table, [json!({"USER": {"S": "u"}, "date": {"N": "1"}, "a": {"S": "x"}})].into_iter()).await;
-    fill(&db, &table, [json!({"USER": {"S": "u"}, "date": {"N": "2"}, "text": {"S": "y"}})].into_iter())
-        .await;
-    let reader = || db.store.partition_reader(&table, "u");
-    let mut documents = reader().read();
-    let error = documents.try_next().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("u/1") && error.to_string().contains("\"text\""), "{error}");
-    // The next one may be right.
-    assert_eq!(documents.try_next().await.unwrap().unwrap().id.as_str(), "u/2");
-    let skip = reader().with_missing(MissingField::SkipDocument);
-    assert_eq!(ids(&all(&skip.with_limit(1)).await.unwrap()), ["u/2"]);
-    let left_out = reader().with_fields(["a", "text"]).with_missing(MissingField::LeaveOut);
-    assert_eq!(texts(&all(&left_out).await.unwrap()), [("u/1", "x"), ("u/2", "y")]);
-    let wrong = [
-        (db.store.partition_reader("no-such-table", "u"), ErrorKind::NotFound),
-        (db.store.table_reader(""), ErrorKind::InvalidInput),
-        (db.store.partiql_reader("SELECT * FROM \"no-such-table\""), ErrorKind::NotFound),
-        (db.store.partition_reader(&table, 7), ErrorKind::InvalidInput),
-        (db.store.table_reader(&table).with_segments(0), ErrorKind::InvalidInput),
-        (db.store.table_reader(&table).in_descending_order(), ErrorKind::InvalidInput),
-        (reader().with_segments(2), ErrorKind::InvalidInput),
-        (reader().with_page_size(0), ErrorKind::InvalidInput),
-        (reader().after_id("x"), ErrorKind::InvalidInput),
-        (reader().with_fields([""]), ErrorKind::InvalidInput),
-        (reader().after(Cursor::new("rubbish")), ErrorKind::InvalidInput),
-        (reader().with_filter(field("a..b").exists()), ErrorKind::InvalidInput),
-        (db.store.reader("nodestore:chats"), ErrorKind::InvalidInput),
-        (db.store.reader("c").with_index("i"), ErrorKind::InvalidInput),
-        (db.store.reader("c").after_id(""), ErrorKind::InvalidInput),
-    ];
-    for (reader, kind) in wrong {
-        let error = refused(&reader).await;
-        assert_eq!(error.kind(), kind, "{error}");
-        assert_eq!(error.operation(), Some("reader.read"), "{error}");
-    }
-    let other = db.another().await;
-    let mut documents = other.partition_reader(&table, "u").with_fields(["USER"]).read();
-    assert_eq!(documents.try_next().await.unwrap().unwrap().id.as_str(), "u/1");
-    other.close().await.unwrap();
-    assert_eq!(documents.try_next().await.unwrap_err().kind(), ErrorKind::Unavailable);
-}
-
-/// A table that goes in the middle of a reading stands for all that can end one.
-async fn an_error_in_the_middle_says_where_to_go_on(db: Db) {
-    let table = table(&db).await;
-    numbered(&db, &table, 50).await;
-    let reader = db.store.partition_reader(&table, "u1").with_page_size(2);
-    let mut documents = reader.read();
-    let first = documents.try_next().await.unwrap().unwrap();
-    db.client().delete_table().table_name(&table).send().await.unwrap();
-    let mut read = vec![first.id.as_str().to_owned()];
-    let error = loop {
-        match documents.try_next().await {
-            Ok(Some(document)) => read.push(document.id.as_str().to_owned()),
-            Ok(None) => panic!("the reading ended without an error"),
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    let place = place_in(&error);
-    let again = self::table(&db).await;
-    assert_eq!(again, table);
-    numbered(&db, &table, 50).await;
-    let rest = all(&reader.clone().after(place)).await.unwrap();
-    assert!(!rest.is_empty());
-    read.extend(rest.iter().map(|document| document.id.as_str().to_owned()));
-    assert_eq!(read, ["u1/1", "u1/11", "u1/21", "u1/31", "u1/41"]);
-}
-
-/// The place that an error names.
-fn place_in(error: &Error) -> Cursor {
-    let text = error.to_string();
-    let place = text.split("go on after the place \"").nth(1).and_then(|rest| rest.split('"').next());
-    Cursor::new(place.unwrap_or_else(|| panic!("no place in {text}")))
-}
-
-async fn faults_of_the_service_lose_nothing(db: Db) {
-    let table = table(&db).await;
-    numbered(&db, &table, 3_000).await;
-    let mut expected: Vec<String> = (0..3_000).map(|n| format!("u{}/{n}", n % 10)).collect();
-    expected.sort_unstable();
-    let faults = Faults::default();
-    let store = faults.store(db.client(), db.config.clone().with_operation_timeout(Duration::from_secs(2)));
-    let scan = store.table_reader(&table).with_page_size(50).with_fields(["text"]);
-    let statement = store.partiql_reader(format!("SELECT * FROM \"{table}\"")).with_page_size(50);
-    for (reader, seed) in [(&scan, 7), (&statement, 8)] {
-        faults.spoil_at_random(150, seed);
-        let (mut read, mut place, mut errors) = (Vec::new(), None::<Cursor>, 0);
-        loop {
-            let next = reader.clone();
-            let next = place.take().map_or(next.clone(), |place| next.after(place));
-            let mut documents = next.read_resumable();
-            let error = loop {
-                match documents.try_next().await {
-                    Ok(Some((document, after))) => {
-                        read.push(document.id.as_str().to_owned());
-                        place = Some(after);
-                    }
-                    Ok(None) => break None,
-                    Err(error) => break Some(error),
-                }
-            };
-            let Some(error) = error else { break };
-            errors += 1;
-            assert!(errors < 500, "the reading has no end: {error}");
-            assert!(error.is_retryable(), "{error}");
-            // What was begun goes on, and what was not begins.
-            if error.to_string().contains("go on after") {
-                place = Some(place_in(&error));
-            }
-        }
-        read.sort_unstable();
-        assert!(read == expected, "{} read of 3,000, {errors} errors", read.len());
-        println!("{errors} errors in the middle, {:?}", faults.spoiled());
-        faults.heal();
-    }
-    // A table that is too busy for longer than a call may take.
-    let store = faults.store(db.client(), db.config.clone().with_operation_timeout(Duration::from_secs(1)));
-    let busy = store.table_reader(&table).with_page_size(50).with_fields(["text"]);
-    let mut documents = busy.read();
-    let mut read = vec![documents.try_next().await.unwrap().unwrap().id.as_str().to_owned()];
-    faults.spoil("Scan", Fault::Throttled, usize::MAX);
-    let error = loop {
-        match documents.try_next().await {
-            Ok(Some(document)) => read.push(document.id.as_str().to_owned()),
-            Ok(None) => panic!("a throttled table is read whole"),
-            Err(error) => break error,
-        }
-    };
-    // On a machine that is busy itself not even the first answer may come in time.
-    assert!(matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Timeout), "{error}");
-    assert!(documents.try_next().await.unwrap().is_none());
-    faults.heal();
-    let rest = all(&busy.after(place_in(&error))).await.unwrap();
-    read.extend(rest.iter().map(|document| document.id.as_str().to_owned()));
-    read.sort_unstable();
-    assert!(read == expected, "{} read of 3,000", read.len());
 }

@@ -1,0 +1,312 @@
+//! Locks.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use store_core::Result;
+use store_core::lease::{Lease, LeaseHeld, LeasePlace, LeaseTaken, LeaseTerms};
+
+use crate::CassandraBackend;
+use crate::codec::{bigint, int, text};
+use crate::error::{NAME, at, is_unknown};
+use crate::schema::Table;
+use crate::session::{Call, Class, Row, Value};
+use crate::space::Space;
+
+/// `holder` has a time to live, and `fence` has none: so the last number is there when the holder is gone.
+static LOCKS: Table = Table {
+    name: "locks",
+    definition: "(name text PRIMARY KEY, holder text, fence bigint) \
+                 WITH comment = 'locks of nodestore'",
+    then: &[],
+};
+/// The first and the longest wait before something that is taken is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// How a [`CassandraLock`] is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockConfig {
+    /// After what time the lock of a holder that is gone is free again; default 30 s. The nodes count whole seconds, and
+    /// give up to two more.
+    pub lease: Duration,
+    /// By how much the clocks of the nodes may differ: so much longer the nodes keep the lock of a holder that is gone;
+    /// default 1 s.
+    pub clock_skew: Duration,
+    /// Whether the lease is renewed, three times in each lease, while the lock is held; default `true`.
+    pub renew: bool,
+}
+
+impl Default for LockConfig {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(30), clock_skew: Duration::from_secs(1), renew: true }
+    }
+}
+
+impl LockConfig {
+    /// Sets the lease.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets by how much the clocks of the nodes may differ.
+    #[must_use]
+    pub fn with_clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew;
+        self
+    }
+
+    /// Says whether the lease is renewed.
+    #[must_use]
+    pub fn with_renewal(mut self, renew: bool) -> Self {
+        self.renew = renew;
+        self
+    }
+}
+
+/// A lock across processes, by its name.
+///
+/// **What it guarantees.** While a holder's lease runs nobody else gets the lock, as long as the clocks of the nodes
+/// differ by no more than [`LockConfig::clock_skew`]; the clocks of the holders do not matter. Only its holder renews or
+/// releases it (each has a random token), and whether a request whose answer was lost had it is found out before it is
+/// tried again. A holder that dies frees it with the end of its lease. Each holder has a *fencing number* greater than
+/// that of all before it, whatever the clocks do; should the row be deleted, the number goes on from the clock.
+///
+/// **What it does not.** A holder that is stopped for longer than its lease does not know that it lost the lock. So on
+/// its own it saves work that need not be done twice, and does not make that impossible: what must not be, give the
+/// [fencing number](CassandraLockGuard::fence) to the store that is written to, and let that refuse a smaller one than it
+/// has seen; in Cassandra by `IF fence < ?`. With `store.local_serial` (the default) it is a lock of one datacentre.
+/// There is no queue: whoever asks first after a release gets it, those who wait ask again after 10 to 500 ms, in part by
+/// chance.
+///
+/// Taking is a read and a lightweight transaction, renewing and releasing are a transaction each; those who wait only
+/// read. The lock is a row of the table `locks`: its holder with a time to live, the fencing number without one.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use store_cassandra::{CassandraBackend, CassandraConfig, CassandraLock, LockConfig};
+/// # async fn write(fence: u64) {}
+/// # async fn example() -> store_core::Result<()> {
+/// let store = CassandraBackend::connect(CassandraConfig::new("app").with_create(true)).await?;
+/// let lock = CassandraLock::new(&store, "reindex", LockConfig::default())?;
+/// let guard = lock.acquire(Duration::from_secs(60)).await?;
+/// tokio::select! {
+///     () = write(guard.fence()) => {}
+///     () = guard.lost() => { /* another may have it: stop */ }
+/// }
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CassandraLock {
+    lease: Lease,
+}
+
+impl CassandraLock {
+    /// The lock of this name. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty or too long name (1,024 bytes), or a lease under a millisecond.
+    pub fn new(backend: &CassandraBackend, name: impl Into<String>, config: LockConfig) -> Result<Self> {
+        let name = name.into();
+        let kept = config.lease.saturating_add(config.clock_skew);
+        let checked = super::name("lock", &name)
+            .and_then(|()| super::time("lease", config.lease))
+            .and_then(|()| super::time("lease with the clocks' difference", kept));
+        checked.map_err(at("lock"))?;
+        let place = Place { space: Arc::clone(&backend.space), name: name.clone(), ttl: super::ttl(kept) };
+        let LockConfig { lease, renew, .. } = config;
+        let terms = LeaseTerms { backend: NAME, what: "lock", name, lease, renew, pauses: PAUSES };
+        Ok(Self { lease: Lease::new(place, terms) })
+    }
+
+    /// Takes the lock if it is free; `None` when another holds it.
+    ///
+    /// Dropped before its end it leaves no lock behind: what was taken is released in the background, and if that is
+    /// not possible, ends with its lease. The same holds after an error.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub async fn try_acquire(&self) -> Result<Option<CassandraLockGuard>> {
+        Ok(self.lease.try_acquire().await?.map(CassandraLockGuard))
+    }
+
+    /// Takes the lock, and waits so long while others hold it or the nodes can not be reached. Dropped, it is as with
+    /// [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Errors
+    /// `Timeout` when others held it all the time; else the last error of the nodes or the connection.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub async fn acquire(&self, patience: Duration) -> Result<CassandraLockGuard> {
+        self.lease.acquire(patience).await.map(CassandraLockGuard)
+    }
+}
+
+/// A lock that is held. Dropped, it is released in the background; [`release`](Self::release) waits for it.
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct CassandraLockGuard(LeaseHeld);
+
+impl CassandraLockGuard {
+    /// The fencing number: greater than that of every holder before.
+    #[must_use]
+    pub fn fence(&self) -> u64 {
+        self.0.number()
+    }
+
+    /// Whether the lock was lost, as far as is known here: its lease ended, or someone removed it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.0.is_lost()
+    }
+
+    /// Waits until the lock is lost, if ever.
+    pub async fn lost(&self) {
+        self.0.lost().await;
+    }
+
+    /// Ends the renewal, then releases the lock; `false` if it had been lost, and another may have it since.
+    ///
+    /// # Errors
+    /// When the nodes can not be reached: it is tried again in the background, and the lease ends.
+    pub async fn release(self) -> Result<bool> {
+        self.0.release().await
+    }
+}
+
+/// The row of a lock.
+#[derive(Debug)]
+struct Place {
+    space: Arc<Space>,
+    name: String,
+    /// What the nodes are given, in seconds.
+    ttl: i32,
+}
+
+/// What a row holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct State {
+    holder: Option<String>,
+    fence: Option<i64>,
+    /// How many seconds the holder has left.
+    left: u64,
+}
+
+impl State {
+    fn of(row: &Row<'_>) -> Result<Self> {
+        let holder = row.text("holder")?.map(str::to_owned);
+        let left = row.integer("left")?.and_then(|left| u64::try_from(left).ok()).unwrap_or_default();
+        Ok(Self { holder, fence: row.integer("fence")?, left })
+    }
+
+    fn number(&self) -> u64 {
+        self.fence.and_then(|fence| u64::try_from(fence).ok()).unwrap_or_default()
+    }
+}
+
+impl Place {
+    async fn state(&self, class: Class) -> Result<State> {
+        let read = |table: &str| {
+            let read = format!("SELECT holder, fence, TTL(holder) AS left FROM {table} WHERE name = ?");
+            Call::new(class, read, vec![text(self.name.as_str())])
+        };
+        let rows = self.space.on(&LOCKS, read).await?;
+        rows.first().as_ref().map_or_else(|| Ok(State::default()), State::of)
+    }
+
+    /// Takes what is free, if the last number is still this one: the holder for its time, the number for ever.
+    async fn set(&self, token: &str, before: Option<i64>, fence: i64) -> Result<bool> {
+        let calls = |table: &str| {
+            let holder = format!(
+                "UPDATE {table} USING TTL ? SET holder = ? WHERE name = ? IF holder = null AND fence = ?"
+            );
+            let number = format!("UPDATE {table} SET fence = ? WHERE name = ?");
+            let before = before.map_or(Value::Null, bigint);
+            let name = || text(self.name.as_str());
+            vec![
+                Call::new(Class::Conditional, holder, vec![int(self.ttl), text(token), name(), before]),
+                Call::new(Class::Conditional, number, vec![bigint(fence), name()]),
+            ]
+        };
+        self.space.batch_on(&LOCKS, Class::Conditional, calls).await?.applied()
+    }
+
+    /// A transaction of one statement.
+    async fn change(&self, statement: &str, values: Vec<Value>) -> Result<bool> {
+        let change =
+            |table: &str| Call::new(Class::Conditional, statement.replace("{table}", table), values.clone());
+        self.space.on(&LOCKS, change).await?.applied()
+    }
+}
+
+#[async_trait]
+impl LeasePlace for Place {
+    async fn take(&self, token: &str) -> Result<LeaseTaken> {
+        // Two transactions at once hinder each other; those of one store come one after the other.
+        let _turn = self.space.turns.take(&self.name, vec![0]).await;
+        let (mut class, mut lost) = (Class::Read, None);
+        loop {
+            let state = self.state(class).await?;
+            class = Class::SerialRead;
+            match state.holder.as_deref() {
+                // An attempt whose answer was lost had it; its lease may be an old one.
+                Some(holder) if holder == token => {
+                    if self.prolong(token).await? {
+                        return Ok(LeaseTaken::Held(state.number()));
+                    }
+                    continue;
+                }
+                // The nodes tell whole seconds.
+                Some(_) => return Ok(LeaseTaken::ByAnother(Duration::from_secs(state.left + 1))),
+                None => {}
+            }
+            if let Some(error) = lost {
+                return Err(error);
+            }
+            let fence = state.fence.map_or(0, |fence| fence.saturating_add(1)).max(micros());
+            match self.set(token, state.fence, fence).await {
+                Ok(true) => return Ok(LeaseTaken::Held(u64::try_from(fence).unwrap_or_default())),
+                // Another was faster, which the next look tells.
+                Ok(false) => {}
+                // The next look ends what was left half done, also ours.
+                Err(error) if is_unknown(&error) => lost = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn prolong(&self, token: &str) -> Result<bool> {
+        let prolong = "UPDATE {table} USING TTL ? SET holder = ? WHERE name = ? IF holder = ?";
+        let values = vec![int(self.ttl), text(token), text(self.name.as_str()), text(token)];
+        self.change(prolong, values).await
+    }
+
+    async fn give_back(&self, token: &str, number: Option<u64>) -> Result<bool> {
+        let release = "UPDATE {table} SET holder = null WHERE name = ? IF holder = ?";
+        let error = match self.change(release, vec![text(self.name.as_str()), text(token)]).await {
+            Err(error) if is_unknown(&error) => error,
+            answer => return answer,
+        };
+        match self.state(Class::SerialRead).await {
+            // Nobody has it, and nobody had it since: it was given back.
+            Ok(state) if state.holder.is_none() && number.is_some_and(|number| number == state.number()) => {
+                Ok(true)
+            }
+            Ok(state) if state.holder.as_deref() != Some(token) => Ok(false),
+            // To be asked for again, which does no harm.
+            _ => Err(error),
+        }
+    }
+}
+
+/// The time in microseconds: a number of nobody yet.
+fn micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
