@@ -116,15 +116,18 @@ async fn says_what_is_missing(db: Db) {
 }
 
 async fn reads_an_index_and_finds_words_in_it(db: Db) {
+    // Before the index is made: a row that is written while a new index looks for rows may be taken in twice, and of
+    // so few rows the words would then stand in more than there are, for which BM25STD of Redis Stack 7.4 has no
+    // sensible score.
+    hash(&db, "art:1", &[("body", "cats sleep by day, cats"), ("tag", "pet")]).await;
+    hash(&db, "art:2", &[("body", "dogs sleep at night")]).await;
+    hash(&db, "art:3", &[("body", "the moon")]).await;
+    hash(&db, "elsewhere:1", &[("body", "cats")]).await;
     let index = format!("{}:articles", db.name);
     let create = RedisCommand::write("FT.CREATE").key("articles");
     let words = format!("ON HASH PREFIX 1 {}:art: SCHEMA body TEXT tag TAG", db.name);
     let create = words.split(' ').fold(create, RedisCommand::arg);
     db.store.command(create).await.unwrap();
-    hash(&db, "art:1", &[("body", "cats sleep by day, cats"), ("tag", "pet")]).await;
-    hash(&db, "art:2", &[("body", "dogs sleep at night")]).await;
-    hash(&db, "art:3", &[("body", "the moon")]).await;
-    hash(&db, "elsewhere:1", &[("body", "cats")]).await;
     let reader = db.store.index_reader(index.as_str()).with_fields(["body"]);
     eventually("the index holds all", async || all(&reader).await.unwrap().len() == 3).await;
     let retriever = db.store.text_retriever(index.as_str()).with_text_field("body").with_metadata(["tag"]);
