@@ -265,7 +265,7 @@ class Cassandra(Kind):
     """A keyspace of the run's name. LlamaIndex's package has the vector store alone, whose index is by cosine."""
 
     PACKAGES = ["llama-index-core", "llama-index-vector-stores-cassandra", "cassio", "cassandra-driver", "numpy"]
-    VARIABLE, SERVER = "STORE_TEST_CASSANDRA_URL", ["cassandra.sh", "run", "--fast"]
+    VARIABLE, SERVER = "STORE_TEST_CASSANDRA_URL", ["cassandra.sh", "run", "--large"]
     WORKLOADS = {"vectors": "V1,V2,V3"}
     GOALS = {("V1", "add"): (1.2, 10), ("V2", "query"): (1.8, 20), ("V2", "query, 8 at once"): (1.8, 20),
              ("V3", "filter"): (1.8, 20), ("V3", "filter, 8 at once"): (1.8, 20)}

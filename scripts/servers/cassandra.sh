@@ -18,6 +18,7 @@
 #                 client.pem and other-ca.crt (of another CA)
 #   --fast        the schema is changed two to three times quicker, and lost when a node
 #                 is killed
+#   --large       more memory and the slower compiler: for measurements
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"
 # shellcheck source=jars.sh
@@ -26,7 +27,7 @@ self=$PWD/scripts/servers/cassandra
 need python3 "Install Python 3.11 or newer."
 
 parse() {
-    port='' nodes=1 auth=0 tls=0 fast=0
+    port='' nodes=1 auth=0 tls=0 fast=0 large=0
     while (($# > 0)); do
         case $1 in
             --port) port=$2; shift ;;
@@ -34,6 +35,7 @@ parse() {
             --auth) auth=1 ;;
             --tls) tls=1 ;;
             --fast) fast=1 ;;
+            --large) large=1 ;;
             *) die "unknown option $1" ;;
         esac
         shift
@@ -48,8 +50,9 @@ fetch() {
 # settings DIR NUMBER PORTS...: of a node: native, storage, and storage with TLS,
 # each of all nodes.
 settings() {
-    local dir=$1 number=$2 authenticator=AllowAllAuthenticator authorizer=AllowAllAuthorizer token
+    local dir=$1 number=$2 authenticator=AllowAllAuthenticator authorizer=AllowAllAuthorizer token rows=96MiB
     shift 2
+    if ((large)); then rows=512MiB; fi
     if ((auth)); then authenticator=PasswordAuthenticator authorizer=CassandraAuthorizer; fi
     # Even tokens, one a node.
     token=$((-9223372036854775807 + number * 2 * (9223372036854775807 / nodes)))
@@ -57,7 +60,8 @@ settings() {
     sed -e "s|SSL_STORAGE_PORT|${ports[2 * nodes + number]}|" \
         -e "s|STORAGE_PORT|${ports[nodes + number]}|" -e "s|NATIVE_PORT|${ports[number]}|" \
         -e "s|SEED_PORT|${ports[nodes]}|" -e "s|TOKEN|$token|" -e "s|FOLDER|$dir/n$number|" \
-        -e "s|AUTHENTICATOR|$authenticator|" -e "s|AUTHORIZER|$authorizer|" "$self/cassandra.yaml"
+        -e "s|AUTHENTICATOR|$authenticator|" -e "s|AUTHORIZER|$authorizer|" \
+        -e "s|MEMTABLES|$rows|" "$self/cassandra.yaml"
     ((!tls)) || cat <<YAML
 client_encryption_options:
   enabled: true
@@ -93,8 +97,7 @@ member() {
     read -ra ports <"$1/ports"
     opts=(
         -javaagent:"$(echo "$lib"/jamm-*.jar)"
-        # The quick compiler only: a test's node does not live long enough for the other.
-        -Xms192m -Xmx768m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData
+        -Xms192m -Xss512k -XX:+UseSerialGC -XX:-UsePerfData
         -XX:MaxDirectMemorySize=256m -XX:+ExitOnOutOfMemoryError -Djdk.attach.allowAttachSelf=true
         -Djava.io.tmpdir="$folder/tmp" -Djna.tmpdir="$folder/tmp"
         -Dlogback.configurationFile="$self/logback.xml"
@@ -113,6 +116,8 @@ member() {
         opts+=("--add-opens=java.base/$package=ALL-UNNAMED")
     done
     opts+=(--add-exports=java.sql/java.sql=ALL-UNNAMED --add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED)
+    # A test's node does not live long enough for more than the quick compiler.
+    if ((large)); then opts+=(-Xmx2g); else opts+=(-Xmx768m -XX:TieredStopAtLevel=1); fi
     if ((fast)); then
         opts+=(-Dcassandra.test.flush_local_schema_changes=false -Dcassandra.unsafesystem=true)
     fi

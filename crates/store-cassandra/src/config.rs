@@ -187,7 +187,7 @@ pub struct CassandraConfig {
     /// data is not concerned.
     #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
     pub chat_ttl: Option<Duration>,
-    /// How long one call may take, with all retries; default 10 s.
+    /// How long one call may take, with all retries; default 10 s. A change of the schema may take six times as long.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
     /// How vectors are kept and found.

@@ -13,6 +13,7 @@ use store_core::{
 use crate::error::{NAME, at};
 use crate::kv::CassandraKvStore;
 use crate::kv_scan;
+use crate::session::Row;
 use crate::space::Space;
 
 /// The document role.
@@ -35,16 +36,15 @@ impl CassandraDocStore {
         doc_query::valid_ids(ids)?;
         let keys: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
         CassandraKvStore::check(&self.names.nodes, keys.iter().copied())?;
-        let rows = self.kv.read(&self.names.nodes, &keys, "key, WRITETIME(value) AS written").await?;
         let mut there = HashSet::with_capacity(keys.len());
-        for rows in &rows {
-            for row in rows.iter() {
-                if row.integer("written")?.is_some() {
-                    there.insert(row.needed_text("key")?);
-                }
+        let take = |row: &Row<'_>| {
+            if row.integer("written")?.is_some() {
+                there.insert(row.needed_text("key")?.to_owned());
             }
-        }
-        Ok(keys.iter().map(|key| there.contains(key)).collect())
+            Ok(())
+        };
+        self.kv.read(&self.names.nodes, &keys, "key, WRITETIME(value) AS written", take).await?;
+        Ok(keys.iter().map(|key| there.contains(*key)).collect())
     }
 }
 

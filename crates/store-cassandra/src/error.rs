@@ -12,6 +12,8 @@ pub(crate) const NAME: &str = "cassandra";
 /// What is not known after a call that was cut off.
 const UNKNOWN_WRITE: &str = "whether a write was made is not known";
 
+/// What is wrong when replicas did not answer the node that was asked.
+const LATE: &str = "replicas that must answer did in time";
 /// What is wrong when a replica could not make a write.
 const WRITE_FAILED: &str = "the write failed on a replica";
 /// What is wrong when a node has forgotten a statement.
@@ -86,15 +88,11 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
         ),
         ErrorType::WriteTimeout(what) => (
             ErrorKind::Timeout,
-            format!(
-                "{} of the {} replicas that must answer did in time; the write may yet be made",
-                what.received, what.block_for
-            ),
+            format!("{} of the {} {LATE}; the write may yet be made", what.received, what.block_for),
         ),
-        ErrorType::ReadTimeout(what) => (
-            ErrorKind::Timeout,
-            format!("{} of the {} replicas that must answer did in time", what.received, what.block_for),
-        ),
+        ErrorType::ReadTimeout(what) => {
+            (ErrorKind::Timeout, format!("{} of the {} {LATE}", what.received, what.block_for))
+        }
         // Replicas learn of a change of the schema one after the other.
         ErrorType::ReadFailure(_) | ErrorType::WriteFailure(_) if says.contains("INCOMPATIBLE_SCHEMA") => (
             ErrorKind::Unavailable,
@@ -144,6 +142,11 @@ pub(crate) fn passes_by(error: &Error) -> bool {
     // A replica fails a write now and then while it changes an index of vectors.
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
         || error.message().starts_with(WRITE_FAILED)
+}
+
+/// Whether the node that was asked waited for others in vain: what does no harm may be sent again.
+pub(crate) fn is_late(error: &Error) -> bool {
+    error.kind() == ErrorKind::Timeout && error.message().contains(LATE)
 }
 
 /// Whether a write may have been made, or may yet be, though its call failed.

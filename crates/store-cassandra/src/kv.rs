@@ -24,7 +24,7 @@ use crate::kv_layout::{
 };
 use crate::kv_scan::Scan;
 use crate::runs::READS;
-use crate::session::{Call, Class, Rows};
+use crate::session::{Call, Class, Row, Rows};
 use crate::space::Space;
 
 /// Keys that one request reads from a bucket.
@@ -68,23 +68,29 @@ impl CassandraKvStore {
     async fn get(&self, collection: &str, keys: &[&str]) -> Result<Vec<Option<JsonObject>>> {
         Self::check(collection, keys.iter().copied())?;
         let mut found: HashMap<String, JsonObject> = HashMap::with_capacity(keys.len());
-        for rows in self.read(collection, keys, "key, value").await? {
-            for row in rows.iter() {
-                let key = row.needed_text("key")?;
-                if let Some(value) = value(&row, key)? {
-                    found.insert(key.to_owned(), value);
-                }
+        let keep = |row: &Row<'_>| {
+            let key = row.needed_text("key")?;
+            if let Some(value) = value(row, key)? {
+                found.insert(key.to_owned(), value);
             }
-        }
+            Ok(())
+        };
+        self.read(collection, keys, "key, value", keep).await?;
         let unique = check::unique_by(keys.to_vec(), false, |key| *key).len() == keys.len();
         let take = |key: &&str| if unique { found.remove(*key) } else { found.get(*key).cloned() };
         Ok(keys.iter().map(take).collect())
     }
 
-    /// The rows of keys, in no order.
-    pub(crate) async fn read(&self, collection: &str, keys: &[&str], columns: &str) -> Result<Vec<Rows>> {
+    /// Takes the rows of keys, in no order: each as it comes, while the others are waited for.
+    pub(crate) async fn read(
+        &self,
+        collection: &str,
+        keys: &[&str],
+        columns: &str,
+        mut take: impl FnMut(&Row<'_>) -> Result<()> + Send,
+    ) -> Result<()> {
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let groups = by_bucket(keys.to_vec(), self.buckets().await?, |key| key);
         let mut runs = Vec::with_capacity(groups.len());
@@ -95,7 +101,11 @@ impl CassandraKvStore {
         for (bucket, keys) in runs {
             reads.push(self.read_bucket(Class::Read, collection, bucket, keys, columns));
         }
-        stream::iter(reads).buffer_unordered(READS).try_collect().await
+        let mut reads = stream::iter(reads).buffer_unordered(READS);
+        while let Some(rows) = reads.try_next().await? {
+            rows.iter().try_for_each(|row| take(&row))?;
+        }
+        Ok(())
     }
 
     /// The rows of keys of one bucket.

@@ -225,24 +225,24 @@ impl CassandraKvStore {
     async fn read_to_change(&self, collection: &str, keys: &[&str]) -> Result<HashMap<String, Held>> {
         let mut held = HashMap::with_capacity(keys.len());
         let mut latest: Option<(i64, i64)> = None;
-        for rows in self.read(collection, keys, COLUMNS).await? {
-            for row in rows.iter() {
-                let key = row.needed_text("key")?;
-                held.insert(key.to_owned(), Held::of(&row)?);
-                let written = row.integer("written")?;
-                // The nodes order transactions themselves.
-                if let (Some(written), Some(now)) = (written, row.integer("now")?)
-                    && row.integer("marked")? != Some(written)
-                {
-                    let now = now.saturating_mul(1_000);
-                    if written.saturating_sub(now) > FUTURE {
-                        return Err(from_the_future(key, written.saturating_sub(now)));
-                    }
-                    let later = latest.is_none_or(|(other, then)| written - now > other - then);
-                    latest = if later { Some((written, now)) } else { latest };
+        let take = |row: &Row<'_>| {
+            let key = row.needed_text("key")?;
+            held.insert(key.to_owned(), Held::of(row)?);
+            let written = row.integer("written")?;
+            // The nodes order transactions themselves.
+            if let (Some(written), Some(now)) = (written, row.integer("now")?)
+                && row.integer("marked")? != Some(written)
+            {
+                let now = now.saturating_mul(1_000);
+                if written.saturating_sub(now) > FUTURE {
+                    return Err(from_the_future(key, written.saturating_sub(now)));
                 }
+                let later = latest.is_none_or(|(other, then)| written - now > other - then);
+                latest = if later { Some((written, now)) } else { latest };
             }
-        }
+            Ok(())
+        };
+        self.read(collection, keys, COLUMNS, take).await?;
         if let Some((written, now)) = latest {
             wait_past(written, now).await;
         }

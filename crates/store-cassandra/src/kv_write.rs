@@ -7,7 +7,7 @@ use crate::codec::{bigint, int, text};
 use crate::kv::CassandraKvStore;
 use crate::kv_layout::{KEY_VALUES, by_bucket, encode, partition, seconds};
 use crate::runs::{WRITES, each};
-use crate::session::{Call, Class};
+use crate::session::{Call, Class, Row};
 
 /// Rows that one request writes to a bucket.
 pub(crate) const ROWS: usize = 64;
@@ -65,20 +65,20 @@ impl CassandraKvStore {
         entries: &[Entry],
         options: PutOptions,
     ) -> Result<()> {
-        let seconds = seconds(options.ttl);
-        let times: Vec<i64> = entries.iter().map(|_| self.space.clock.next()).collect();
+        let seconds = options.ttl.map(|ttl| seconds(Some(ttl)));
+        let time = self.space.clock.next();
         let calls = |table: &str| {
-            let write = format!(
-                "UPDATE {table} USING TIMESTAMP ? AND TTL ? SET value = ? \
-                 WHERE collection = ? AND bucket = ? AND key = ?"
-            );
-            let call = |((key, value), time): (&Entry, &i64)| {
-                let mut values = vec![bigint(*time), int(seconds), text(value.as_str())];
+            let ttl = seconds.map_or("", |_| " USING TTL ?");
+            let write =
+                format!("UPDATE {table}{ttl} SET value = ? WHERE collection = ? AND bucket = ? AND key = ?");
+            let call = |(key, value): &Entry| {
+                let mut values: Vec<_> = seconds.map(int).into_iter().collect();
+                values.push(text(value.as_str()));
                 values.extend(partition(collection, bucket));
                 values.push(text(key.as_str()));
-                Call::new(Class::Write, write.clone(), values)
+                Call::new(Class::Write, write.clone(), values).at_time(time)
             };
-            entries.iter().zip(&times).map(call).collect::<Vec<Call>>()
+            entries.iter().map(call).collect::<Vec<Call>>()
         };
         self.space.batch_on(&KEY_VALUES, Class::Write, calls).await.map(drop)
     }
@@ -88,15 +88,15 @@ impl CassandraKvStore {
     pub(crate) async fn delete(&self, collection: &str, keys: &[&str]) -> Result<usize> {
         Self::check(collection, keys.iter().copied())?;
         let keys = check::unique_by(keys.to_vec(), false, |key| *key);
-        let found = self.read(collection, &keys, "key, WRITETIME(value) AS written").await;
         let mut there: Vec<(String, i64)> = Vec::new();
-        for rows in found.map_err(|error| error.with_failed(keys.iter().copied()))? {
-            for row in rows.iter() {
-                if let Some(written) = row.integer("written")? {
-                    there.push((row.needed_text("key")?.to_owned(), written));
-                }
+        let take = |row: &Row<'_>| {
+            if let Some(written) = row.integer("written")? {
+                there.push((row.needed_text("key")?.to_owned(), written));
             }
-        }
+            Ok(())
+        };
+        let read = self.read(collection, &keys, "key, WRITETIME(value) AS written", take).await;
+        read.map_err(|error| error.with_failed(keys.iter().copied()))?;
         if there.is_empty() {
             return Ok(0);
         }

@@ -34,7 +34,7 @@ use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use crate::config::{CassandraConfig, CassandraConsistency};
-use crate::error::{closed, from_driver, is_forgotten, is_no_node, passes_by, timed_out};
+use crate::error::{closed, from_driver, is_forgotten, is_late, is_no_node, passes_by, timed_out};
 
 use asking::{Asking, Place, Silent};
 pub use balancing::CassandraBalancing;
@@ -56,6 +56,10 @@ const ASKED_AT_ONCE: usize = 16;
 const PATIENCE: u32 = 4;
 /// The same of lightweight transactions: their nodes wait for seconds for replicas that died just now.
 const PATIENCE_OF_TRANSACTIONS: u32 = 2;
+
+/// How many times as long as another call a change of the schema may take: a table's rows are written out before it is
+/// dropped, and an index of vectors with them.
+const SCHEMA: u32 = 6;
 
 /// How long requests are repeated that found no node that could serve them, and the pauses between.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -84,6 +88,8 @@ pub(crate) enum Class {
     SerialRead,
     /// A lightweight transaction.
     Conditional,
+    /// A change of the schema.
+    Schema,
 }
 
 /// A statement with its values, by position.
@@ -95,6 +101,8 @@ pub(crate) struct Call {
     page: Option<i32>,
     state: Option<Vec<u8>>,
     consistency: Option<CassandraConsistency>,
+    /// Of a write, in microseconds since 1970; else it is the node's.
+    time: Option<i64>,
     place: Place,
 }
 
@@ -107,6 +115,7 @@ impl Call {
             page: None,
             state: None,
             consistency: None,
+            time: None,
             place: Place::default(),
         }
     }
@@ -120,6 +129,12 @@ impl Call {
     /// Goes on where an answer ended.
     pub(crate) fn after(mut self, state: Vec<u8>) -> Self {
         self.state = Some(state);
+        self
+    }
+
+    /// A write of this time, in microseconds since 1970. All of a batch are of one.
+    pub(crate) fn at_time(mut self, time: i64) -> Self {
+        self.time = Some(time);
         self
     }
 
@@ -239,6 +254,9 @@ impl Driver {
                 batch = batch.add_query_prepared(&prepared, QueryValues::SimpleValues(call.values.clone()));
                 keyspace.clone_from(&prepared.keyspace);
             }
+            if let Some(time) = calls.first().and_then(|call| call.time) {
+                batch = batch.with_timestamp(time);
+            }
             let batch = batch.build().map_err(from_driver)?;
             let mut parameters = StatementParamsBuilder::new()
                 .with_retry_policy(self.never.policy())
@@ -265,7 +283,7 @@ impl Driver {
 
     /// Changes the schema, and waits until all nodes know.
     pub(crate) async fn change_schema(&self, text: &str) -> Result<()> {
-        self.run_text(Call::new(Class::WriteOnce, text, Vec::new())).await?;
+        self.run_text(Call::new(Class::Schema, text, Vec::new())).await?;
         self.await_agreement().await
     }
 
@@ -350,6 +368,9 @@ impl Driver {
         if !values.is_empty() {
             parameters = parameters.with_values(QueryValues::SimpleValues(values));
         }
+        if let Some(time) = call.time {
+            parameters = parameters.with_timestamp(time);
+        }
         if let Some(rows) = call.page {
             parameters = parameters.with_page_size(rows);
         }
@@ -363,14 +384,14 @@ impl Driver {
         match class {
             Class::Read => self.read,
             Class::SerialRead => self.serial,
-            Class::Write | Class::WriteOnce | Class::Conditional => self.write,
+            Class::Write | Class::WriteOnce | Class::Conditional | Class::Schema => self.write,
         }
     }
 
     /// Waits for the driver, as long as the configuration allows.
     ///
     /// What could not be sent is sent again, and what does no harm also when a node could not serve it: while the cluster
-    /// changes both pass by.
+    /// changes both pass by. What its replicas were late with is sent once more: they may be busy with what came before.
     async fn within<T, F: Future<Output = Result<T>>>(
         &self,
         class: Class,
@@ -379,9 +400,11 @@ impl Driver {
     ) -> Result<T> {
         let until = Instant::now() + AGAIN;
         let mut pause = AGAIN_FIRST;
+        let mut was_late = false;
         let answer = async {
             loop {
                 match self.ask(class, place, &call).await {
+                    Err(error) if !was_late && repeatable(class) && is_late(&error) => was_late = true,
                     Err(error)
                         if Instant::now() < until
                             && (is_no_node(&error)
@@ -395,7 +418,8 @@ impl Driver {
                 }
             }
         };
-        tokio::time::timeout(self.timeout, answer).await.map_err(|_| timed_out(self.timeout))?
+        let limit = if class == Class::Schema { self.timeout * SCHEMA } else { self.timeout };
+        tokio::time::timeout(limit, answer).await.map_err(|_| timed_out(limit))?
     }
 
     /// Makes a request; while the node that it went to says nothing, and there are others, what does no harm goes to
@@ -414,6 +438,8 @@ impl Driver {
             Class::Read | Class::SerialRead => self.speculative.map_or(patience, |delay| delay.min(patience)),
             Class::Write | Class::WriteOnce => patience,
             Class::Conditional => self.timeout / PATIENCE_OF_TRANSACTIONS,
+            // What takes long here says nothing about the node.
+            Class::Schema => return Box::pin(call()).await,
         };
         let first = Asking::new(&self.silent, place);
         // The driver's futures are large; on the heap at once, ours do not become so.
@@ -428,7 +454,7 @@ impl Driver {
         }
         match class {
             Class::Conditional => return Err(timed_out(wait)),
-            Class::WriteOnce => return one.await,
+            Class::WriteOnce | Class::Schema => return one.await,
             Class::Read | Class::Write | Class::SerialRead => {}
         }
         let two = pin!(second.run(Box::pin(call())));

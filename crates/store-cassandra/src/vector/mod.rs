@@ -57,6 +57,13 @@ impl CassandraVectorStore {
     /// Answers queries. In one round trip where the set is known: the table is looked at beside, in case that another
     /// handle has changed it.
     async fn answers(&self, queries: &[VectorQuery]) -> Result<Vec<Vec<ScoredNode>>> {
+        if let Some(fresh) = self.set.fresh() {
+            match self.answer_all(&fresh, queries).await {
+                // It may have been dropped or changed in that moment.
+                Err(error) if !error.is_retryable() => {}
+                answers => return answers,
+            }
+        }
         if let Some(known) = self.set.known() {
             let (now, answers) =
                 futures::future::join(self.set.stored(), self.answer_all(&known, queries)).await;

@@ -15,6 +15,8 @@ use crate::space::Space;
 
 /// How long a table that lacks an index is not looked at again.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long searches take a table for what it was. Many at once would else ask for it as often as for nodes.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// A configured set, ready for use.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Memories {
 
 /// The set as it was last seen.
 #[derive(Debug, Default)]
-struct Memory(Mutex<Option<Arc<Ready>>>);
+struct Memory(Mutex<Option<(Arc<Ready>, Instant)>>);
 
 /// One vector set.
 #[derive(Debug)]
@@ -89,16 +91,25 @@ impl Set {
 
     /// The set as it was last seen.
     pub(super) fn known(&self) -> Option<Arc<Ready>> {
+        self.remembered().map(|(ready, _)| ready)
+    }
+
+    /// The set as it was seen a moment ago.
+    pub(super) fn fresh(&self) -> Option<Arc<Ready>> {
+        self.remembered().filter(|(_, seen)| seen.elapsed() < FRESH).map(|(ready, _)| ready)
+    }
+
+    fn remembered(&self) -> Option<(Arc<Ready>, Instant)> {
         self.memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, ready: Option<Arc<Ready>>) {
-        *self.memory.0.lock().unwrap_or_else(PoisonError::into_inner) = ready;
+    fn remember(&self, seen: Option<(Arc<Ready>, Instant)>) {
+        *self.memory.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// The configured set, if it is; the table is looked at each time, as another may have changed it.
     pub(super) async fn stored(&self) -> Result<Option<Arc<Ready>>> {
-        let space = &self.space;
+        let (space, now) = (&self.space, Instant::now());
         let Some(stamp) = table::stamp(space, &self.table).await? else {
             self.remember(None);
             return Ok(None);
@@ -108,6 +119,7 @@ impl Set {
                 && (ready.live.is_whole(ready.settings.as_ref()) || ready.seen.elapsed() < LOOK)
         };
         if let Some(ready) = self.known().filter(current) {
+            self.remember(Some((Arc::clone(&ready), now)));
             return Ok(Some(ready));
         }
         let live = table::live(space, &self.table).await?;
@@ -122,8 +134,8 @@ impl Set {
             table::has_columns(space, &self.table, &live, settings)?;
         }
         let table = qualified(&space.keyspace, &self.table);
-        let ready = Arc::new(Ready { config, table, live, settings, stamp, seen: Instant::now() });
-        self.remember(Some(Arc::clone(&ready)));
+        let ready = Arc::new(Ready { config, table, live, settings, stamp, seen: now });
+        self.remember(Some((Arc::clone(&ready), now)));
         Ok(Some(ready))
     }
 
