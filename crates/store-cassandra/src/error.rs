@@ -1,5 +1,6 @@
 //! The one place where the driver's errors become ours.
 
+use std::io;
 use std::time::Duration;
 
 use cdrs_tokio::error::Error as DriverError;
@@ -18,6 +19,8 @@ const LATE: &str = "replicas that must answer did in time";
 const WRITE_FAILED: &str = "the write failed on a replica";
 /// What is wrong when a node has forgotten a statement.
 const FORGOTTEN: &str = "the node forgets the statement again and again";
+/// What is wrong when an answer lacks its end.
+const CUT_SHORT: &str = "the answer can not be read to its end";
 /// What is wrong when the driver knows of no node that is up.
 const NO_NODE: &str = "no node can be asked";
 
@@ -25,6 +28,9 @@ const NO_NODE: &str = "no node can be asked";
 pub(crate) fn from_driver(error: DriverError) -> Error {
     let (kind, message) = match &error {
         DriverError::Server { body, .. } => by_type(&body.ty, &body.message),
+        DriverError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            (ErrorKind::Unavailable, format!("{CUT_SHORT}; {UNKNOWN_WRITE}"))
+        }
         DriverError::Io(error) => {
             (ErrorKind::Unavailable, format!("the connection failed ({error}); {UNKNOWN_WRITE}"))
         }
@@ -103,7 +109,11 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
         }
         ErrorType::WriteFailure(_) => (ErrorKind::Other, format!("{WRITE_FAILED}: {says}; see its log")),
         ErrorType::Truncate => (ErrorKind::Unavailable, format!("the table could not be emptied: {says}")),
-        ErrorType::Invalid if says.contains("does not exist") || says.contains("unconfigured table") => {
+        ErrorType::Invalid
+            if ["does not exist", "doesn't exist", "unconfigured table"]
+                .iter()
+                .any(|lack| says.contains(lack)) =>
+        {
             (ErrorKind::NotFound, format!("{says}; create it, or open the store with store.create=true"))
         }
         ErrorType::Syntax | ErrorType::Invalid | ErrorType::Config => {
@@ -144,6 +154,17 @@ pub(crate) fn passes_by(error: &Error) -> bool {
         || error.message().starts_with(WRITE_FAILED)
 }
 
+/// The error of a lightweight transaction. When replicas did not agree on it in time, the driver looks in the answer for
+/// a number that only version 5 of the protocol has there, and says that the answer is cut short.
+pub(crate) fn of_transaction(error: Error) -> Error {
+    if error.kind() != ErrorKind::Unavailable || !error.message().starts_with(CUT_SHORT) {
+        return error;
+    }
+    let message =
+        format!("the replicas did not agree on the lightweight transaction in time; {UNKNOWN_WRITE}");
+    Error::new(ErrorKind::Timeout, message).with_backend(NAME).with_source(error)
+}
+
 /// Whether the node that was asked waited for others in vain: what does no harm may be sent again.
 pub(crate) fn is_late(error: &Error) -> bool {
     error.kind() == ErrorKind::Timeout && error.message().contains(LATE)
@@ -174,4 +195,23 @@ pub(crate) fn closed() -> Error {
 /// Names the backend and the operation in an error on its way out.
 pub(crate) fn at(operation: &'static str) -> impl Fn(Error) -> Error {
     move |error| error.with_backend(NAME).with_operation(operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io(kind: io::ErrorKind) -> Error {
+        from_driver(DriverError::Io(kind.into()))
+    }
+
+    #[test]
+    fn a_transaction_that_is_not_agreed_on_is_told_as_such() {
+        let told = of_transaction(io(io::ErrorKind::UnexpectedEof));
+        assert_eq!((told.kind(), told.is_retryable()), (ErrorKind::Timeout, true));
+        assert!(told.message().contains("did not agree") && is_unknown(&told), "{told}");
+        let told = of_transaction(io(io::ErrorKind::ConnectionReset));
+        assert_eq!(told.kind(), ErrorKind::Unavailable);
+        assert!(told.message().contains("the connection failed") && is_unknown(&told), "{told}");
+    }
 }

@@ -34,7 +34,9 @@ use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use crate::config::{CassandraConfig, CassandraConsistency};
-use crate::error::{closed, from_driver, is_forgotten, is_late, is_no_node, passes_by, timed_out};
+use crate::error::{
+    closed, from_driver, is_forgotten, is_late, is_no_node, of_transaction, passes_by, timed_out,
+};
 
 use asking::{Asking, Place, Silent};
 pub use balancing::CassandraBalancing;
@@ -419,7 +421,8 @@ impl Driver {
             }
         };
         let limit = if class == Class::Schema { self.timeout * SCHEMA } else { self.timeout };
-        tokio::time::timeout(limit, answer).await.map_err(|_| timed_out(limit))?
+        let answer = tokio::time::timeout(limit, answer).await.map_err(|_| timed_out(limit))?;
+        if class == Class::Conditional { answer.map_err(of_transaction) } else { answer }
     }
 
     /// Makes a request; while the node that it went to says nothing, and there are others, what does no harm goes to

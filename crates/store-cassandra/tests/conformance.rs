@@ -11,7 +11,9 @@ use store_core::Backend;
 fn main() -> ExitCode {
     store_conformance::run_all([
         harness("cassandra", "STORE_TEST_CASSANDRA_URL", false),
-        harness("cassandra_exclusive", "STORE_TEST_CASSANDRA_URL", true).with_vectors_only(),
+        harness("cassandra_exclusive", "STORE_TEST_CASSANDRA_URL", true)
+            .with_vectors_only()
+            .with_random_filters(500),
     ])
 }
 
