@@ -17,8 +17,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// The longest wait for anything: a hundred years.
 const MAX_WAIT: Duration = Duration::from_hours(100 * 366 * 24);
-/// The longest pause before it is looked again whether something that was given up came to the store after all.
-const LAST_LOOK: Duration = Duration::from_secs(10);
 /// How many times in a lease it is renewed.
 const RENEWALS: u32 = 3;
 
@@ -188,23 +186,30 @@ impl Drop for Claim {
         let (inner, token, number) = (Arc::clone(&self.inner), self.token.clone(), self.number);
         // Ends when it is given back, and at the latest with the lease.
         self.runtime.spawn(async move {
-            let end = Instant::now() + inner.terms.lease.min(MAX_WAIT);
-            let mut pause = inner.terms.pauses.0;
-            loop {
+            for pause in looks(inner.terms.pauses.0, inner.terms.lease) {
+                tokio::time::sleep(pause).await;
                 match inner.place.give_back(&token, number).await {
                     // What was only asked for may still be on its way.
                     Ok(false) if number.is_none() => {}
                     Err(error) if error.is_retryable() => {}
                     Ok(_) | Err(_) => return,
                 }
-                if Instant::now() >= end || pause > LAST_LOOK {
-                    return;
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
             }
         });
     }
+}
+
+/// The pauses before each look whether something that was given up came to the store after all: none at first, then
+/// each twice the last, until the lease is over. So they are few for the longest lease too.
+fn looks(first: Duration, lease: Duration) -> impl Iterator<Item = Duration> {
+    let (mut pause, mut left) = (first, lease.min(MAX_WAIT));
+    let further = std::iter::from_fn(move || {
+        let next = pause.min(left);
+        left = left.saturating_sub(next);
+        pause = pause.saturating_mul(2);
+        Some(next).filter(|next| !next.is_zero())
+    });
+    std::iter::once(Duration::ZERO).chain(further)
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,6 @@
 mod cache;
 mod counter;
 mod idempotency;
-mod lease;
 mod lock;
 mod time_series;
 

@@ -3,11 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use store_core::Result;
+use store_core::lease::{Lease, LeaseHeld, LeasePlace, LeaseTaken, LeaseTerms};
 
-use super::lease::{Held, Place};
+use super::{change, millis, millis_after, number, number_of, text, text_of};
 use crate::DynamoDbBackend;
-use crate::error::at;
+use crate::chat::micros;
+use crate::error::{NAME, at};
+use crate::kv_layout::{expiry, seconds};
+use crate::schema::EXPIRES;
+use crate::space::Space;
+use crate::transaction::Condition;
+
+/// The first and the longest wait before something that is taken is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// How long the last number is kept after the last lease: it is at least the clock, so that one that was forgotten does
+/// not come again.
+const FENCE_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// What a lock is called: in errors, and as the sort key of its item.
+const LOCK: &str = "lock";
+const HOLDER: &str = "_holder";
+const FENCE: &str = "_fence";
+const UNTIL: &str = "_until";
 
 /// How a [`DynamoDbLock`] is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +104,7 @@ impl LockConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct DynamoDbLock {
-    place: Arc<Place>,
+    lease: Lease,
 }
 
 impl DynamoDbLock {
@@ -95,17 +114,12 @@ impl DynamoDbLock {
     /// `InvalidInput` for an empty or too long name (512 bytes), or a lease under a millisecond.
     pub fn new(backend: &DynamoDbBackend, name: impl Into<String>, config: LockConfig) -> Result<Self> {
         let name = name.into();
-        let checked = super::time("lease", config.lease).and_then(|()| super::partition("lock", &name));
-        let place = Place {
-            space: Arc::clone(&backend.space),
-            what: "lock",
-            partition: checked.map_err(at("lock"))?,
-            name,
-            lease: config.lease,
-            skew: config.clock_skew,
-            renew: config.renew,
-        };
-        Ok(Self { place: Arc::new(place) })
+        let checked = super::time("lease", config.lease).and_then(|()| super::partition(LOCK, &name));
+        let LockConfig { lease, clock_skew: skew, renew } = config;
+        let place =
+            Place { space: Arc::clone(&backend.space), partition: checked.map_err(at(LOCK))?, lease, skew };
+        let terms = LeaseTerms { backend: NAME, what: LOCK, name, lease, renew, pauses: PAUSES };
+        Ok(Self { lease: Lease::new(place, terms) })
     }
 
     /// Takes the lock if it is free; `None` when another holds it.
@@ -116,7 +130,7 @@ impl DynamoDbLock {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<DynamoDbLockGuard>> {
-        Ok(self.place.try_acquire().await?.map(DynamoDbLockGuard))
+        Ok(self.lease.try_acquire().await?.map(DynamoDbLockGuard))
     }
 
     /// Takes the lock, and waits so long while others hold it or the service can not be reached. Dropped, it is as with
@@ -128,20 +142,20 @@ impl DynamoDbLock {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub async fn acquire(&self, patience: Duration) -> Result<DynamoDbLockGuard> {
-        self.place.acquire(patience).await.map(DynamoDbLockGuard)
+        self.lease.acquire(patience).await.map(DynamoDbLockGuard)
     }
 }
 
 /// A lock that is held. Dropped, it is released in the background; [`release`](Self::release) waits for it.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct DynamoDbLockGuard(Held);
+pub struct DynamoDbLockGuard(LeaseHeld);
 
 impl DynamoDbLockGuard {
     /// The fencing number: greater than that of every holder before.
     #[must_use]
     pub fn fence(&self) -> u64 {
-        self.0.number
+        self.0.number()
     }
 
     /// Whether the lock was lost, as far as is known here: its lease ended, or someone removed it.
@@ -161,5 +175,88 @@ impl DynamoDbLockGuard {
     /// When the service can not be reached: it is tried again in the background, and the lease ends.
     pub async fn release(self) -> Result<bool> {
         self.0.release().await
+    }
+}
+
+/// The item of a lock.
+#[derive(Debug)]
+struct Place {
+    space: Arc<Space>,
+    partition: String,
+    lease: Duration,
+    /// By how much the clocks of those who compete may differ.
+    skew: Duration,
+}
+
+impl Place {
+    /// The names of the attributes and the values that every lease has.
+    fn condition(&self, expression: &str, token: &str) -> Condition {
+        Condition::default()
+            .with(expression)
+            .named("#h", HOLDER)
+            .named("#u", UNTIL)
+            .named("#x", EXPIRES)
+            .valued(":t", text(token))
+            .valued(":u", number(millis_after(self.lease)))
+            .valued(":x", seconds(expiry(self.lease.saturating_add(FENCE_KEPT))))
+    }
+}
+
+#[async_trait]
+impl LeasePlace for Place {
+    async fn take(&self, token: &str) -> Result<LeaseTaken> {
+        let mut least = micros();
+        loop {
+            let free = millis().saturating_sub(u64::try_from(self.skew.as_millis()).unwrap_or(u64::MAX));
+            let condition = self
+                .condition(
+                    "(attribute_not_exists(#h) OR #u < :free) AND (attribute_not_exists(#f) OR #f < :f)",
+                    token,
+                )
+                .named("#f", FENCE)
+                .valued(":f", number(least))
+                .valued(":free", number(free));
+            let set = "SET #h = :t, #u = :u, #f = :f, #x = :x";
+            let met = match change(&self.space, &self.partition, LOCK, set, condition).await? {
+                Ok(_) => return Ok(LeaseTaken::Held(least)),
+                Err(met) => met.unwrap_or_default(),
+            };
+            let fence = number_of(&met, FENCE).unwrap_or_default();
+            let ends = number_of::<u64>(&met, UNTIL).unwrap_or_default();
+            match text_of(&met, HOLDER) {
+                // An attempt whose answer was lost had it; its lease may be an old one.
+                Some(holder) if holder == token => {
+                    if self.prolong(token).await? {
+                        return Ok(LeaseTaken::Held(fence));
+                    }
+                }
+                Some(_) if ends >= free => {
+                    return Ok(LeaseTaken::ByAnother(Duration::from_millis(ends - free)));
+                }
+                // It is free, and the last number is ahead of our clock, or came in between.
+                _ => least = fence.saturating_add(1).max(least),
+            }
+        }
+    }
+
+    async fn prolong(&self, token: &str) -> Result<bool> {
+        let condition = self.condition("#h = :t", token);
+        Ok(change(&self.space, &self.partition, LOCK, "SET #u = :u, #x = :x", condition).await?.is_ok())
+    }
+
+    async fn give_back(&self, token: &str, fence: Option<u64>) -> Result<bool> {
+        let condition = Condition::default()
+            .with("#h = :t")
+            .named("#h", HOLDER)
+            .named("#u", UNTIL)
+            .valued(":t", text(token));
+        match change(&self.space, &self.partition, LOCK, "REMOVE #h, #u", condition).await? {
+            Ok(_) => Ok(true),
+            // Nobody has it, and nobody had it since: a request whose answer was lost gave it back.
+            Err(Some(met)) => {
+                Ok(fence.is_some() && !met.contains_key(HOLDER) && number_of(&met, FENCE) == fence)
+            }
+            Err(None) => Ok(false),
+        }
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::Result;
+use store_core::lease::{Lease, LeaseHeld, LeaseTerms};
 
-use super::lease::{Held, Place, Scripts};
+use super::lease::{PAUSES, Place, Scripts};
 use crate::RedisBackend;
-use crate::error::at;
+use crate::error::{NAME, at};
 use crate::script::Script;
 
 /// How long the last fencing number is kept, in milliseconds, beyond the last lease: a clock that is set back by less
@@ -102,7 +103,7 @@ impl LockConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedisLock {
-    place: Arc<Place>,
+    lease: Lease,
 }
 
 impl RedisLock {
@@ -119,17 +120,15 @@ impl RedisLock {
         };
         let (lease_ms, key) = prepare().map_err(at("lock"))?;
         let place = Place {
-            what: "lock",
-            name,
             keys: vec![key.clone(), format!("{key}:fence")],
             scripts: &SCRIPTS,
-            lease: config.lease,
             lease_ms,
             limit: lease_ms.saturating_add(FENCE_KEPT_MS),
-            renew: config.renew,
             space,
         };
-        Ok(Self { place: Arc::new(place) })
+        let LockConfig { lease, renew } = config;
+        let terms = LeaseTerms { backend: NAME, what: "lock", name, lease, renew, pauses: PAUSES };
+        Ok(Self { lease: Lease::new(place, terms) })
     }
 
     /// Takes the lock if it is free; `None` when another holds it.
@@ -140,7 +139,7 @@ impl RedisLock {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<RedisLockGuard>> {
-        Ok(self.place.try_acquire().await?.map(RedisLockGuard))
+        Ok(self.lease.try_acquire().await?.map(RedisLockGuard))
     }
 
     /// Takes the lock, and waits so long while others hold it or the server can not be reached. Dropped, it is as with
@@ -152,20 +151,20 @@ impl RedisLock {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub async fn acquire(&self, patience: Duration) -> Result<RedisLockGuard> {
-        self.place.acquire(patience).await.map(RedisLockGuard)
+        self.lease.acquire(patience).await.map(RedisLockGuard)
     }
 }
 
 /// A lock that is held. Dropped, it is released in the background; [`release`](Self::release) waits for it.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct RedisLockGuard(Held);
+pub struct RedisLockGuard(LeaseHeld);
 
 impl RedisLockGuard {
     /// The fencing number: greater than that of every holder before. Below 2^53.
     #[must_use]
     pub fn fence(&self) -> u64 {
-        u64::try_from(self.0.number).unwrap_or_default()
+        self.0.number()
     }
 
     /// Whether the lock was lost, as far as is known here: its lease ended, or someone removed it.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_core::lease::{Lease, LeaseHeld, LeaseTerms};
 use store_core::{Error, Result};
 
-use super::lease::{Held, Place, Scripts};
+use super::lease::{PAUSES, Place, Scripts};
 use crate::RedisBackend;
-use crate::error::at;
+use crate::error::{NAME, at};
 use crate::script::Script;
 
 /// The most permits of a semaphore.
@@ -100,7 +101,7 @@ impl SemaphoreConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedisSemaphore {
-    place: Arc<Place>,
+    lease: Lease,
 }
 
 impl RedisSemaphore {
@@ -122,17 +123,15 @@ impl RedisSemaphore {
         };
         let (lease_ms, key) = prepare().map_err(at("semaphore"))?;
         let place = Place {
-            what: "permit",
-            name,
             keys: vec![key],
             scripts: &SCRIPTS,
-            lease: config.lease,
             lease_ms,
             limit: i64::from(config.permits),
-            renew: config.renew,
             space,
         };
-        Ok(Self { place: Arc::new(place) })
+        let SemaphoreConfig { lease, renew, .. } = config;
+        let terms = LeaseTerms { backend: NAME, what: "permit", name, lease, renew, pauses: PAUSES };
+        Ok(Self { lease: Lease::new(place, terms) })
     }
 
     /// Takes a permit if one is free. Dropped before its end it leaves none behind, as with
@@ -141,7 +140,7 @@ impl RedisSemaphore {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<RedisPermit>> {
-        Ok(self.place.try_acquire().await?.map(RedisPermit))
+        Ok(self.lease.try_acquire().await?.map(RedisPermit))
     }
 
     /// Takes a permit, and waits so long while none is free or the server can not be reached.
@@ -152,14 +151,14 @@ impl RedisSemaphore {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub async fn acquire(&self, patience: Duration) -> Result<RedisPermit> {
-        self.place.acquire(patience).await.map(RedisPermit)
+        self.lease.acquire(patience).await.map(RedisPermit)
     }
 }
 
 /// A permit that is held. Dropped, it is given back in the background; [`release`](Self::release) waits for it.
 #[derive(Debug)]
 #[must_use = "the permit is given back when it is dropped"]
-pub struct RedisPermit(Held);
+pub struct RedisPermit(LeaseHeld);
 
 impl RedisPermit {
     /// Whether the permit was lost, as far as is known here.
