@@ -189,13 +189,32 @@ async fn of_llamaindex(db: Db) {
     let of_doc = Selector::ref_docs(["doc"]);
     assert_eq!(ids(&vectors.query(&query.with_selector(of_doc.clone())).await.unwrap()), ["p1"]);
     assert_eq!(vectors.count(&of_doc).await.unwrap(), 1);
-    // An update gives it a content.
+    assert_eq!(sources(&*vectors).await, [Some("doc".to_owned()), None]);
+    // An update gives them a content, which knows the source as well.
     let patch = MetadataPatch::new().with_set("seen", true);
-    assert_eq!(vectors.update(&Selector::ids(["p2"]), &patch).await.unwrap(), 1);
+    assert_eq!(vectors.update(&Selector::ids(["p1", "p2"]), &patch).await.unwrap(), 2);
     let filter: store_core::Filter = "seen".parse().unwrap();
-    assert_eq!(vectors.count(&filter.into()).await.unwrap(), 1);
+    assert_eq!(vectors.count(&filter.into()).await.unwrap(), 2);
+    assert_eq!(sources(&*vectors).await, [Some("doc".to_owned()), None]);
     assert_eq!(vectors.delete(&of_doc).await.unwrap(), 1);
     assert_eq!(vectors.count(&Selector::all()).await.unwrap(), 1);
+    assert!(db.item(&db.main(), "vector_store/text_id_to_doc_id", "p1").await.is_none());
+}
+
+/// The source documents of `p1` and `p2`, which every way of reading must give alike.
+async fn sources(vectors: &dyn VectorStore) -> [Option<String>; 2] {
+    let all = vectors.get(&Selector::all(), GetOptions::default()).await.unwrap().items;
+    let named = vectors.get(&Selector::ids(["p1", "p2"]), GetOptions::default()).await.unwrap().items;
+    let query = VectorQuery::dense(vec![0.0, 1.0], 5);
+    let found = vectors.query(&query).await.unwrap().into_iter().map(|found| found.node).collect();
+    let [all, named, found] = [all, named, found].map(|nodes: Vec<Node>| {
+        ["p1", "p2"].map(|id| {
+            let node = nodes.iter().find(|node| node.id.as_str() == id).unwrap();
+            node.ref_doc_id().map(store_core::RefDocId::into_string)
+        })
+    });
+    assert_eq!((&all, &named), (&found, &found));
+    all
 }
 
 /// A node takes an item, an id 1,024 bytes, and not a byte more.

@@ -33,7 +33,7 @@ pub(super) fn parted(ready: &Ready, selector: &Selector) -> Parted {
 }
 
 fn keep(need: Need) -> Keep {
-    Keep { node: need.metadata, text: need.text, embedding: need.embedding }
+    Keep { node: need.metadata, text: need.text, embedding: need.embedding, source: false }
 }
 
 /// Whether a query looks at named rows only.

@@ -13,6 +13,7 @@ mod scan;
 mod select;
 mod set;
 mod shadow;
+mod sources;
 mod table;
 mod write;
 

@@ -91,16 +91,20 @@ pub(super) struct Keep {
     pub(super) node: bool,
     pub(super) text: bool,
     pub(super) embedding: bool,
+    /// Also the source document that LlamaIndex's layout keeps apart, of a node that Python wrote.
+    pub(super) source: bool,
 }
 
 impl Keep {
-    pub(super) const ID: Self = Self { node: false, text: false, embedding: false };
-    /// The node as far as selectors and updates look at it.
-    pub(super) const METADATA: Self = Self { node: true, text: false, embedding: false };
+    pub(super) const ID: Self = Self { node: false, text: false, embedding: false, source: false };
+    /// The node as far as selectors look at it.
+    pub(super) const METADATA: Self = Self { node: true, ..Self::ID };
+    /// The node as far as updates look at it.
+    pub(super) const UPDATE: Self = Self { source: true, ..Self::METADATA };
 
     /// Whole nodes.
     pub(super) fn node(embedding: bool) -> Self {
-        Self { node: true, text: true, embedding }
+        Self { node: true, text: true, embedding, source: true }
     }
 
     /// The attributes to read, with the sort key's.
@@ -129,6 +133,8 @@ pub(super) struct Row {
     pub(super) text: Option<String>,
     pub(super) embedding: Option<Vec<f32>>,
     pub(super) revision: Option<String>,
+    /// Whether Python wrote it: it has an embedding and nothing else.
+    pub(super) bare: bool,
 }
 
 /// A new revision.
@@ -303,6 +309,7 @@ pub(super) fn from_item(ready: &Ready, mut item: Item, keep: Keep) -> Result<Row
     let id = text(&ready.keys.sort).unwrap_or_default();
     let (content, class, extra) = (text(names.content), text(names.class), text(names.extra));
     let (body, revision) = (text(names.text), text(names.revision));
+    let bare = keep.node && content.is_none();
     let read = || {
         let embedding = match item.get(names.vector).filter(|_| keep.embedding) {
             None => None,
@@ -330,7 +337,7 @@ pub(super) fn from_item(ready: &Ready, mut item: Item, keep: Keep) -> Result<Row
             read.embedding = embedding.as_ref().map(|values| values.iter().copied().map(f64::from).collect());
             node = Some(read);
         }
-        Ok(Row { id: id.clone(), node, text: body, embedding, revision })
+        Ok(Row { id: id.clone(), node, text: body, embedding, revision, bare })
     };
     read().map_err(|error: Error| {
         let message = format!("a stored node can not be read: {}", error.message());

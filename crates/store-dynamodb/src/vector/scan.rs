@@ -9,6 +9,7 @@ use store_core::{BoxStream, Error, ErrorKind, RefDocId, Result};
 
 use super::rows::{self, BY_DOC, DOC_ID, Keep, Row};
 use super::set::{Ready, Set, item_key};
+use super::sources;
 use crate::codec::Item;
 use crate::filter::{Expression, Native, Test};
 
@@ -67,8 +68,10 @@ pub(super) async fn page(
     let answer = set.space.call(query.send()).await?;
     let items = answer.items.unwrap_or_default();
     let rows = items.into_iter().map(|item| rows::from_item(ready, item, want.keep));
+    let mut rows = rows.collect::<Result<Vec<_>>>()?;
+    sources::complete(set, ready, rows.iter_mut().collect(), want.keep, want.consistent).await?;
     let next = answer.last_evaluated_key.and_then(|mut key| sort_key(ready, &mut key));
-    Ok((rows.collect::<Result<_>>()?, next))
+    Ok((rows, next))
 }
 
 fn sort_key(ready: &Ready, item: &mut Item) -> Option<String> {

@@ -15,7 +15,7 @@ use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig
 
 use super::options::{DynamoDbVectorEngine, DynamoDbVectorLayout};
 use super::rows::{self, Encoding, Keep, Names, Row};
-use super::table;
+use super::{sources, table};
 use crate::batch;
 use crate::codec::Item;
 use crate::error::NAME;
@@ -402,10 +402,10 @@ impl Set {
         };
         let keys = ids.iter().map(|id| ready.key(id)).collect();
         let items = batch::get(&self.space, &read, keys).await?;
-        items
-            .into_iter()
-            .map(|item| item.map(|item| rows::from_item(ready, item, keep)).transpose())
-            .collect()
+        let row = |item: Option<Item>| item.map(|item| rows::from_item(ready, item, keep)).transpose();
+        let mut rows = items.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+        sources::complete(self, ready, rows.iter_mut().flatten().collect(), keep, consistent).await?;
+        Ok(rows)
     }
 }
 

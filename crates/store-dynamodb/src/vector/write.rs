@@ -162,7 +162,7 @@ impl DynamoDbVectorStore {
         let mut open = ids.to_vec();
         let mut count = 0;
         for _ in 0..ROUNDS {
-            let rows = self.set.read(ready, &open, Keep::METADATA, true).await?;
+            let rows = self.set.read(ready, &open, Keep::UPDATE, true).await?;
             let mut changes = Vec::with_capacity(rows.len());
             for row in rows.into_iter().flatten() {
                 let Some(mut node) = row.node.clone().filter(|node| selector.selects(node)) else {
