@@ -105,6 +105,7 @@ async fn stated_limits_are_held() {
 async fn faults_of_documents_are_caught() {
     catch(&[
         (Fault::DeleteLeavesTheEdges, "docs::delete_leaves_the_ref_doc"),
+        (Fault::DeleteTrustsTheHashEntries, "docs::delete_leaves_a_ref_doc_that_python_forgot"),
         (Fault::DeletingTheLastNodeDeletesTheDocument, "docs::delete_leaves_the_stored_document"),
         (Fault::SetHashesDropsTheRefDoc, "docs::set_hashes_keeps_node_and_ref_doc"),
         (Fault::AddReplacesTheRefDoc, "docs::ref_doc_lists_nodes_in_the_order_added"),

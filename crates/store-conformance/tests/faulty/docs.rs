@@ -50,6 +50,12 @@ impl DocStore for Faulty {
                 self.kv.delete_many("docstore/metadata", &keys).await?;
                 self.kv.delete_many("docstore/data", &keys).await
             }
+            Fault::DeleteTrustsTheHashEntries => {
+                // Without the nodes nothing but the entries says their source documents.
+                let keys: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
+                let count = self.kv.delete_many("docstore/data", &keys).await?;
+                self.inner.delete_many(ids).await.map(|rest| count + rest)
+            }
             Fault::DeletingTheLastNodeDeletesTheDocument => {
                 let nodes = self.inner.get_many(ids).await?;
                 let count = self.inner.delete_many(ids).await?;

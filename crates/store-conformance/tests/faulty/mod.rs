@@ -46,6 +46,7 @@ pub(crate) enum Fault {
     LimitedBatchIsHalfWritten,
     // Documents.
     DeleteLeavesTheEdges,
+    DeleteTrustsTheHashEntries,
     DeletingTheLastNodeDeletesTheDocument,
     SetHashesDropsTheRefDoc,
     AddReplacesTheRefDoc,

@@ -244,12 +244,29 @@ impl<K: KvStore> KvDocStore<K> {
         Ok(())
     }
 
+    /// The ref docs whose lists nodes stand in. Of an entry that says none the node itself is asked: Python's
+    /// `set_document_hash` leaves nothing but the hash.
+    async fn sources(&self, ids: &[&str]) -> Result<Vec<Option<RefDocId>>> {
+        let known = self.kv.get_many(&self.names.metadata, ids).await?;
+        let silent = |entry: &Option<JsonObject>| entry.as_ref().is_some_and(|entry| ref_doc_of(entry).is_none());
+        let asked: Vec<&str> =
+            ids.iter().zip(&known).filter(|(_, entry)| silent(entry)).map(|(id, _)| *id).collect();
+        let nodes = if asked.is_empty() {
+            Vec::new()
+        } else {
+            self.kv.get_many(&self.names.nodes, &asked).await?
+        };
+        // A node that can not be read says nothing, and can be deleted all the same.
+        let source = |node: Option<JsonObject>| Node::from_json(node?).ok()?.ref_doc_id();
+        let mut told = nodes.into_iter().map(|node| source(node).filter(|id| !id.as_str().is_empty()));
+        let edge = |entry: Option<JsonObject>| ref_doc_of(&entry?).or_else(|| told.next().flatten());
+        Ok(known.into_iter().map(edge).collect())
+    }
+
     /// Removes nodes and hashes, and answers how many nodes existed. The metadata entries go last: until then a
     /// repeated call still knows the edges.
     async fn remove(&self, ids: &[&str], leaving: Option<&RefDocId>) -> Result<usize> {
-        let known = self.kv.get_many(&self.names.metadata, ids).await?;
-        let edges: Vec<Option<RefDocId>> =
-            known.iter().map(|entry| entry.as_ref().and_then(ref_doc_of)).collect();
+        let edges = self.sources(ids).await?;
         let other = |ref_doc: &RefDocId| leaving != Some(ref_doc);
         let named = ids
             .iter()
@@ -374,7 +391,7 @@ fn metadata_entry(hash: &str, ref_doc: Option<&RefDocId>) -> JsonObject {
 }
 
 fn ref_doc_of(entry: &JsonObject) -> Option<RefDocId> {
-    entry.get("ref_doc_id").and_then(Value::as_str).map(RefDocId::from)
+    entry.get("ref_doc_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(RefDocId::from)
 }
 
 fn hash_of(entry: &JsonObject) -> Option<String> {
