@@ -156,7 +156,9 @@ fn pauses_are_between_half_and_all() {
 #[test]
 fn it_is_looked_for_until_its_lease_ends() {
     let first = Duration::from_millis(10);
-    for lease in [Duration::from_millis(1), first, Duration::from_secs(30), Duration::from_hours(24), MAX_WAIT] {
+    for lease in
+        [Duration::from_millis(1), first, Duration::from_secs(30), Duration::from_hours(24), MAX_WAIT]
+    {
         let pauses: Vec<Duration> = looks(first, lease).collect();
         assert_eq!(pauses.first(), Some(&Duration::ZERO));
         assert_eq!(pauses.iter().sum::<Duration>(), lease);

@@ -248,14 +248,12 @@ impl<K: KvStore> KvDocStore<K> {
     /// `set_document_hash` leaves nothing but the hash.
     async fn sources(&self, ids: &[&str]) -> Result<Vec<Option<RefDocId>>> {
         let known = self.kv.get_many(&self.names.metadata, ids).await?;
-        let silent = |entry: &Option<JsonObject>| entry.as_ref().is_some_and(|entry| ref_doc_of(entry).is_none());
+        let silent =
+            |entry: &Option<JsonObject>| entry.as_ref().is_some_and(|entry| ref_doc_of(entry).is_none());
         let asked: Vec<&str> =
             ids.iter().zip(&known).filter(|(_, entry)| silent(entry)).map(|(id, _)| *id).collect();
-        let nodes = if asked.is_empty() {
-            Vec::new()
-        } else {
-            self.kv.get_many(&self.names.nodes, &asked).await?
-        };
+        let nodes =
+            if asked.is_empty() { Vec::new() } else { self.kv.get_many(&self.names.nodes, &asked).await? };
         // A node that can not be read says nothing, and can be deleted all the same.
         let source = |node: Option<JsonObject>| Node::from_json(node?).ok()?.ref_doc_id();
         let mut told = nodes.into_iter().map(|node| source(node).filter(|id| !id.as_str().is_empty()));

@@ -53,7 +53,9 @@ impl LeasePlace for Place {
         match *parts.as_slice() {
             [1, number] => Ok(LeaseTaken::Held(u64::try_from(number).unwrap_or_default())),
             // A negative time is that of a key which does not end.
-            [0, wait] => Ok(LeaseTaken::ByAnother(u64::try_from(wait).map_or(Duration::MAX, Duration::from_millis))),
+            [0, wait] => {
+                Ok(LeaseTaken::ByAnother(u64::try_from(wait).map_or(Duration::MAX, Duration::from_millis)))
+            }
             _ => Err(unexpected("EVALSHA", &Value::Null)),
         }
     }

@@ -122,13 +122,8 @@ impl RedisSemaphore {
             Ok((lease_ms, super::key(&space, "semaphore", &name)?))
         };
         let (lease_ms, key) = prepare().map_err(at("semaphore"))?;
-        let place = Place {
-            keys: vec![key],
-            scripts: &SCRIPTS,
-            lease_ms,
-            limit: i64::from(config.permits),
-            space,
-        };
+        let place =
+            Place { keys: vec![key], scripts: &SCRIPTS, lease_ms, limit: i64::from(config.permits), space };
         let SemaphoreConfig { lease, renew, .. } = config;
         let terms = LeaseTerms { backend: NAME, what: "permit", name, lease, renew, pauses: PAUSES };
         Ok(Self { lease: Lease::new(place, terms) })
