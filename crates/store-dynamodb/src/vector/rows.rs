@@ -86,6 +86,7 @@ pub(super) enum Encoding {
 
 /// What is read of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each part may be read or not")]
 pub(super) struct Keep {
     /// The node, without text and embedding.
     pub(super) node: bool,
