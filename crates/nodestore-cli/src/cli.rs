@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::bench::Bench;
 use crate::commands::chat::Chat;
 use crate::commands::completions::Completions;
+use crate::commands::copy::Copy;
 use crate::commands::delete::Delete;
 use crate::commands::doctor::Doctor;
 use crate::commands::export::Export;
@@ -105,6 +106,7 @@ pub(crate) enum Command {
     Chat(Chat),
     Import(Import),
     Export(Export),
+    Copy(Copy),
     Stats(Stats),
     Doctor(Doctor),
     Bench(Bench),

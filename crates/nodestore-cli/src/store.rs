@@ -106,7 +106,7 @@ fn no_store(shown: &str) -> Failure {
 }
 
 /// The URL of what `--store` says: a URL stays as it is, anything else is a folder.
-fn to_url(store: &str) -> Result<String, Failure> {
+pub(crate) fn to_url(store: &str) -> Result<String, Failure> {
     if nodestore::is_url(store) {
         return Ok(store.to_owned());
     }

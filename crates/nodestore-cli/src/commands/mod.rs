@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod export;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Chat(options) => chat::run(options, &cli.global).await,
         Command::Import(options) => import::run(options, &cli.global).await,
         Command::Export(options) => export::run(options, &cli.global).await,
+        Command::Copy(options) => copy::run(options, &cli.global).await,
         Command::Stats(options) => stats::run(options, &cli.global).await,
         Command::Completions(options) => completions::run(options),
         Command::Man(options) => man::run(options),

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{Home, Run};
 
 /// Writes a folder as Python does, of so many nodes with vectors of so many values.
-fn write_folder(folder: &Path, nodes: usize, dimensions: usize) {
+pub(crate) fn write_folder(folder: &Path, nodes: usize, dimensions: usize) {
     fs::create_dir_all(folder).unwrap();
     let file = |name: &str| BufWriter::new(fs::File::create(folder.join(name)).unwrap());
     let comma = |at: usize| if at == 0 { "" } else { ", " };
@@ -69,7 +69,7 @@ fn write_folder(folder: &Path, nodes: usize, dimensions: usize) {
     fs::write(folder.join("graph_store.json"), "{\"graph_dict\": {}}").unwrap();
 }
 
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())

@@ -6,6 +6,7 @@
 mod answers;
 mod benching;
 mod chatting;
+mod copying;
 mod crashing;
 mod deleting;
 mod doctoring;

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use crate::folders::{files, write_folder};
 use crate::{Home, Run};
 
 /// A kind of server that the tests may be given.
@@ -134,6 +135,29 @@ fn every_command_works(server: &Namespace) {
     let copy = Namespace::on(server.1, "copy").unwrap();
     copy.run(&home, &["import", "folder"]).ok();
     copy.run(&home, &["list"]).ok().shows(&["cats.md", "dogs.md"]);
+}
+
+/// From a folder of Python to each server, from one server to the next, and back to disk.
+#[test]
+fn a_store_goes_from_server_to_server() {
+    let home = Home::new();
+    write_folder(&home.path().join("storage"), 300, 8);
+    let copy = |from: &str, to: &str| {
+        let run = Run::of(&mut home.command(&["copy", from, to])).ok();
+        run.shows(&["read back, and the same on both sides", "vectors", "chats"])
+    };
+    home.run(&["import", "storage"]).ok();
+    home.run(&["chat", "append", "anna", "żółw"]).ok();
+    home.run(&["export", "expected"]).ok();
+    let servers = Namespace::each("moved");
+    let mut last = "kb".to_owned();
+    for server in &servers {
+        copy(&last, &server.0);
+        last.clone_from(&server.0);
+    }
+    copy(&last, "back");
+    Run::of(home.command(&["export", "out"]).env("NODESTORE_URL", "back")).ok();
+    assert_eq!(files(&home.path().join("out")), files(&home.path().join("expected")));
 }
 
 /// A list that ends early leaves a stream on the server, which is ended before the program ends.

@@ -18,6 +18,12 @@ pub(super) const DEFAULT: &str = "default";
 /// The namespace that LlamaIndex keeps for images.
 const IMAGE: &str = "image";
 
+/// Whether a folder looks like one that a `StorageContext` persisted: a docstore, an index store or vectors are in it.
+#[must_use]
+pub fn is_persisted(folder: &Path) -> bool {
+    [DOCSTORE, INDEX_STORE, DEFAULT_VECTORS, VECTORS].iter().any(|name| folder.join(name).is_file())
+}
+
 /// A file of the folder.
 #[derive(Clone, Debug)]
 pub(super) struct FolderFile {

@@ -15,7 +15,7 @@ use crate::{Error, JsonObject, KvStore, KvStoreExt, PutOptions, Result};
 const COLLECTION: &str = "nodestore";
 const KEY: &str = "folder";
 /// Where the bytes of kept files stand: `file/NAME/00000000` and so on.
-const CHUNKS: &str = "nodestore_folder";
+pub(crate) const CHUNKS: &str = "nodestore_folder";
 /// Bytes of a file in one value; in base64 a third more.
 const CHUNK: usize = 512 << 10;
 

@@ -17,6 +17,8 @@ mod writer;
 
 pub use export::{Export, ExportReport};
 pub use import::{CheckedFolder, Import};
+pub use list::is_persisted;
+pub(crate) use manifest::CHUNKS as KEPT_FILES;
 pub use watch::FolderEvent;
 
 /// What is in a folder.
