@@ -127,9 +127,14 @@ impl Members {
         Ok(())
     }
 
-    /// Freezes a member (`SIGSTOP`): its connections stay open, and it says nothing.
+    /// Freezes a member (`SIGSTOP`): its connections stay open, and it says nothing any more when this returns.
     pub fn freeze(&self, port: u16) -> Result<(), Missing> {
-        self.signal(port, Signal::STOP)
+        self.signal(port, Signal::STOP)?;
+        // A thread at work stops a moment later, and may have answered by then.
+        while !is_stopped(self.pid(port)?) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Lets a frozen member go on (`SIGCONT`).
@@ -170,9 +175,21 @@ fn runs(pid: Pid) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else {
         return false;
     };
-    let value =
-        |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim_start();
-    !value("State:").starts_with(['Z', 'X']) || value("Threads:") != "1"
+    !value(&status, "State:").starts_with(['Z', 'X']) || value(&status, "Threads:") != "1"
+}
+
+/// Whether no thread of a process runs.
+fn is_stopped(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    threads.into_iter().flatten().flatten().all(|thread| {
+        // One without a status has just ended.
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.is_empty() || value(&status, "State:").starts_with(['T', 'Z', 'X'])
+    })
+}
+
+fn value<'a>(status: &'a str, name: &str) -> &'a str {
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim_start()
 }
 
 fn read_pid(file: &Path) -> Option<Pid> {

@@ -104,6 +104,11 @@ fn by_type(ty: &ErrorType, says: &str) -> (ErrorKind, String) {
             ErrorKind::Unavailable,
             format!("a replica does not know the table as it is now: {says}; ask again"),
         ),
+        // As it fails while it learns of a change, too.
+        ErrorType::ReadFailure(_) if says.contains("UNKNOWN") => (
+            ErrorKind::Unavailable,
+            format!("a replica can not read and does not tell why: {says}; ask again"),
+        ),
         ErrorType::ReadFailure(_) | ErrorType::FunctionFailure(_) => {
             (ErrorKind::Other, format!("the read failed on a replica: {says}; see its log"))
         }
