@@ -439,10 +439,8 @@ impl Driver {
         let patience = self.timeout / PATIENCE;
         let wait = match class {
             Class::Read | Class::SerialRead => self.speculative.map_or(patience, |delay| delay.min(patience)),
-            Class::Write | Class::WriteOnce => patience,
+            Class::Write | Class::WriteOnce | Class::Schema => patience,
             Class::Conditional => self.timeout / PATIENCE_OF_TRANSACTIONS,
-            // What takes long here says nothing about the node.
-            Class::Schema => return Box::pin(call()).await,
         };
         let first = Asking::new(&self.silent, place);
         // The driver's futures are large; on the heap at once, ours do not become so.
