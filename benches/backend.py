@@ -104,13 +104,14 @@ class Sides:
                 self.goal(f"{' '.join(key)}, memory", peaks / peak, MEMORY_GOAL)
 
     def print_growth(self):
-        growth, goal = [], self.kind.GROWTH
+        growth = []
         for side in (self.ours, self.python):
             if all(key in side.runs for key in GROWTH):
                 few, many = ([latency["p50"] for latency in side.values(key, "latency_ms")] for key in GROWTH)
                 growth.append(statistics.median(many) / statistics.median(few))
         if not growth:
             return
+        goal = self.kind.GROWTH
         python = f"{growth[1]:.2f} times" if growth[1:] else "it can not be done"
         print(f"- A chat append takes {growth[0]:.2f} times as long at 2,000 messages as at 10, in Python {python} "
               f"(goal: at most {goal}).")

@@ -45,6 +45,50 @@ pub(crate) struct Read<'a> {
     pub(crate) consistent: bool,
 }
 
+/// A write without a condition.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Write {
+    /// What is put, or the key of what is deleted.
+    item: Item,
+    deletes: bool,
+    pub(crate) bytes: usize,
+}
+
+impl Write {
+    /// Puts an item, whatever is there.
+    pub(crate) fn put(item: Item) -> Self {
+        let bytes = item_size(&item);
+        Self::put_of(item, bytes)
+    }
+
+    /// As [`put`](Self::put), where its bytes are counted already.
+    pub(crate) fn put_of(item: Item, bytes: usize) -> Self {
+        Self { item, deletes: false, bytes }
+    }
+
+    /// Deletes the item of a key, if there is one.
+    pub(crate) fn delete(key: Item) -> Self {
+        let bytes = item_size(&key);
+        Self { item: key, deletes: true, bytes }
+    }
+
+    fn request(&self) -> Result<WriteRequest> {
+        let (request, item) = (WriteRequest::builder(), self.item.clone());
+        Ok(if self.deletes {
+            let delete = DeleteRequest::builder().set_key(Some(item)).build().map_err(unbuilt)?;
+            request.delete_request(delete).build()
+        } else {
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
+            request.put_request(put).build()
+        })
+    }
+
+    fn of_request(request: WriteRequest) -> Option<Self> {
+        let delete = |request: DeleteRequest| Self::delete(request.key);
+        request.put_request.map(|request| Self::put(request.item)).or(request.delete_request.map(delete))
+    }
+}
+
 /// Pauses between repetitions: of random length, the longer the more of them there were, until a deadline.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -196,7 +240,7 @@ async fn ask(space: &Space, read: &Read<'_>, keys: &[Item]) -> Result<(Vec<Item>
 /// Makes unconditional writes, each of its own item: a key given twice in one call is refused by the service.
 ///
 /// On an error `failed` names all that was not written, or of which it is not known, by the attribute `name`.
-pub(crate) async fn write(space: &Space, table: &str, writes: Vec<WriteRequest>, name: &str) -> Result<()> {
+pub(crate) async fn write(space: &Space, table: &str, writes: Vec<Write>, name: &str) -> Result<()> {
     write_named(space, table, writes, &|item| name_of(item, name)).await
 }
 
@@ -204,28 +248,26 @@ pub(crate) async fn write(space: &Space, table: &str, writes: Vec<WriteRequest>,
 pub(crate) async fn write_named(
     space: &Space,
     table: &str,
-    writes: Vec<WriteRequest>,
+    writes: Vec<Write>,
     name: &(impl Fn(&Item) -> String + Sync),
 ) -> Result<()> {
     let stop = AtomicBool::new(false);
     let limit = space.config.operation_timeout;
-    let requests = runs(writes, WRITE_ITEMS, WRITE_BYTES, |write| content(write).map_or(0, item_size))
-        .into_iter()
-        .map(|run| {
-            let stop = &stop;
-            async move {
-                if stop.load(Ordering::Acquire) {
-                    return (run, None);
-                }
-                let (left, error) = write_run(space, table, run, Backoff::new(limit), name).await;
-                stop.fetch_or(error.is_some(), Ordering::AcqRel);
-                (left, error)
+    let requests = runs(writes, WRITE_ITEMS, WRITE_BYTES, |write| write.bytes).into_iter().map(|run| {
+        let stop = &stop;
+        async move {
+            if stop.load(Ordering::Acquire) {
+                return (run, None);
             }
-        });
+            let (left, error) = write_run(space, table, run, Backoff::new(limit), name).await;
+            stop.fetch_or(error.is_some(), Ordering::AcqRel);
+            (left, error)
+        }
+    });
     let (mut failed, mut first) = (Vec::new(), None);
     let mut answers = stream::iter(requests).buffer_unordered(AT_ONCE);
     while let Some((left, error)) = answers.next().await {
-        failed.extend(left.iter().filter_map(content).map(name));
+        failed.extend(left.iter().map(|write| name(&write.item)));
         first = first.or(error);
     }
     match first {
@@ -238,10 +280,10 @@ pub(crate) async fn write_named(
 async fn write_run(
     space: &Space,
     table: &str,
-    mut writes: Vec<WriteRequest>,
+    mut writes: Vec<Write>,
     mut backoff: Backoff,
     name: &(impl Fn(&Item) -> String + Sync),
-) -> (Vec<WriteRequest>, Option<Error>) {
+) -> (Vec<Write>, Option<Error>) {
     loop {
         let (before, mut in_the_way) = (writes.len(), None);
         match backoff.within(tell(space, table, &writes)).await {
@@ -255,40 +297,30 @@ async fn write_run(
             return (writes, None);
         }
         if !backoff.pause(writes.len() < before).await {
-            let failed = writes.iter().filter_map(content).map(name).collect();
+            let failed = writes.iter().map(|write| name(&write.item)).collect();
             return (writes, Some(in_the_way.unwrap_or_else(|| backoff.throttled(failed))));
         }
     }
 }
 
 /// One request: the writes that the service left undone. A single one does not go as a batch, as in [`ask`].
-async fn tell(space: &Space, table: &str, writes: &[WriteRequest]) -> Result<Vec<WriteRequest>> {
+async fn tell(space: &Space, table: &str, writes: &[Write]) -> Result<Vec<Write>> {
     let client = space.client()?;
     if let [write] = writes {
-        if let Some(put) = &write.put_request {
-            let request = client.put_item().table_name(table).set_item(Some(put.item.clone()));
-            return space.call(request.send()).await.map(|_| Vec::new());
-        }
-        if let Some(delete) = &write.delete_request {
-            let request = client.delete_item().table_name(table).set_key(Some(delete.key.clone()));
-            return space.call(request.send()).await.map(|_| Vec::new());
-        }
+        let item = Some(write.item.clone());
+        return if write.deletes {
+            let request = client.delete_item().table_name(table).set_key(item);
+            space.call(request.send()).await.map(|_| Vec::new())
+        } else {
+            let request = client.put_item().table_name(table).set_item(item);
+            space.call(request.send()).await.map(|_| Vec::new())
+        };
     }
-    let request = client.batch_write_item().request_items(table, writes.to_vec());
+    let requests = writes.iter().map(Write::request).collect::<Result<Vec<_>>>()?;
+    let request = client.batch_write_item().request_items(table, requests);
     let answer = space.call(request.send()).await?;
-    Ok(answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect())
-}
-
-/// Puts an item, whatever is there.
-pub(crate) fn put(item: Item) -> Result<WriteRequest> {
-    let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
-    Ok(WriteRequest::builder().put_request(put).build())
-}
-
-/// Deletes the item of a key, if there is one.
-pub(crate) fn delete(key: Item) -> Result<WriteRequest> {
-    let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuilt)?;
-    Ok(WriteRequest::builder().delete_request(delete).build())
+    let left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left);
+    Ok(left.filter_map(Write::of_request).collect())
 }
 
 /// The names and the expression of a projection.
@@ -311,11 +343,6 @@ pub(crate) fn runs<T>(
     let lengths: Vec<usize> = cut(&items, most, most_bytes, bytes_of).map(<[T]>::len).collect();
     let mut items = items.into_iter();
     lengths.into_iter().map(|length| items.by_ref().take(length).collect()).collect()
-}
-
-fn content(write: &WriteRequest) -> Option<&Item> {
-    let put = write.put_request.as_ref().map(|put| &put.item);
-    put.or_else(|| write.delete_request.as_ref().map(|delete| &delete.key))
 }
 
 /// What tells one key from another, however the service writes its numbers.

@@ -15,7 +15,7 @@ use store_core::{
     Update, check, doc_query,
 };
 
-use crate::batch;
+use crate::batch::{self, Write};
 use crate::codec::{self, Item};
 use crate::conditional::{self, Change};
 use crate::docs_find;
@@ -112,9 +112,9 @@ impl DynamoDocStore {
         let elsewhere = self.leave(&keys, id.as_str(), &members).await?;
         members.retain(|name| !elsewhere.contains(name));
         let had_nodes = if known.listed.is_some() && !self.kv.spills() {
-            let deletes = members.iter().map(|name| batch::delete(key(&keys, &self.names.nodes, name)));
+            let deletes = members.iter().map(|name| Write::delete(key(&keys, &self.names.nodes, name)));
             let space = &self.kv.space;
-            batch::write(space, &space.main, deletes.collect::<Result<_>>()?, &keys.sort).await?;
+            batch::write(space, &space.main, deletes.collect(), &keys.sort).await?;
             true
         } else {
             self.kv.delete_many(&self.names.nodes, &members).await? > 0

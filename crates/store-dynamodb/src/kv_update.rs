@@ -144,9 +144,9 @@ impl DynamoKvStore {
             Update::Keep => Ok((old, None)),
             Update::Put(value) => {
                 let encoded = self.encode(keys, collection, name, value.clone(), None)?;
-                let item = self.saved(keys, collection, name, encoded, None).await?;
+                let (item, size) = self.saved(keys, collection, name, encoded, None).await?;
                 let new_head = Head::of(&item);
-                let bytes = bytes + item_size(&item);
+                let bytes = bytes + size;
                 let condition = match &stored {
                     None => absent(keys),
                     Some(stored) => same(stored, keys),

@@ -3,7 +3,7 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::{Error, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
 
-use crate::batch;
+use crate::batch::{self, Write};
 use crate::codec::{self, Item, MAX_ITEM_BYTES, item_size};
 use crate::conditional::{self, Change};
 use crate::kv::DynamoKvStore;
@@ -19,8 +19,8 @@ const LARGE_AT_ONCE: usize = 4;
 /// What is written of a value.
 #[derive(Debug)]
 pub(crate) enum Encoded {
-    /// An item.
-    Whole(Item),
+    /// An item, with its bytes.
+    Whole(Item, usize),
     /// Chunks first, and then an item.
     Large(JsonObject),
 }
@@ -37,18 +37,19 @@ impl DynamoKvStore {
     ) -> Result<Encoded> {
         if !self.spills() {
             let item = kv_layout::item(keys, collection, name, value, expires)?;
-            codec::check_size(name, &item)?;
-            return Ok(Encoded::Whole(item));
+            let bytes = codec::check_size(name, &item)?;
+            return Ok(Encoded::Whole(item, bytes));
         }
         let item = kv_layout::item(keys, collection, name, value.clone(), expires)?;
-        if item_size(&item) <= MAX_ITEM_BYTES {
-            return Ok(Encoded::Whole(item));
+        let bytes = item_size(&item);
+        if bytes <= MAX_ITEM_BYTES {
+            return Ok(Encoded::Whole(item, bytes));
         }
         large::encode(name, &value)?;
         Ok(Encoded::Large(value))
     }
 
-    /// The item to write, when its chunks are there.
+    /// The item to write, when its chunks are there, and its bytes.
     pub(crate) async fn saved(
         &self,
         keys: &Keys,
@@ -56,10 +57,14 @@ impl DynamoKvStore {
         name: &str,
         encoded: Encoded,
         expires: Option<u64>,
-    ) -> Result<Item> {
+    ) -> Result<(Item, usize)> {
         match encoded {
-            Encoded::Whole(item) => Ok(item),
-            Encoded::Large(value) => large::save(&self.space, keys, collection, name, &value, expires).await,
+            Encoded::Whole(item, bytes) => Ok((item, bytes)),
+            Encoded::Large(value) => {
+                let head = large::save(&self.space, keys, collection, name, &value, expires).await?;
+                let bytes = item_size(&head);
+                Ok((head, bytes))
+            }
         }
     }
 
@@ -90,7 +95,7 @@ impl DynamoKvStore {
             Vec::new()
         };
         let keys_of_table = &keys;
-        let items: Vec<Item> = stream::iter(encoded)
+        let items: Vec<(Item, usize)> = stream::iter(encoded)
             .map(
                 |(name, one)| async move { self.saved(keys_of_table, collection, &name, one, expires).await },
             )
@@ -99,9 +104,9 @@ impl DynamoKvStore {
             .await
             // Of all that is to be written nothing can be seen yet.
             .map_err(|error: Error| error.with_failed(all.iter().map(String::as_str)))?;
-        let heads: Vec<Option<Head>> = items.iter().map(Head::of).collect();
+        let heads: Vec<Option<Head>> = items.iter().map(|(item, _)| Head::of(item)).collect();
         if options.mode == PutMode::Upsert {
-            let writes = items.into_iter().map(batch::put).collect::<Result<_>>()?;
+            let writes = items.into_iter().map(|(item, bytes)| Write::put_of(item, bytes)).collect();
             batch::write(&self.space, &self.space.main, writes, &keys.sort).await?;
             for (name, gone) in before {
                 let place = all.iter().position(|other| *other == name);
@@ -111,8 +116,9 @@ impl DynamoKvStore {
             return Ok(());
         }
         let mut changes = Vec::with_capacity(items.len());
-        for (place, (item, name)) in items.into_iter().zip(&all).enumerate() {
-            changes.push(insert(&self.space.main, &keys, place, name, item)?);
+        for (place, ((item, bytes), name)) in items.into_iter().zip(&all).enumerate() {
+            let write = transaction::put(&self.space.main, item, Some(absent(&keys)))?;
+            changes.push(Change { place, key: name.clone(), write, bytes });
         }
         let lost = conditional::each(&self.space, changes).await?;
         let mut existing = Vec::with_capacity(lost.len());
@@ -149,7 +155,7 @@ impl DynamoKvStore {
             let Some(item) = item else { continue };
             count += usize::from(!is_expired(&item, now));
             heads.extend(Head::of(&item).map(|head| (*name, head)));
-            deletes.push(batch::delete(key(&keys, collection, name))?);
+            deletes.push(Write::delete(key(&keys, collection, name)));
         }
         batch::write(&self.space, &self.space.main, deletes, &keys.sort).await?;
         for (name, head) in heads {
@@ -157,13 +163,6 @@ impl DynamoKvStore {
         }
         Ok(count)
     }
-}
-
-/// A put that happens only if nothing is there, or what is there has expired.
-fn insert(table: &str, keys: &Keys, place: usize, name: &str, item: Item) -> Result<Change> {
-    let bytes = item_size(&item);
-    let write = transaction::put(table, item, Some(absent(keys)))?;
-    Ok(Change { place, key: name.to_owned(), write, bytes })
 }
 
 /// The condition that nothing is there, or that it has expired.

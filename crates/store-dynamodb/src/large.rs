@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use store_core::{Error, JsonObject, Result, check};
 
-use crate::batch::{self, Read};
+use crate::batch::{self, Read, Write};
 use crate::codec::Item;
 use crate::kv_layout::{key, seconds};
 use crate::schema::{DATA, EXPIRES, LARGE, OWN};
@@ -75,7 +75,7 @@ pub(crate) async fn save(
         let mut item = key(keys, &partition, &sort(&id, number));
         item.insert(DATA.to_owned(), AttributeValue::B(Blob::new(chunk)));
         item.extend(expires.clone());
-        writes.push(batch::put(item)?);
+        writes.push(Write::put(item));
     }
     let mut head = key(keys, collection, name);
     let told = format!("{id} {} {}", writes.len(), text.len());
@@ -125,9 +125,8 @@ pub(crate) async fn load(
 pub(crate) async fn remove(space: &Space, keys: &Keys, collection: &str, name: &str, head: &Head) {
     let partition = partition(collection, name);
     let deletes =
-        (0..head.chunks).map(|number| batch::delete(key(keys, &partition, &sort(&head.id, number))));
-    let removed =
-        async { batch::write(space, &space.main, deletes.collect::<Result<_>>()?, &keys.sort).await };
+        (0..head.chunks).map(|number| Write::delete(key(keys, &partition, &sort(&head.id, number))));
+    let removed = async { batch::write(space, &space.main, deletes.collect(), &keys.sort).await };
     if let Err(error) = removed.await {
         tracing::warn!(%error, "the chunks of a value that was not written are left over");
     }
@@ -181,7 +180,7 @@ async fn try_sweep(
             let left_over = begun.is_some_and(|begun| begun.saturating_add(LEFT_OVER) < now);
             let is = |head: Option<&Head>| head.is_some_and(|head| head.id == id);
             if !is(keep) && (left_over || is(gone)) {
-                deletes.push(batch::delete(key(keys, &partition, sort))?);
+                deletes.push(Write::delete(key(keys, &partition, sort)));
             }
         }
         after = page.last_evaluated_key;

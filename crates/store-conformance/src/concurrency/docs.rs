@@ -16,6 +16,7 @@ cases! { "concurrency", Env:
     docs_ref_doc_merges_lose_nothing [Need::Docs],
     docs_adds_and_deletes_leave_no_dangling_edge [Need::Docs],
     docs_moves_end_in_one_ref_doc [Need::Docs],
+    docs_moves_and_deletes_of_the_same_nodes_agree [Need::Docs],
     docs_failing_adds_have_one_winner [Need::Docs],
     docs_hashes_set_during_adds_are_whole [Need::Docs],
     docs_scans_give_steady_nodes_once [Need::Docs],
@@ -111,6 +112,33 @@ async fn docs_moves_end_in_one_ref_doc(env: &Env) -> CaseResult {
     store(1).add(["a", "b", "c"].map(|id| child(id, "last")).to_vec(), AddOptions::default()).await?;
     let ref_docs: Vec<_> = all(store(0).scan_ref_docs(None)).await?.into_iter().map(|(id, _)| id).collect();
     same("the ref docs left", &ref_docs, &["last"])
+}
+
+/// Tasks that add the same nodes under different sources while others delete them: in the end those that have a hash
+/// are listed, each once, and no other. (A node itself may be gone while its hash is there, that much is allowed.)
+async fn docs_moves_and_deletes_of_the_same_nodes_agree(env: &Env) -> CaseResult {
+    let [first, second] = handles(env).await?;
+    let store = each([first.docs()?, second.docs()?]);
+    let ids = ["a", "b", "c"];
+    in_tasks(TASKS, |task| {
+        let store = store(task);
+        async move {
+            for round in 0..10 {
+                if task % 2 == 0 {
+                    let doc = format!("doc {}", (task / 2 + round) % 3);
+                    store.add(ids.map(|id| child(id, &doc)).to_vec(), AddOptions::default()).await?;
+                } else {
+                    store.delete_many(&ids.map(NodeId::from)).await?;
+                }
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    let lists = all(store(0).scan_ref_docs(None)).await?;
+    let listed: Vec<NodeId> = lists.into_iter().flat_map(|(_, info)| info.node_ids).collect();
+    let hashed: Vec<NodeId> = all(store(1).scan_hashes(None)).await?.into_iter().map(|(id, _)| id).collect();
+    same_items("the nodes listed, and those with a hash", &listed, &hashed)
 }
 
 /// Of eight that add the same new node and must not replace it, one succeeds.

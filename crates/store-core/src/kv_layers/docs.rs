@@ -42,10 +42,12 @@ impl Default for DocCollections {
 
 /// LlamaIndex's document store over any key-value store.
 ///
-/// Each call makes a fixed number of batched reads and writes, however many nodes it carries. New hashes and ref
-/// docs are inserted, and those that exist merged by [`KvStore::update_many`], so that concurrent writers lose nothing. The three collections
-/// are written one after the other: a call that fails between two of them is made good by repeating it. Two
-/// writers that race to overwrite one id may pair the node of one with the hash of the other.
+/// Each call makes a fixed number of batched reads and writes, however many nodes it carries. New hashes and ref docs are
+/// inserted, and those that exist merged by [`KvStore::update_many`], so that concurrent writers lose nothing. The three
+/// collections are written one after the other: a call that fails between two of them is made good by repeating it.
+/// A node is listed under its ref doc before its metadata entry says so, and leaves its old one after: whoever changes
+/// the entry next finds it in the list, and takes it out. Two writers that race to overwrite one id may pair the node of
+/// one with the hash of the other.
 #[derive(Clone, Debug)]
 pub struct KvDocStore<K> {
     kv: K,
@@ -198,23 +200,31 @@ impl<K: KvStore> KvDocStore<K> {
         Ok(())
     }
 
-    async fn remove_edges(&self, edges: impl IntoIterator<Item = (RefDocId, NodeId)>) -> Result<()> {
-        let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
-        for (ref_doc, id) in edges {
-            changes.entry(ref_doc.into_string()).or_default().remove.insert(id);
+    /// Puts back into their lists those nodes that another writer took out between our two writes.
+    async fn confirm(&self, listed: BTreeMap<String, RefDocChange>) -> Result<()> {
+        let ids: Vec<&str> = listed.keys().map(String::as_str).collect();
+        let lists = if ids.is_empty() { Vec::new() } else { self.kv.get_many(&self.names.ref_docs, &ids).await? };
+        let mut missing = BTreeMap::new();
+        for ((id, mut change), list) in listed.into_iter().zip(lists) {
+            let list = list.as_ref().map(ref_docs::read).transpose().map_err(|error| error.with_key(&id))?;
+            let there: HashSet<NodeId> = list.unwrap_or_default().node_ids.into_iter().collect();
+            change.remove = change.add.drain(..).filter(|id| !there.contains(id)).collect();
+            if !change.remove.is_empty() {
+                missing.insert(id, change);
+            }
         }
-        self.write_ref_docs(&changes).await
+        self.settle(missing).await
     }
 
-    /// Edges follow the metadata entry: another writer may have moved a node between our two writes, away from where we
-    /// listed it or back to where we took it from. Who writes a list looks at the entries once more, so that the last of
-    /// them leaves it right.
-    async fn settle(&self, made: BTreeMap<String, RefDocChange>) -> Result<()> {
-        let mut edges = Vec::new();
-        for (ref_doc, RefDocChange { add, remove, .. }) in made {
-            let edge = |id, listed| Edge { ref_doc: RefDocId::from(ref_doc.as_str()), id, listed };
-            edges.extend(add.into_iter().map(|id| edge(id, true)));
-            edges.extend(remove.into_iter().map(|id| edge(id, false)));
+    /// The metadata entry says where a node belongs, and the lists follow it: another writer may have moved a node back
+    /// to where we took it from. Who takes a node from a list looks at its entry once more, so that the last of them
+    /// leaves the list right.
+    async fn settle(&self, taken: BTreeMap<String, RefDocChange>) -> Result<()> {
+        let (mut edges, mut fields) = (Vec::new(), HashMap::new());
+        for (ref_doc, RefDocChange { remove, metadata, .. }) in taken {
+            let edge = |id| Edge { ref_doc: RefDocId::from(ref_doc.as_str()), id, listed: false };
+            edges.extend(remove.into_iter().map(edge));
+            fields.insert(ref_doc, metadata);
         }
         for _ in 0..SETTLE_ROUNDS {
             if edges.is_empty() {
@@ -232,6 +242,7 @@ impl<K: KvStore> KvDocStore<K> {
                 let change = changes.entry(edge.ref_doc.as_str().to_owned()).or_default();
                 if ours {
                     change.add.push(edge.id.clone());
+                    change.metadata.extend(fields.remove(edge.ref_doc.as_str()).unwrap_or_default());
                 } else {
                     change.remove.insert(edge.id.clone());
                 }
@@ -244,12 +255,15 @@ impl<K: KvStore> KvDocStore<K> {
         Ok(())
     }
 
-    /// The ref docs whose lists nodes stand in. Of an entry that says none the node itself is asked: Python's
-    /// `set_document_hash` leaves nothing but the hash.
-    async fn sources(&self, ids: &[&str]) -> Result<Vec<Option<RefDocId>>> {
+    /// The ref docs whose lists nodes stand in. Where the entry says none the node itself is asked: Python's
+    /// `set_document_hash` leaves nothing but the hash, and an add that failed half-way no entry. That of a document
+    /// which is removed with its nodes is not missed.
+    async fn sources(&self, ids: &[&str], leaving: Option<&RefDocId>) -> Result<Vec<Option<RefDocId>>> {
         let known = self.kv.get_many(&self.names.metadata, ids).await?;
-        let silent =
-            |entry: &Option<JsonObject>| entry.as_ref().is_some_and(|entry| ref_doc_of(entry).is_none());
+        let silent = |entry: &Option<JsonObject>| match entry {
+            Some(entry) => ref_doc_of(entry).is_none(),
+            None => leaving.is_none(),
+        };
         let asked: Vec<&str> =
             ids.iter().zip(&known).filter(|(_, entry)| silent(entry)).map(|(id, _)| *id).collect();
         let nodes =
@@ -257,20 +271,25 @@ impl<K: KvStore> KvDocStore<K> {
         // A node that can not be read says nothing, and can be deleted all the same.
         let source = |node: Option<JsonObject>| Node::from_json(node?).ok()?.ref_doc_id();
         let mut told = nodes.into_iter().map(|node| source(node).filter(|id| !id.as_str().is_empty()));
-        let edge = |entry: Option<JsonObject>| ref_doc_of(&entry?).or_else(|| told.next().flatten());
+        let edge = |entry: Option<JsonObject>| {
+            let asked = silent(&entry);
+            if asked { told.next().flatten() } else { ref_doc_of(&entry?) }
+        };
         Ok(known.into_iter().map(edge).collect())
     }
 
-    /// Removes nodes and hashes, and answers how many nodes existed. The metadata entries go last: until then a
-    /// repeated call still knows the edges.
+    /// Removes nodes and hashes, and answers how many nodes existed. The lists are written before the metadata entries
+    /// go, so that a repeated call still knows the edges, and after, for who has listed a node in between.
     async fn remove(&self, ids: &[&str], leaving: Option<&RefDocId>) -> Result<usize> {
-        let edges = self.sources(ids).await?;
+        let edges = self.sources(ids, leaving).await?;
         let other = |ref_doc: &RefDocId| leaving != Some(ref_doc);
-        let named = ids
-            .iter()
-            .zip(&edges)
-            .filter_map(|(id, edge)| Some((edge.clone().filter(other)?, NodeId::from(*id))));
-        self.remove_edges(named).await?;
+        let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
+        for (id, ref_doc) in ids.iter().zip(edges) {
+            if let Some(ref_doc) = ref_doc.filter(other) {
+                changes.entry(ref_doc.into_string()).or_default().remove.insert(NodeId::from(*id));
+            }
+        }
+        self.write_ref_docs(&changes).await?;
         let existed = self.kv.delete_many(&self.names.nodes, ids).await?;
         let mut last = HashMap::new();
         let mut apply = |id: &str, old: Option<&JsonObject>| {
@@ -278,13 +297,22 @@ impl<K: KvStore> KvDocStore<K> {
             Ok(if old.is_some() { Update::Delete } else { Update::Keep })
         };
         self.kv.update_many(&self.names.metadata, ids, &mut apply).await?;
-        let moved = ids.iter().zip(&edges).flat_map(|(id, edge)| {
-            let last = last.remove(*id).unwrap_or_default().into_iter();
-            let moved = last.filter(|last| other(last) && Some(last) != edge.as_ref());
-            moved.map(|last| (last, NodeId::from(*id)))
-        });
-        self.remove_edges(moved.collect::<Vec<_>>()).await?;
+        for (id, seen) in last {
+            for ref_doc in seen.into_iter().filter(other) {
+                changes.entry(ref_doc.into_string()).or_default().remove.insert(NodeId::from(id.as_str()));
+            }
+        }
+        self.take(changes).await?;
         Ok(existed)
+    }
+
+    /// Takes nodes from lists, whose entries say so by now.
+    async fn take(&self, changes: BTreeMap<String, RefDocChange>) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.write_ref_docs(&changes).await?;
+        self.settle(changes).await
     }
 
     async fn add_unnamed(&self, nodes: Vec<Node>, options: AddOptions) -> Result<AddReport> {
@@ -298,10 +326,11 @@ impl<K: KvStore> KvDocStore<K> {
         let existing = self.write_nodes(nodes, options).await?;
         entries.retain(|entry| !existing.contains(entry.id.as_str()));
         if !entries.is_empty() {
+            let listed = listed(&mut entries);
+            self.write_ref_docs(&listed).await?;
             let before = self.write_metadata(&entries).await?;
-            let changes = changes(&mut entries, before);
-            self.write_ref_docs(&changes).await?;
-            self.settle(changes).await?;
+            self.take(left(&entries, before)).await?;
+            self.confirm(listed).await?;
         }
         if options.mode == AddMode::Fail && !existing.is_empty() {
             let mut existing: Vec<String> = existing.into_iter().collect();
@@ -329,7 +358,7 @@ impl<K: KvStore> KvDocStore<K> {
         let own_hash = self.kv.get(&self.names.metadata, id.as_str()).await?.is_some();
         let removed_before = self.remove(&ids, Some(id)).await?;
         let change = RefDocChange { remove: named.into_iter().collect(), ..RefDocChange::default() };
-        self.write_ref_docs(&BTreeMap::from([(id.as_str().to_owned(), change)])).await?;
+        self.take(BTreeMap::from([(id.as_str().to_owned(), change)])).await?;
         Ok((existed || own_hash || removed_before > 0).then(|| RefDocDeleted::new(nodes)))
     }
 }
@@ -363,17 +392,26 @@ fn note(seen: &mut RefDocsSeen, id: &str, entry: Option<&JsonObject>) {
     }
 }
 
-fn changes(entries: &mut [Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
+/// The lists that the nodes are to stand in.
+fn listed(entries: &mut [Entry]) -> BTreeMap<String, RefDocChange> {
+    let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
+    for entry in entries {
+        if let Some(ref_doc) = &entry.ref_doc {
+            let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
+            change.add.push(entry.id.clone());
+            change.metadata.extend(std::mem::take(&mut entry.metadata));
+        }
+    }
+    changes
+}
+
+/// The lists that the nodes have left.
+fn left(entries: &[Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
     let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
     for entry in entries {
         let before = before.remove(entry.id.as_str()).unwrap_or_default();
         for old in before.into_iter().filter(|old| Some(old) != entry.ref_doc.as_ref()) {
             changes.entry(old.into_string()).or_default().remove.insert(entry.id.clone());
-        }
-        if let Some(ref_doc) = &entry.ref_doc {
-            let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
-            change.add.push(entry.id.clone());
-            change.metadata.extend(std::mem::take(&mut entry.metadata));
         }
     }
     changes

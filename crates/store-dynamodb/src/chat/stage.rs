@@ -6,7 +6,7 @@ use tracing::warn;
 use super::item::{Encoded, LAST, RUNS, Run, SLOTS, in_run, key, partition, sort_of};
 use super::own::OwnChatStore;
 use super::place::{FIRST, after, generation_micros, micros, place};
-use crate::batch;
+use crate::batch::{self, Write};
 use crate::query::{self, Part};
 
 /// After what time a generation that is not the history's can not be one that is still being written.
@@ -22,7 +22,7 @@ impl OwnChatStore {
         let mut writes = Vec::with_capacity(messages.len());
         for (number, message) in messages.iter().enumerate() {
             let sort = in_run(generation, &id, &place(after(FIRST, number)?));
-            writes.push(batch::put(message.item(&keys, session, sort))?);
+            writes.push(Write::put(message.item(&keys, session, sort)));
         }
         let ends = messages.iter().map(|message| message.expires);
         let expires = ends.reduce(|one, other| one.zip(other).map(|(one, other)| one.max(other))).flatten();
@@ -85,7 +85,7 @@ impl OwnChatStore {
             for item in &page.items {
                 let sort = sort_of(&keys, item);
                 if gone(sort) {
-                    writes.push(batch::delete(key(&keys, partition(session), sort.to_owned()))?);
+                    writes.push(Write::delete(key(&keys, partition(session), sort.to_owned())));
                 }
             }
             if !writes.is_empty() {

@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::WriteRequest;
 use futures::stream::Peekable;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
@@ -14,8 +13,8 @@ use store_core::{BoxStream, Error, Result, check};
 
 use super::{from_json, text, text_of, to_json};
 use crate::DynamoDbBackend;
-use crate::batch;
-use crate::codec::{Item, MAX_ITEM_BYTES, item_size};
+use crate::batch::{self, Write};
+use crate::codec::{Item, MAX_ITEM_BYTES};
 use crate::error::at;
 use crate::kv_layout::{expiry, is_expired, key, now, seconds};
 use crate::query::{self, Part};
@@ -193,10 +192,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> DynamoDbTimeSeries<T> {
         let put = async {
             let keys = tables::main(&self.inner.space).await?;
             let points = check::unique_by(points, true, |point| (point.micros, point.id.clone()));
-            let items = points.iter().map(|point| self.inner.item(&keys, key, point));
-            let items: Vec<Item> = items.collect::<Result<_>>()?;
-            let writes: Vec<WriteRequest> = items.into_iter().map(batch::put).collect::<Result<_>>()?;
-            self.inner.write(&keys, writes).await
+            let writes = points.iter().map(|point| self.inner.item(&keys, key, point));
+            self.inner.write(&keys, writes.collect::<Result<_>>()?).await
         };
         put.await.map_err(|error| at("time_series.put")(error).with_key(key))
     }
@@ -211,10 +208,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> DynamoDbTimeSeries<T> {
             let points = check::unique_by(points.to_vec(), true, |point| *point);
             let writes = points.into_iter().map(|(micros, id)| {
                 let (partition, sort) = self.inner.place(key, micros, id)?;
-                batch::delete(super::key(&keys, &partition, &sort))
+                Ok(Write::delete(super::key(&keys, &partition, &sort)))
             });
-            let writes: Vec<WriteRequest> = writes.collect::<Result<_>>()?;
-            self.inner.write(&keys, writes).await
+            self.inner.write(&keys, writes.collect::<Result<_>>()?).await
         };
         delete.await.map_err(|error| at("time_series.delete")(error).with_key(key))
     }
@@ -288,19 +284,20 @@ impl Inner {
         Ok((partition, sort))
     }
 
-    fn item<T: Serialize>(&self, keys: &Keys, series: &str, point: &TimePoint<T>) -> Result<Item> {
+    fn item<T: Serialize>(&self, keys: &Keys, series: &str, point: &TimePoint<T>) -> Result<Write> {
         let (partition, sort) = self.place(series, point.micros, &point.id)?;
         let mut item = key(keys, &partition, &sort);
         item.insert(VALUE.to_owned(), text(to_json(&point.value)?));
         if let Some(ttl) = self.config.ttl {
             item.insert(EXPIRES.to_owned(), seconds(expiry(ttl)));
         }
-        check::within("point", &point.id, item_size(&item), MAX_ITEM_BYTES)?;
-        Ok(item)
+        let write = Write::put(item);
+        check::within("point", &point.id, write.bytes, MAX_ITEM_BYTES)?;
+        Ok(write)
     }
 
     /// Writes, and names points by their ids where that fails.
-    async fn write(&self, keys: &Keys, writes: Vec<WriteRequest>) -> Result<()> {
+    async fn write(&self, keys: &Keys, writes: Vec<Write>) -> Result<()> {
         if writes.is_empty() {
             return Ok(());
         }

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::WriteRequest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::{Error, Result};
 
 use super::Inner;
 use super::items::DynamoDbItems;
-use crate::batch;
+use crate::batch::{self, Write};
 use crate::codec::Item;
 use crate::error::at;
 
@@ -37,7 +36,7 @@ use crate::error::at;
 #[must_use = "nothing is sent before `send`"]
 pub struct DynamoDbBatch {
     inner: Arc<Inner>,
-    writes: Vec<WriteRequest>,
+    writes: Vec<Write>,
     seen: HashSet<String>,
 }
 
@@ -56,9 +55,9 @@ impl DynamoDbBatch {
         entity: &DynamoDbItems<T>,
         item: &T,
     ) -> Result<Self> {
-        let built = entity.item_of(item).and_then(|item| {
+        let built = entity.item_of(item).map(|item| {
             let name = self.inner.model.name_of(&item);
-            Ok((name, batch::put(item)?))
+            (name, Write::put(item))
         });
         self.add(entity, built)
     }
@@ -72,9 +71,9 @@ impl DynamoDbBatch {
         entity: &DynamoDbItems<T>,
         key: &impl Serialize,
     ) -> Result<Self> {
-        let built = entity.key(key).and_then(|key| {
+        let built = entity.key(key).map(|key| {
             let name = self.inner.model.name_of(&key);
-            Ok((name, batch::delete(key)?))
+            (name, Write::delete(key))
         });
         self.add(entity, built)
     }
@@ -82,7 +81,7 @@ impl DynamoDbBatch {
     fn add<T: Serialize + DeserializeOwned + Send + 'static>(
         mut self,
         entity: &DynamoDbItems<T>,
-        built: Result<(String, WriteRequest)>,
+        built: Result<(String, Write)>,
     ) -> Result<Self> {
         let add = || {
             let (name, write) = built?;

@@ -35,6 +35,8 @@ pub(super) const BY_DOC: &str = "by_doc";
 pub(super) const DOC_ID: &str = "doc_id";
 /// The attribute that parts the vector index.
 pub(super) const TENANT: &str = "tenant";
+/// Attributes of a row, as a rule.
+const ATTRIBUTES: usize = 12;
 /// Bytes of a sort key, and of a value that an index knows.
 pub(super) const MAX_KEY: usize = 1024;
 
@@ -143,13 +145,14 @@ pub(super) fn revision() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
 
-/// A node's item with its key, within the service's limits.
-pub(super) fn to_item(ready: &Ready, node: &Node, embedding: Option<&[f32]>) -> Result<Item> {
+/// A node's item with its key, within the service's limits, and its bytes.
+pub(super) fn to_item(ready: &Ready, node: &Node, embedding: Option<&[f32]>) -> Result<(Item, usize)> {
     let id = node.id.as_str();
     let encode = || {
         check::within("id of the node", id, id.len(), MAX_KEY)?;
         let names = ready.names;
         let mut item = ready.key(id);
+        item.reserve(ATTRIBUTES);
         match embedding {
             Some(embedding) => {
                 item.insert(names.vector.to_owned(), to_attribute(embedding, ready.encoding));
@@ -163,27 +166,26 @@ pub(super) fn to_item(ready: &Ready, node: &Node, embedding: Option<&[f32]>) -> 
             None => {}
         }
         item.insert(names.text.to_owned(), AttributeValue::S(node.text_content().to_owned()));
-        item.extend(metadata(ready, node)?);
-        if item_size(&item) > MAX_ITEM_BYTES && item.remove(names.shadow).is_some() {
+        metadata(ready, node, &mut item)?;
+        let mut bytes = item_size(&item);
+        if bytes > MAX_ITEM_BYTES {
             // It may fit without.
-            item.insert(names.odd.to_owned(), AttributeValue::Bool(true));
+            if item.remove(names.shadow).is_some() {
+                item.insert(names.odd.to_owned(), AttributeValue::Bool(true));
+            }
+            bytes = check_size(id, &item)?;
         }
-        check_size(id, &item)?;
-        Ok(item)
+        Ok((item, bytes))
     };
     encode().map_err(|error: Error| error.with_key(id).with_failed([id]))
 }
 
-/// The attributes of a node that its metadata decides.
-pub(super) fn metadata(ready: &Ready, node: &Node) -> Result<Item> {
+/// Adds the attributes of a node that its metadata decides.
+pub(super) fn metadata(ready: &Ready, node: &Node, item: &mut Item) -> Result<()> {
     let names = ready.names;
-    let mut item = Item::new();
-    let mut own = node.to_vector_metadata(false)?;
-    for (member, name) in [("_node_content", names.content), ("_node_type", names.class)] {
-        if let Some(Value::String(text)) = own.shift_remove(member) {
-            item.insert(name.to_owned(), AttributeValue::S(text));
-        }
-    }
+    let [(_, content), (_, class), ..] = node.to_vector_own()?;
+    item.insert(names.content.to_owned(), AttributeValue::S(content));
+    item.insert(names.class.to_owned(), AttributeValue::S(class));
     let extra = node.to_vector_extra()?;
     if !extra.is_empty() {
         item.insert(names.extra.to_owned(), AttributeValue::S(Value::Object(extra).to_string()));
@@ -201,7 +203,7 @@ pub(super) fn metadata(ready: &Ready, node: &Node) -> Result<Item> {
     }
     item.extend(inline(ready, &node.metadata)?);
     item.insert(names.revision.to_owned(), AttributeValue::S(revision()));
-    Ok(item)
+    Ok(())
 }
 
 /// The attributes that the vector index parts and filters by: those of the declared fields whose value is of the

@@ -13,7 +13,7 @@ use super::exact::parted;
 use super::rows::{Keep, Row};
 use super::scan::{self, Want};
 use super::set::{Ready, Set, each_once};
-use crate::batch;
+use crate::batch::{self, Write};
 use crate::filter::Native;
 
 /// Rows that are read by name at once.
@@ -218,14 +218,10 @@ impl DynamoDbVectorStore {
     }
 
     async fn unlink(&self, ready: &Ready, ids: Vec<String>) -> Result<()> {
-        let mut writes = Vec::with_capacity(ids.len());
-        for id in &ids {
-            writes.push(batch::delete(ready.key(id))?);
-        }
+        let writes = ids.iter().map(|id| Write::delete(ready.key(id))).collect();
         batch::write(&self.set.space, &ready.table, writes, &ready.keys.sort).await?;
         if ready.sources.is_some() {
-            let sources = ids.iter().filter_map(|id| ready.source_key(id)).map(batch::delete);
-            let writes = sources.collect::<Result<Vec<_>>>()?;
+            let writes = ids.iter().filter_map(|id| ready.source_key(id)).map(Write::delete).collect();
             batch::write(&self.set.space, &ready.table, writes, &ready.keys.sort).await?;
         }
         Ok(())

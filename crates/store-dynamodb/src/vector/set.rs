@@ -94,8 +94,8 @@ impl Ready {
             0 | 1 => 0,
             count => usize::try_from(hash(id) % count as u64).unwrap_or(0),
         };
-        let partition = self.partitions.get(place).cloned().unwrap_or_default();
-        item_key(&self.keys, &partition, id)
+        let partition = self.partitions.get(place).map_or("", String::as_str);
+        item_key(&self.keys, partition, id)
     }
 
     /// The key of what LlamaIndex's layout says of the source document of a node.

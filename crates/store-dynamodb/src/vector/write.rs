@@ -31,6 +31,7 @@ const ROUNDS: usize = 200;
 struct Write {
     id: String,
     item: Item,
+    bytes: usize,
     /// What LlamaIndex's layout says of its source document.
     source: Option<Item>,
 }
@@ -49,22 +50,22 @@ impl DynamoDbVectorStore {
         let pairs = check::unique_by(pairs, mode == AddMode::Overwrite, |(node, _)| node.id.clone());
         let encode = |(node, embedding): (Node, Option<Embedding>)| {
             let id = node.id.as_str().to_owned();
-            let item = rows::to_item(ready, &node, embedding.as_deref())?;
+            let (item, bytes) = rows::to_item(ready, &node, embedding.as_deref())?;
             let source = ready.source_key(&id).map(|mut key| {
                 let source = node.ref_doc_id().map(RefDocId::into_string);
                 let source = source.map_or(AttributeValue::Null(true), AttributeValue::S);
                 key.insert(ready.names.vector.to_owned(), source);
                 key
             });
-            Ok(Write { id, item, source })
+            Ok(Write { id, item, bytes, source })
         };
         let writes = pairs.into_iter().map(encode).collect::<Result<Vec<Write>>>()?;
         let count = writes.len();
         if mode == AddMode::Overwrite {
             let (mut sources, mut items) = (Vec::new(), Vec::with_capacity(count));
             for write in writes {
-                sources.extend(write.source.map(batch::put).transpose()?);
-                items.push(batch::put(write.item)?);
+                sources.extend(write.source.map(batch::Write::put));
+                items.push(batch::Write::put_of(write.item, write.bytes));
             }
             let (space, sort) = (&self.set.space, &ready.keys.sort);
             batch::write(space, &ready.table, sources, sort).await?;
@@ -92,7 +93,7 @@ impl DynamoDbVectorStore {
         let (mut existing, mut failed, mut first, mut sources) = (Vec::new(), Vec::new(), None, Vec::new());
         while let Some((id, source, outcome)) = inserts.next().await {
             match outcome {
-                Ok(Outcome::Done) => sources.extend(source.map(batch::put).transpose()?),
+                Ok(Outcome::Done) => sources.extend(source.map(batch::Write::put)),
                 Ok(Outcome::Refused) => existing.push(id),
                 Err(error) => {
                     first = first.or_else(|| Some(error.with_key(&id)));
@@ -169,8 +170,9 @@ impl DynamoDbVectorStore {
                     continue;
                 };
                 patch.apply(&mut node.metadata);
-                let item = rows::metadata(ready, &node);
-                let item = item.map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
+                let mut item = Item::new();
+                rows::metadata(ready, &node, &mut item)
+                    .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
                 changes.push(async move {
                     let outcome = self.change(ready, &row, item).await;
                     outcome
