@@ -203,7 +203,8 @@ impl<K: KvStore> KvDocStore<K> {
     /// Puts back into their lists those nodes that another writer took out between our two writes.
     async fn confirm(&self, listed: BTreeMap<String, RefDocChange>) -> Result<()> {
         let ids: Vec<&str> = listed.keys().map(String::as_str).collect();
-        let lists = if ids.is_empty() { Vec::new() } else { self.kv.get_many(&self.names.ref_docs, &ids).await? };
+        let lists =
+            if ids.is_empty() { Vec::new() } else { self.kv.get_many(&self.names.ref_docs, &ids).await? };
         let mut missing = BTreeMap::new();
         for ((id, mut change), list) in listed.into_iter().zip(lists) {
             let list = list.as_ref().map(ref_docs::read).transpose().map_err(|error| error.with_key(&id))?;
