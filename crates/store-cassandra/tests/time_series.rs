@@ -3,12 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
-#[path = "../examples/events_by_day.rs"]
-#[allow(dead_code, unreachable_pub, reason = "run by its parts")]
-mod events_by_day;
-#[path = "../examples/model_metrics.rs"]
-#[allow(dead_code, unreachable_pub, reason = "run by its parts")]
-mod model_metrics;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,7 +25,6 @@ fn main() -> ExitCode {
         test("rows_expire", rows_expire),
         test("what_does_not_fit_is_refused_before_a_write", what_does_not_fit_is_refused_before_a_write),
         test("rows_are_inserted_once", rows_are_inserted_once),
-        test("the_examples_run", the_examples_run),
     ])
 }
 
@@ -212,10 +205,4 @@ async fn rows_are_inserted_once(db: Db) {
     let error = untyped.put_once(&[good.clone(), json!({"time": START})]).await.unwrap_err();
     assert_eq!((error.kind(), error.failed()), (ErrorKind::InvalidInput, &["1".to_owned()][..]));
     assert_eq!(untyped.put_once(&[good]).await.unwrap(), [true]);
-}
-
-async fn the_examples_run(db: Db) {
-    assert_eq!(events_by_day::run(&db.store).await.unwrap(), [3, 2, 1]);
-    let best = model_metrics::run(&db.store).await.unwrap();
-    assert_eq!(best, ("resnet-50".to_owned(), 39));
 }
