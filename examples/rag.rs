@@ -11,7 +11,10 @@ use nodestore::prelude::*;
 use nodestore::{Error, Result};
 
 const TEXTS: [(&str, &str); 3] = [
-    ("cranes.md", "Cranes fly south in October.\nAt night cranes rest in shallow water.\nThey dance in spring."),
+    (
+        "cranes.md",
+        "Cranes fly south in October.\nAt night cranes rest in shallow water.\nThey dance in spring.",
+    ),
     ("owls.md", "Owls eat mice and voles.\nTheir feathers make no noise.\nMost owls hunt at night."),
     ("storks.md", "White storks nest on chimneys.\nThey spend the winter in Africa."),
 ];

@@ -125,7 +125,10 @@ async fn model_metrics(store: &CassandraBackend) -> Result<()> {
         let mut hours = metrics.downsample(&[model], range.clone(), "loss", Duration::from_hours(1));
         while let Some(hour) = hours.try_next().await? {
             let begins = (hour.start - NEW_YEAR) / HOUR;
-            println!("{model}, hour {begins}: loss {:.3} to {:.3}, mean {:.3}", hour.max, hour.min, hour.mean);
+            println!(
+                "{model}, hour {begins}: loss {:.3} to {:.3}, mean {:.3}",
+                hour.max, hour.min, hour.mean
+            );
         }
         // Only the columns that are needed are sent.
         let mut rows = metrics.select(&[model], range.clone(), &["epoch", "accuracy"]);

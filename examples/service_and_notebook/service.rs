@@ -82,7 +82,9 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match service.perform(request).await {
         Ok(Some(text)) => (StatusCode::OK, text),
-        Ok(None) => (StatusCode::NOT_FOUND, "post a question to /ask, or a list of texts to /embed\n".to_owned()),
+        Ok(None) => {
+            (StatusCode::NOT_FOUND, "post a question to /ask, or a list of texts to /embed\n".to_owned())
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     };
     let mut response = Response::new(Full::from(text));

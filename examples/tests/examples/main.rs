@@ -62,15 +62,15 @@ fn rag(url: &str) -> Outcome {
     same(
         &first,
         "3 documents are new, 0 unchanged\n\
-         [1] cranes.md, 0.00: At night cranes rest in shallow water.\n\
-         [2] owls.md, 0.00: Most owls hunt at night.\n",
+         [1] cranes.md, 0.62: At night cranes rest in shallow water.\n\
+         [2] cranes.md, 0.43: Cranes fly south in October.\n",
     )?;
     let second = ask("What do owls eat?")?;
     same(
         &second,
         "0 documents are new, 3 unchanged\n\
-         [1] owls.md, 0.00: Owls eat mice and voles.\n\
-         [2] owls.md, 0.00: Most owls hunt at night.\n",
+         [1] owls.md, 0.44: Owls eat mice and voles.\n\
+         [2] owls.md, 0.39: Most owls hunt at night.\n",
     )
 }
 
@@ -97,8 +97,12 @@ sessions: anna, ben
 
 fn single_table(place: &Place) -> Outcome {
     let printed = printed(Command::new(env!("CARGO_BIN_EXE_single_table")).arg(&place.url))?;
+    let (warning, rest) = printed.split_once('\n').unwrap_or_default();
+    if !warning.starts_with("entity event, key gsi1pk") {
+        return Err(format!("it begins with {warning:?}").into());
+    }
     same(
-        &printed,
+        rest,
         "61 events and a user are written
 the first page of anna's events, newest first:
   2026-01-04T00:30:00Z purchase 60
@@ -123,6 +127,16 @@ fn time_series(place: &Place) -> Outcome {
 2 January, 6:00 ben search {\"query\":\"owls\",\"hits\":12}
 2 January, 1:00 anna click {\"node\":\"n1\",\"rank\":2}
 1 January, 1:00 anna search {\"query\":\"cranes\"}
+resnet-18, hour 3: loss 0.145 to 0.133, mean 0.139
+resnet-18, hour 2: loss 0.260 to 0.150, mean 0.195
+resnet-18, hour 1: loss 0.665 to 0.277, mean 0.438
+resnet-18, hour 0: loss 2.100 to 0.728, mean 1.296
+resnet-18: the best accuracy is 0.892, of epoch 39
+resnet-50, hour 3: loss 0.145 to 0.133, mean 0.139
+resnet-50, hour 2: loss 0.260 to 0.150, mean 0.195
+resnet-50, hour 1: loss 0.665 to 0.277, mean 0.438
+resnet-50, hour 0: loss 2.100 to 0.728, mean 1.296
+resnet-50: the best accuracy is 0.932, of epoch 39
 ";
     let run = || printed(Command::new(env!("CARGO_BIN_EXE_time_series")).arg(&place.url));
     same(&run()?, &format!("6 of 6 events are new\n{rest}"))?;
@@ -176,7 +190,8 @@ fn service_and_notebook(place: &Place) -> Outcome {
     let mut service = Service(command.spawn()?);
     let output = service.0.stdout.take().ok_or("the service has no output")?;
     let mut lines = BufReader::new(output).lines();
-    let mut line = || lines.next().ok_or("the service ended; see above").map_err(Failed::from)?.map_err(Failed::from);
+    let mut line =
+        || lines.next().ok_or("the service ended; see above").map_err(Failed::from)?.map_err(Failed::from);
     same(&line()?, "3 documents are new, 0 unchanged")?;
     let listening = line()?;
     let address = listening.strip_prefix("listening on ").ok_or_else(|| listening.clone())?;
@@ -192,11 +207,13 @@ fn service_and_notebook(place: &Place) -> Outcome {
             .env("SERVICE_URL", address)
             .env("no_proxy", "127.0.0.1"),
     )?;
+    // One of the packages logs to where the answers go.
+    let answers = printed.lines().filter(|line| !line.contains(" redisvl.index."));
     same(
-        &printed,
-        "cranes.md, 0.00: At night cranes rest in shallow water.\n\
-         storks.md, 0.00: White storks spend the winter in Africa.\n\
-         notebook.ipynb, 0.00: Herons rest in tall trees.\n\
-         cranes.md, 0.00: At night cranes rest in shallow water.\n",
+        &answers.map(|line| format!("{line}\n")).collect::<String>(),
+        "cranes.md, 0.50: At night cranes rest in shallow water.\n\
+         owls.md, 0.06: Owls eat mice and voles.\n\
+         notebook.ipynb, 0.68: Herons rest in tall trees.\n\
+         cranes.md, 0.07: At night cranes rest in shallow water.\n",
     )
 }
