@@ -51,7 +51,7 @@ async fn main() -> Outcome {
     vectors.configure(VectorConfig::new(DIMENSIONS, Metric::Cosine)).await?;
     let whole = |document: &Document| {
         let length = document.text_content().len();
-        nodes_from_chunks(document, [0..length])
+        nodes_from_chunks(document, std::iter::once(0..length))
     };
     let ingestion = Ingestion::new(store.docs()?, whole);
     let ingestion = ingestion.with_vectors(Arc::clone(&vectors), Arc::clone(&embedder));
