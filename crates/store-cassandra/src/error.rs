@@ -184,6 +184,12 @@ pub(crate) fn is_unknown(error: &Error) -> bool {
     }
 }
 
+/// Whether a lightweight transaction may have been made, or may yet be, though its call failed; also where it is worth to
+/// ask again whether nodes are back.
+pub(crate) fn may_be_made(error: &Error) -> bool {
+    is_unknown(error) || error.kind() == ErrorKind::Unavailable && error.is_retryable()
+}
+
 /// The error of a call that took longer than the configured timeout.
 pub(crate) fn timed_out(limit: Duration) -> Error {
     let message = format!("no answer within {} ms; {UNKNOWN_WRITE}", limit.as_millis());

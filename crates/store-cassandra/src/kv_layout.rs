@@ -1,7 +1,7 @@
 //! The table of key-values.
 //!
 //! A collection is spread over a fixed number of partitions, its buckets, by the hash of the key. Rows are written by
-//! `UPDATE` alone, so that a row is there as long as its value is, and no longer.
+//! `UPDATE` alone, so that a row is there as long as its value is, and its marks are for a while longer.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use crate::codec::{int, text};
 use crate::schema::Table;
 use crate::session::{Row, Value};
 
-/// `value` is a JSON object as text; `mark` tells who made the last lightweight transaction.
+/// `value` is a JSON object as text; `mark` has the marks of the last lightweight transactions, see
+/// [`Marks`](crate::transaction::Marks).
 pub(crate) static KEY_VALUES: Table = Table {
     name: "key_values",
     definition: "(collection text, bucket int, key text, value text, mark blob, \

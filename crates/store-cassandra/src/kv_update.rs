@@ -1,7 +1,7 @@
 //! Changing key-values by lightweight transactions: inserts, and reading, deciding and writing in one step.
 //!
-//! All rows of one bucket go in one transaction, which is made whole or not at all. Each has a mark of its own, written
-//! into the rows beside the value, also into one whose value goes, and before the marks of those before it: so a call
+//! All rows of one bucket go in one transaction, which is made whole or not at all. Each has a mark of its own (see
+//! [`transaction`](crate::transaction)), written into the rows beside the value, also into one whose value goes: so a call
 //! whose answer was lost finds out what became of it, and never makes a change twice.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use store_core::batches::cut;
 use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
-use tokio::time::{Instant, sleep};
 
 use crate::clock::wait_past;
 use crate::codec::{int, text};
@@ -17,38 +16,25 @@ use crate::kv::CassandraKvStore;
 use crate::kv_layout::{KEY_VALUES, bucket, by_bucket, decode, partition, seconds};
 use crate::kv_write::{BYTES, Entry, ROWS};
 use crate::runs::{TRANSACTIONS, each};
-use crate::session::{Call, Class, Row, Rows, Value, bytes};
+use crate::session::{Call, Class, Row, Rows, Value};
+use crate::transaction::{Fate, MARK_SECONDS, Mark, Marks, Pauses, once};
 
 /// What is read of a row to change it.
 const COLUMNS: &str = "key, value, mark, WRITETIME(value) AS written, WRITETIME(mark) AS marked, \
                        toUnixTimestamp(now()) AS now";
-/// A transaction's own number, by chance.
-type Mark = [u8; 16];
-/// Marks that a row keeps.
-const MARKS: usize = 4;
-/// How long the mark of a deletion stays, in seconds: far longer than a call may take.
-const MARK_SECONDS: i32 = 3_600;
 /// The longest wait for a value that is from the future.
 const FUTURE: i64 = 2_000_000;
-/// The longest pause after others were faster.
-const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a row held when it was read.
+/// What a row held when it was read; nothing where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Held {
     value: Option<String>,
-    /// The marks of the last transactions, the newest first.
-    mark: Option<Vec<u8>>,
+    marks: Marks,
 }
 
 impl Held {
     fn of(row: &Row<'_>) -> Result<Self> {
-        let mark = row.bytes("mark")?.map(<[u8]>::to_vec);
-        Ok(Self { value: row.text("value")?.map(str::to_owned), mark })
-    }
-
-    fn marks(&self) -> &[Mark] {
-        self.mark.as_deref().unwrap_or_default().as_chunks().0
+        Ok(Self { value: row.text("value")?.map(str::to_owned), marks: Marks::read(row, "mark")? })
     }
 }
 
@@ -56,8 +42,8 @@ impl Held {
 #[derive(Debug)]
 struct Change {
     key: String,
-    /// What must be there; `None`: no value, whatever else.
-    held: Option<Held>,
+    /// What must be there.
+    held: Held,
     /// The new value; `None` to have none.
     value: Option<String>,
     ttl: i32,
@@ -65,50 +51,37 @@ struct Change {
 
 impl Change {
     fn size(&self) -> usize {
-        let held = self.held.as_ref().and_then(|held| held.value.as_ref()).map_or(0, String::len);
-        self.key.len() + held + self.value.as_ref().map_or(0, String::len)
+        let values = [&self.held.value, &self.value].into_iter().flatten().map(String::len);
+        self.key.len() + values.sum::<usize>() + 2 * self.held.marks.size()
     }
 
-    /// The marks of the row after it.
-    fn marks(&self, mark: &Mark) -> Vec<u8> {
-        let before = self.held.as_ref().map_or(&[][..], Held::marks);
-        [mark].into_iter().chain(before).take(MARKS).flatten().copied().collect()
-    }
-
-    fn call(&self, table: &str, collection: &str, bucket: i32, mark: &Mark) -> Call {
+    /// A statement, or two where the value has less time to live than its marks.
+    fn calls(&self, table: &str, collection: &str, bucket: i32, mark: &Mark) -> Vec<Call> {
         let nullable = |text: Option<&String>| text.map_or(Value::Null, |value| self::text(value.as_str()));
-        let mut values = vec![int(self.ttl), nullable(self.value.as_ref()), bytes(self.marks(mark))];
-        values.extend(partition(collection, bucket));
-        values.push(text(self.key.as_str()));
-        let condition = match &self.held {
-            None => "value = null",
-            Some(held) => {
-                values.push(nullable(held.value.as_ref()));
-                values.push(held.mark.as_ref().map_or(Value::Null, |mark| bytes(mark.clone())));
-                "value = ? AND mark = ?"
-            }
+        let row = || partition(collection, bucket).into_iter().chain([text(self.key.as_str())]);
+        let (value, marks) = (nullable(self.value.as_ref()), self.held.marks.with(mark).value());
+        let held = [nullable(self.held.value.as_ref()), self.held.marks.value()];
+        let call = |ttl: i32, set: &str, values: Vec<Value>, condition: &str, held: &[Value]| {
+            let change = format!(
+                "UPDATE {table} USING TTL ? SET {set} WHERE collection = ? AND bucket = ? AND key = ?{condition}"
+            );
+            let values = [int(ttl)].into_iter().chain(values).chain(row()).chain(held.iter().cloned());
+            Call::new(Class::Conditional, change, values.collect())
         };
-        let change = format!(
-            "UPDATE {table} USING TTL ? SET value = ?, mark = ? \
-             WHERE collection = ? AND bucket = ? AND key = ? IF {condition}"
-        );
-        Call::new(Class::Conditional, change, values)
-    }
-
-    /// Whether others were faster for certain: the row still tells of the transaction that we saw as the last, but not
-    /// of ours.
-    fn missed(&self, found: Option<&Held>, mark: &Mark) -> bool {
-        let seen = self.held.as_ref().and_then(|held| held.marks().first());
-        let told = found.map_or(&[][..], Held::marks);
-        seen.is_some_and(|seen| told.contains(seen)) && !told.contains(mark)
-    }
-
-    /// Whether a row is as it must be for this change.
-    fn fits(&self, found: Option<&Held>) -> bool {
-        match &self.held {
-            None => found.is_none_or(|found| found.value.is_none()),
-            Some(held) => found.map_or(*held == Held::default(), |found| found == held),
+        let condition = " IF value = ? AND mark = ?";
+        if (1..MARK_SECONDS).contains(&self.ttl) {
+            vec![
+                call(self.ttl, "value = ?", vec![value], condition, &held),
+                call(MARK_SECONDS, "mark = ?", vec![marks], "", &[]),
+            ]
+        } else {
+            vec![call(self.ttl, "value = ?, mark = ?", vec![value, marks], condition, &held)]
         }
+    }
+
+    /// What a serial read tells of a transaction with this mark.
+    fn fate(&self, mark: &Mark, found: &Held) -> Fate {
+        Fate::of(mark, &self.held.marks, &found.marks, self.held == *found)
     }
 }
 
@@ -121,16 +94,19 @@ impl CassandraKvStore {
         ttl: Option<Duration>,
     ) -> Result<()> {
         let ttl = seconds(ttl);
-        let entries =
-            entries.into_iter().map(|(key, value)| Change { key, held: None, value: Some(value), ttl });
+        // What is not there has no marks either, but for a while after a deletion.
+        let new = |(key, value): Entry| Change { key, held: Held::default(), value: Some(value), ttl };
+        let entries = entries.into_iter().map(new);
         let groups = by_bucket(entries.collect(), self.buckets().await?, |change| &change.key);
         self.space.clock.passed().await;
         let runs = split(groups);
+        let keys: Vec<Vec<String>> = runs.iter().map(|(_, changes)| keys_of(changes)).collect();
         let mut inserts = Vec::with_capacity(runs.len());
-        for (bucket, changes) in &runs {
-            inserts.push(self.insert_run(collection, *bucket, changes.iter().collect()));
+        for (bucket, changes) in runs {
+            inserts.push(self.insert_run(collection, bucket, changes));
         }
-        let existing = each(inserts, TRANSACTIONS, |place| names(runs.get(place))).await?.concat();
+        let names = |place: usize| keys.get(place).cloned().unwrap_or_default();
+        let existing = each(inserts, TRANSACTIONS, names).await?.concat();
         if existing.is_empty() { Ok(()) } else { Err(check::already_exist("key", existing)) }
     }
 
@@ -139,7 +115,7 @@ impl CassandraKvStore {
         &self,
         collection: &str,
         bucket: i32,
-        mut changes: Vec<&Change>,
+        mut changes: Vec<Change>,
     ) -> Result<Vec<String>> {
         let mut existing = Vec::new();
         let mut pauses = Pauses::new(self.space.config.operation_timeout);
@@ -149,10 +125,11 @@ impl CassandraKvStore {
                 break;
             }
             drop(turn);
-            let found = self.held(Class::Read, collection, bucket, &changes).await?;
+            let mut found = self.held(Class::Read, collection, bucket, &changes).await?;
             let before = changes.len();
-            changes.retain(|change| {
-                let there = !change.fits(found.get(&change.key));
+            changes.retain_mut(|change| {
+                change.held = found.remove(&change.key).unwrap_or_default();
+                let there = change.held.value.is_some();
                 if there {
                     existing.push(change.key.clone());
                 }
@@ -202,11 +179,13 @@ impl CassandraKvStore {
             let mut writes = Vec::with_capacity(runs.len());
             for run in &runs {
                 writes.push(async move {
-                    let made = self.transact(collection, run.0, &run.1.iter().collect::<Vec<_>>()).await?;
-                    Ok(if made { Vec::new() } else { names(Some(run)) })
+                    let made = self.transact(collection, run.0, &run.1).await?;
+                    Ok(if made { Vec::new() } else { keys_of(&run.1) })
                 });
             }
-            let lost = each(writes, TRANSACTIONS, |place| names(runs.get(place))).await?.concat();
+            let names =
+                |place: usize| runs.get(place).map(|(_, changes)| keys_of(changes)).unwrap_or_default();
+            let lost = each(writes, TRANSACTIONS, names).await?.concat();
             drop(turns);
             if let Some(error) = refused {
                 return Err(error);
@@ -262,13 +241,12 @@ impl CassandraKvStore {
         match apply(key, old.as_ref())? {
             Update::Keep => Ok((old, None)),
             Update::Delete if old.is_none() => Ok((None, None)),
-            Update::Delete => Ok((
-                None,
-                Some(Change { key: key.to_owned(), held: Some(held), value: None, ttl: MARK_SECONDS }),
-            )),
+            Update::Delete => {
+                Ok((None, Some(Change { key: key.to_owned(), held, value: None, ttl: MARK_SECONDS })))
+            }
             Update::Put(value) => {
                 let text = self.encoded(key, &value)?;
-                let change = Change { key: key.to_owned(), held: Some(held), value: Some(text), ttl: 0 };
+                let change = Change { key: key.to_owned(), held, value: Some(text), ttl: 0 };
                 Ok((Some(value), Some(change)))
             }
         }
@@ -276,50 +254,21 @@ impl CassandraKvStore {
 
     /// Makes changes in one bucket, all or none: `false` when a row is not as it must be. An error names what may or
     /// may not have been made.
-    async fn transact(&self, collection: &str, bucket: i32, changes: &[&Change]) -> Result<bool> {
-        let mark: Mark = fastrand::u128(..).to_be_bytes();
-        let mut pauses = Pauses::new(self.space.config.operation_timeout);
-        let mut lost: Option<Error> = None;
-        loop {
-            let calls = |table: &str| {
-                let call = |change: &&Change| change.call(table, collection, bucket, &mark);
-                changes.iter().map(call).collect::<Vec<Call>>()
-            };
-            match self.space.batch_on(&KEY_VALUES, Class::Conditional, calls).await {
-                Ok(answer) if answer.applied()? => return Ok(true),
-                Ok(_) if lost.is_none() => return Ok(false),
-                Ok(_) => {}
-                Err(error) if may_be_made(&error) => lost = Some(error),
-                Err(error) => return Err(error),
-            }
-            // Some answer was lost. This read ends what others left half done, also ours.
-            let found = loop {
-                match self.held(Class::SerialRead, collection, bucket, changes).await {
-                    Ok(found) => break found,
-                    Err(error) if may_be_made(&error) && pauses.pause().await => {}
-                    Err(error) => return Err(lost.unwrap_or(error)),
-                }
-            };
-            if found.values().any(|held| held.marks().contains(&mark)) {
-                return Ok(true);
-            }
-            if changes.iter().all(|change| change.fits(found.get(&change.key))) {
-                if pauses.pause().await {
-                    continue;
-                }
-                return Err(lost.unwrap_or_else(|| too_slow(keys_of(changes))));
-            }
-            if changes.iter().any(|change| change.missed(found.get(&change.key), &mark)) {
-                return Ok(false);
-            }
-            let why = "the answer was lost, and others have changed the key since: whether the change was made can not \
-                       be known";
-            let error = Error::new(ErrorKind::Timeout, why).with_retryable(false);
-            return Err(match lost {
-                Some(lost) => error.with_source(lost),
-                None => error,
-            });
-        }
+    async fn transact(&self, collection: &str, bucket: i32, changes: &[Change]) -> Result<bool> {
+        let mark = self.space.writer.mark();
+        let calls = |table: &str| {
+            let calls = |change: &Change| change.calls(table, collection, bucket, &mark);
+            changes.iter().flat_map(calls).collect::<Vec<Call>>()
+        };
+        let attempt =
+            || async { self.space.batch_on(&KEY_VALUES, Class::Conditional, calls).await?.applied() };
+        let look = || async {
+            let found = self.held(Class::SerialRead, collection, bucket, changes).await?;
+            let none = Held::default();
+            let fate = |change: &Change| change.fate(&mark, found.get(&change.key).unwrap_or(&none));
+            Ok(Fate::of_rows(&changes.iter().map(fate).collect::<Vec<Fate>>()))
+        };
+        once(self.space.config.operation_timeout, attempt, look).await
     }
 
     async fn held(
@@ -327,7 +276,7 @@ impl CassandraKvStore {
         class: Class,
         collection: &str,
         bucket: i32,
-        changes: &[&Change],
+        changes: &[Change],
     ) -> Result<HashMap<String, Held>> {
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         let rows: Rows = self.read_bucket(class, collection, bucket, &keys, "key, value, mark").await?;
@@ -346,17 +295,8 @@ fn split(groups: BTreeMap<i32, Vec<Change>>) -> Vec<(i32, Vec<Change>)> {
     runs
 }
 
-fn names(run: Option<&(i32, Vec<Change>)>) -> Vec<String> {
-    run.iter().flat_map(|(_, changes)| changes).map(|change| change.key.clone()).collect()
-}
-
-fn keys_of(changes: &[&Change]) -> Vec<String> {
+fn keys_of(changes: &[Change]) -> Vec<String> {
     changes.iter().map(|change| change.key.clone()).collect()
-}
-
-/// Whether a transaction may have been made though its call failed.
-fn may_be_made(error: &Error) -> bool {
-    error.is_retryable() && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable)
 }
 
 fn too_slow(keys: Vec<String>) -> Error {
@@ -374,66 +314,17 @@ fn from_the_future(key: &str, micros: i64) -> Error {
     Error::new(ErrorKind::Conflict, message).with_key(key)
 }
 
-/// Growing pauses of random length, until the time is over.
-#[derive(Debug)]
-struct Pauses {
-    until: Instant,
-    longest: Duration,
-}
-
-impl Pauses {
-    fn new(limit: Duration) -> Self {
-        Self { until: Instant::now() + limit, longest: Duration::from_millis(2) }
-    }
-
-    /// `false` once the time is over.
-    async fn pause(&mut self) -> bool {
-        sleep(self.longest.mul_f64(fastrand::f64())).await;
-        self.longest = (self.longest * 2).min(PAUSE);
-        Instant::now() < self.until
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn held(marks: &[u8]) -> Held {
-        let mark = marks.iter().flat_map(|mark| [*mark; 16]).collect();
-        Held { value: Some("{}".to_owned()), mark: Some(mark) }
-    }
-
-    fn change(held: Option<Held>) -> Change {
-        Change { key: "k".to_owned(), held, value: Some("{}".to_owned()), ttl: 0 }
-    }
-
     #[test]
-    fn a_row_keeps_the_last_marks() {
-        let mut row = Held::default();
-        for mark in 1..=6 {
-            row.mark = Some(change(Some(row.clone())).marks(&[mark; 16]));
-        }
-        assert_eq!(row, Held { value: None, ..held(&[6, 5, 4, 3]) });
-        assert_eq!(change(None).marks(&[1; 16]), [1; 16]);
-    }
-
-    #[test]
-    fn what_became_of_a_lost_change_is_told_by_the_marks() {
-        let ours = change(Some(held(&[2, 1])));
-        assert!(ours.fits(Some(&held(&[2, 1]))) && !ours.fits(Some(&held(&[3, 2, 1]))) && !ours.fits(None));
-        assert!(ours.missed(Some(&held(&[4, 3, 2, 1])), &[9; 16]));
-        // Made, and overtaken.
-        assert!(!ours.missed(Some(&held(&[4, 9, 2, 1])), &[9; 16]));
-        // Nobody knows.
-        assert!(!ours.missed(Some(&held(&[6, 5, 4, 3])), &[9; 16]));
-        assert!(!ours.missed(None, &[9; 16]));
-        assert!(!change(Some(Held::default())).missed(Some(&held(&[3])), &[9; 16]));
-    }
-
-    #[test]
-    fn an_insert_needs_no_value() {
-        let insert = change(None);
-        assert!(insert.fits(None) && insert.fits(Some(&Held { value: None, ..held(&[1]) })));
-        assert!(!insert.fits(Some(&held(&[1]))));
+    fn marks_outlive_what_is_short_lived() {
+        let change = |ttl| {
+            let held = Held { value: Some("{}".to_owned()), marks: Marks::default().with(&[1; 16]) };
+            Change { key: "k".to_owned(), held, value: Some("{}".to_owned()), ttl }
+        };
+        let statements = |ttl| change(ttl).calls("t", "c", 0, &[2; 16]).len();
+        assert_eq!([0, 1, 3_599, 3_600, 100_000].map(statements), [1, 2, 2, 1, 1]);
     }
 }

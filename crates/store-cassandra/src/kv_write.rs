@@ -7,7 +7,8 @@ use crate::codec::{bigint, int, text};
 use crate::kv::CassandraKvStore;
 use crate::kv_layout::{KEY_VALUES, by_bucket, encode, partition, seconds};
 use crate::runs::{WRITES, each};
-use crate::session::{Call, Class, Row};
+use crate::session::{Call, Class, Row, Value};
+use crate::transaction::{MARK_SECONDS, Marks};
 
 /// Rows that one request writes to a bucket.
 pub(crate) const ROWS: usize = 64;
@@ -16,6 +17,13 @@ pub(crate) const BYTES: usize = 256 << 10;
 
 /// A key and its value as JSON.
 pub(crate) type Entry = (String, String);
+
+/// A row that has a value: since when it has that, and its marks and since when it has these.
+struct There {
+    key: String,
+    written: i64,
+    marks: Option<(Marks, i64)>,
+}
 
 impl CassandraKvStore {
     /// The text of a value; `LimitExceeded` for one that is too large.
@@ -84,53 +92,65 @@ impl CassandraKvStore {
     }
 
     /// Reads which keys have a value and since when, and removes just those values: one that is written meanwhile
-    /// stays, and what was not there leaves no trace.
+    /// stays, and what was not there leaves no trace. Marks stay for a while.
     pub(crate) async fn delete(&self, collection: &str, keys: &[&str]) -> Result<usize> {
         Self::check(collection, keys.iter().copied())?;
         let keys = check::unique_by(keys.to_vec(), false, |key| *key);
-        let mut there: Vec<(String, i64)> = Vec::new();
+        let mut there: Vec<There> = Vec::new();
         let take = |row: &Row<'_>| {
             if let Some(written) = row.integer("written")? {
-                there.push((row.needed_text("key")?.to_owned(), written));
+                let key = row.needed_text("key")?.to_owned();
+                let marked = row.integer("marked")?;
+                let marks = marked.map(|marked| Marks::read(row, "mark").map(|marks| (marks, marked)));
+                there.push(There { key, written, marks: marks.transpose()? });
             }
             Ok(())
         };
-        let read = self.read(collection, &keys, "key, WRITETIME(value) AS written", take).await;
+        let columns = "key, WRITETIME(value) AS written, mark, WRITETIME(mark) AS marked";
+        let read = self.read(collection, &keys, columns, take).await;
         read.map_err(|error| error.with_failed(keys.iter().copied()))?;
         if there.is_empty() {
             return Ok(0);
         }
         let count = there.len();
-        let groups = by_bucket(there, self.buckets().await?, |(key, _)| key);
+        let groups = by_bucket(there, self.buckets().await?, |row| &row.key);
         let (mut runs, mut deletes) = (Vec::new(), Vec::new());
         for (bucket, rows) in &groups {
-            for run in cut(rows, ROWS, BYTES, |(key, _)| key.len()) {
+            for run in cut(rows, ROWS, BYTES, |row| row.key.len()) {
                 runs.push(run);
                 deletes.push(self.remove(collection, *bucket, run));
             }
         }
-        let names = |place: usize| names(runs.get(place).copied().unwrap_or_default());
+        let keys = |rows: &[There]| rows.iter().map(|row| row.key.clone()).collect();
+        let names = |place: usize| keys(runs.get(place).copied().unwrap_or_default());
         each(deletes, WRITES, names).await?;
         Ok(count)
     }
 
-    async fn remove(&self, collection: &str, bucket: i32, rows: &[(String, i64)]) -> Result<()> {
+    async fn remove(&self, collection: &str, bucket: i32, rows: &[There]) -> Result<()> {
         let calls = |table: &str| {
-            let remove = format!(
-                "DELETE FROM {table} USING TIMESTAMP ? WHERE collection = ? AND bucket = ? AND key = ?"
-            );
-            let call = |(key, written): &(String, i64)| {
-                let mut values = vec![bigint(*written)];
-                values.extend(partition(collection, bucket));
-                values.push(text(key.as_str()));
-                Call::new(Class::Write, remove.clone(), values)
-            };
-            rows.iter().map(call).collect::<Vec<Call>>()
+            let row = "WHERE collection = ? AND bucket = ? AND key = ?";
+            let mut calls = Vec::with_capacity(rows.len());
+            for There { key, written, marks } in rows {
+                let mut call = |change: String, mut values: Vec<Value>| {
+                    values.extend(partition(collection, bucket));
+                    values.push(text(key.as_str()));
+                    calls.push(Call::new(Class::Write, change, values));
+                };
+                let what = if marks.is_some() { "value " } else { "" };
+                call(format!("DELETE {what}FROM {table} USING TIMESTAMP ? {row}"), vec![bigint(*written)]);
+                if let Some((marks, marked)) = marks {
+                    // Of two cells alike and of one time the one that ends counts; what is later stays.
+                    let keep = format!("UPDATE {table} USING TIMESTAMP ? AND TTL ? SET mark = ? {row}");
+                    call(keep, vec![bigint(*marked), int(MARK_SECONDS), marks.value()]);
+                }
+            }
+            calls
         };
         self.space.batch_on(&KEY_VALUES, Class::Write, calls).await.map(drop)
     }
 }
 
-fn names<T>(rows: &[(String, T)]) -> Vec<String> {
-    rows.iter().map(|(key, _)| key.clone()).collect()
+fn names(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|(key, _)| key.clone()).collect()
 }

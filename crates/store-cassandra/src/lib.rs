@@ -24,6 +24,7 @@ mod session;
 mod space;
 mod tables;
 mod tool;
+mod transaction;
 mod vector;
 
 pub use backend::CassandraBackend;

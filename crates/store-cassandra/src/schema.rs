@@ -1,5 +1,7 @@
 //! Names of keyspaces and tables, as CQL has them.
 
+use store_core::{Error, ErrorKind};
+
 use crate::config::CassandraConfig;
 
 /// The keyspace when none is named.
@@ -15,6 +17,23 @@ pub(crate) struct Table {
     pub(crate) definition: &'static str,
     /// What is run after the table was made, with `{table}` for its full name and `{name}` for its bare one: indexes.
     pub(crate) then: &'static [&'static str],
+}
+
+impl Table {
+    /// Says of an error that a column is missing what to do: the table with this full name is another version's.
+    pub(crate) fn lacks_a_column(&self, error: Error, full: &str) -> Error {
+        let missing = error.message().split_once("Undefined column name ").map(|(_, name)| name);
+        let Some(name) = missing.and_then(|name| name.split_whitespace().next()) else { return error };
+        let mut columns = self.definition.split(['(', ')', ',']).map(str::trim);
+        let is_it =
+            |column: &&str| column.split_once(' ').is_some_and(|(its, _)| its == name.trim_matches('"'));
+        let Some(column) = columns.find(is_it) else { return error };
+        let message = format!(
+            "the table {full} is not as this version makes it ({}); add what it lacks by ALTER TABLE {full} ADD {column}",
+            error.message()
+        );
+        Error::new(ErrorKind::InvalidInput, message).with_source(error)
+    }
 }
 
 /// The keyspace of a store.
@@ -48,6 +67,21 @@ pub(crate) fn qualified(keyspace: &str, table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_of_another_version_is_told_as_such() {
+        let table = Table {
+            name: "t",
+            definition: "(key text PRIMARY KEY, mark blob static) WITH comment = ''",
+            then: &[],
+        };
+        let refused = |says: &str| table.lacks_a_column(Error::invalid_input(says), "\"k\".\"t\"");
+        let told = refused("the node refuses the statement: Undefined column name mark in table k.t");
+        assert!(told.message().ends_with("ALTER TABLE \"k\".\"t\" ADD mark blob static"), "{told}");
+        for other in ["Undefined column name comment in table k.t", "line 1:7 no viable alternative"] {
+            assert_eq!(refused(other).message(), other);
+        }
+    }
 
     #[test]
     fn names_can_not_break_out() {

@@ -11,6 +11,7 @@ use crate::kv_turns::Turns;
 use crate::schema::{self, Table};
 use crate::session::{Call, CassandraSession, Class, Driver, Rows};
 use crate::tables::Tables;
+use crate::transaction::Writer;
 use crate::vector::Memories;
 
 /// How long a table that is listed, but not yet known, is waited for: 10, 40, 160 and 640 ms.
@@ -34,6 +35,8 @@ pub(crate) struct Space {
     pub(crate) clock: Clock,
     /// Who may begin a lightweight transaction.
     pub(crate) turns: Turns,
+    /// Gives its lightweight transactions their marks.
+    pub(crate) writer: Writer,
 }
 
 impl Space {
@@ -47,6 +50,7 @@ impl Space {
             tables: Tables::default(),
             clock: Clock::default(),
             turns: Turns::default(),
+            writer: Writer::default(),
             vectors: Memories::default(),
             chats: crate::chat::Shared::default(),
         })
@@ -80,14 +84,15 @@ impl Space {
     {
         let mut pause = FIRST_PAUSE;
         loop {
-            match run(self.tables.ready(self, table).await?).await {
+            let name = self.tables.ready(self, table).await?;
+            match run(Arc::clone(&name)).await {
                 // Another handle may have dropped it since; or is making it, and the node does not yet know it.
                 Err(error) if error.kind() == ErrorKind::NotFound && pause <= LAST_PAUSE => {
                     self.tables.forget(table.name);
                     tokio::time::sleep(pause).await;
                     pause *= 4;
                 }
-                answer => return answer,
+                answer => return answer.map_err(|error| table.lacks_a_column(error, &name)),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What happens to a store on Cassandra when nodes are killed or frozen, when the schema changes under it, or when the
-//! cluster is not what it should be.
+//! What happens to a store on Cassandra when nodes are killed or frozen, when answers are lost, when the schema changes
+//! under it, or when the cluster is not what it should be.
 //!
 //! Tests that hurt nodes share a ring of three, one after the other. With `STORE_TEST_SOAK` those that kill are the long
 //! ones.
@@ -8,7 +8,9 @@
 mod common;
 mod connecting;
 mod failover;
+mod lost_answers;
 mod outages;
+mod proxy;
 mod refusals;
 mod schema;
 mod together;
@@ -27,8 +29,14 @@ use store_cassandra::{CassandraBackend, CassandraConfig};
 use store_core::Error;
 
 fn main() -> ExitCode {
-    let mut trials =
-        vec![failover::TRIALS, outages::TRIALS, schema::TRIALS, refusals::TRIALS, connecting::TRIALS];
+    let mut trials = vec![
+        failover::TRIALS,
+        outages::TRIALS,
+        lost_answers::TRIALS,
+        schema::TRIALS,
+        refusals::TRIALS,
+        connecting::TRIALS,
+    ];
     // Three nodes on two cores lose sight of each other under so many writers, and close connections.
     if common::soak() {
         trials.push(together::TRIALS);

@@ -163,13 +163,26 @@ fn column_dropped() -> Done {
         let Err(error) = kv.update("kept", "key", |_| Ok(Update::Put(value(9)))).await else {
             return Err("it writes to a column that is gone".into());
         };
-        expect(&error, ErrorKind::InvalidInput, "mark")?;
+        expect(&error, ErrorKind::InvalidInput, "ADD mark blob")?;
         kv.put("kept", "key", value(5)).await?;
         if kv.get("kept", "key").await? != Some(value(5)) {
             return Err("the value is lost".into());
         }
         another(&format!("ALTER TABLE nodestore.{name}_key_values ADD mark blob"))?;
-        uses(&store, 6).await
+        uses(&store, 6).await?;
+
+        let (chat, hello) = (store.chat()?, || vec![ChatMessage::user("hello")]);
+        chat.append("session", hello()).await?;
+        for (table, column) in [("chat_heads", "marks blob"), ("chat_messages", "marks blob static")] {
+            another(&format!("ALTER TABLE nodestore.{name}_{table} DROP marks"))?;
+            let Err(error) = chat.replace("session", hello()).await else {
+                return Err("a history is replaced without marks".into());
+            };
+            expect(&error, ErrorKind::InvalidInput, &format!("ADD {column}"))?;
+            another(&format!("ALTER TABLE nodestore.{name}_{table} ADD {column}"))?;
+            chat.replace("session", hello()).await?;
+        }
+        Ok(())
     })
 }
 

@@ -2,22 +2,22 @@
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use store_core::chat_place::{FIRST, after, place};
-use store_core::{Error, Result, batches};
+use store_core::{Result, batches};
 use tracing::warn;
 
 use super::CassandraChatStore;
 use super::head::{Bucket, FULL_BYTES, FULL_MESSAGES, Head, long, micros};
-use super::root::is_open;
 use crate::codec::{bigint, int, text};
 use crate::schema::Table;
 use crate::session::{Call, Class, Row, Rows, Value, bytes};
+use crate::transaction::{Fate, MARK_SECONDS, Marks, once};
 
 /// The messages.
 pub(super) static MESSAGES: Table = Table {
     name: "chat_messages",
-    definition: "(session text, bucket text, position text, message text, change text, \
-                 version bigint static, last_change text static, next bigint static, messages bigint static, \
-                 bytes bigint static, closed boolean static, PRIMARY KEY ((session, bucket), position)) \
+    definition: "(session text, bucket text, position text, message text, \
+                 version bigint static, next bigint static, messages bigint static, bytes bigint static, \
+                 closed boolean static, marks blob static, PRIMARY KEY ((session, bucket), position)) \
                  WITH CLUSTERING ORDER BY (position DESC)",
     then: &[],
 };
@@ -49,9 +49,12 @@ pub(super) struct Stored {
     pub(super) text: Option<String>,
 }
 
-/// What was read of a bucket: its head, `None` if there is no such bucket any more, and rows.
+/// What was read of a bucket.
 #[derive(Debug, Default)]
 pub(super) struct Part {
+    /// Whether it is there, or is no longer.
+    pub(super) there: bool,
+    /// If it was asked for, and is there.
     pub(super) head: Option<Head>,
     pub(super) rows: Vec<Stored>,
 }
@@ -64,37 +67,42 @@ pub(super) struct Ask {
     pub(super) backwards: bool,
     /// With the messages' texts.
     pub(super) texts: bool,
+    /// With the head.
+    pub(super) head: bool,
 }
 
 impl CassandraChatStore {
     /// The head of a bucket.
     pub(super) async fn head(&self, session: &str, bucket: &Bucket, class: Class) -> Result<Option<Head>> {
-        Ok(self.head_and_change(session, bucket, class).await?.map(|(head, _)| head))
+        Ok(self.head_and_marks(session, bucket, class).await?.0)
     }
 
-    async fn head_and_change(
+    /// The marks of a bucket stay when it has gone.
+    async fn head_and_marks(
         &self,
         session: &str,
         bucket: &Bucket,
         class: Class,
-    ) -> Result<Option<(Head, String)>> {
-        let columns = Head::COLUMNS;
+    ) -> Result<(Option<Head>, Marks)> {
+        let rows = self.statics(session, bucket, Head::COLUMNS, class).await?;
+        let Some(row) = rows.first() else { return Ok((None, Marks::default())) };
+        Ok((Head::read(&row)?, Marks::read(&row, "marks")?))
+    }
+
+    async fn statics(&self, session: &str, bucket: &Bucket, columns: &str, class: Class) -> Result<Rows> {
         let read = |table: &str| {
             let read = format!(
-                "SELECT DISTINCT session, bucket, {columns}, last_change FROM {table} WHERE session = ? AND bucket = ?"
+                "SELECT DISTINCT session, bucket, {columns} FROM {table} WHERE session = ? AND bucket = ?"
             );
             Call::new(class, read, vec![text(session), text(bucket.id.as_str())])
         };
-        let rows = self.space.on(&MESSAGES, read).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let change = row.text("last_change")?.unwrap_or_default().to_owned();
-        Ok(Head::read(&row)?.map(|head| (head, change)))
+        self.space.on(&MESSAGES, read).await
     }
 
     /// Reads messages of a bucket from one of its ends, page after page.
     pub(super) async fn read_bucket(&self, session: &str, bucket: &Bucket, ask: Ask) -> Result<Part> {
         let order = if ask.backwards { "DESC" } else { "ASC" };
-        let columns = Head::COLUMNS;
+        let columns = if ask.head { Head::COLUMNS } else { "version" };
         let message = if ask.texts { ", message" } else { "" };
         let most = i32::try_from(ask.most).unwrap_or(i32::MAX);
         let (mut part, mut state) = (Part::default(), None::<Vec<u8>>);
@@ -113,8 +121,11 @@ impl CassandraChatStore {
                 }
             };
             let rows = self.space.on(&MESSAGES, read).await?;
-            if state.is_none() {
-                part.head = rows.first().as_ref().map(Head::read).transpose()?.flatten();
+            if state.is_none()
+                && let Some(row) = rows.first()
+            {
+                part.there = row.integer("version")?.is_some();
+                part.head = if ask.head { Head::read(&row)? } else { None };
             }
             for row in rows.iter() {
                 part.rows.extend(stored(&row, ask.texts)?);
@@ -133,29 +144,27 @@ impl CassandraChatStore {
         bucket: &Bucket,
         position: &str,
     ) -> Result<Option<String>> {
-        let rows = self.at(session, bucket, position, "message").await?;
+        let read = |table: &str| {
+            let read =
+                format!("SELECT message FROM {table} WHERE session = ? AND bucket = ? AND position = ?");
+            Call::new(Class::Read, read, vec![text(session), text(bucket.id.as_str()), text(position)])
+        };
+        let rows = self.space.on(&MESSAGES, read).await?;
         rows.first().map(|row| row.needed_text("message").map(str::to_owned)).transpose()
     }
 
-    async fn at(&self, session: &str, bucket: &Bucket, position: &str, column: &str) -> Result<Rows> {
-        let read = |table: &str| {
-            let read =
-                format!("SELECT {column} FROM {table} WHERE session = ? AND bucket = ? AND position = ?");
-            Call::new(Class::Read, read, vec![text(session), text(bucket.id.as_str()), text(position)])
-        };
-        self.space.on(&MESSAGES, read).await
-    }
-
-    /// Changes a bucket, if its head is as it was: another head, rows added, a row removed. Answers whether it was.
+    /// Changes a bucket, if its head is as it was: another head, rows added, a row removed. Answers the new head, `None`
+    /// if it was another by then.
     pub(super) async fn change_bucket(
         &self,
         session: &str,
         bucket: &Bucket,
-        (old, new): (&Head, &Head),
+        (old, new): (&Head, Head),
         rows: &Placed<'_>,
         removed: Option<&str>,
-    ) -> Result<bool> {
-        let change = mark();
+    ) -> Result<Option<Head>> {
+        let mark = self.space.writer.mark();
+        let new = Head { marks: old.marks.with(&mark), ..new };
         let key = || [text(session), text(bucket.id.as_str())];
         let calls = |table: &str| {
             let mut calls = Vec::with_capacity(rows.len() + 2);
@@ -163,12 +172,12 @@ impl CassandraChatStore {
                 "UPDATE {table} USING TTL ? SET {SET_HEAD} WHERE session = ? AND bucket = ? IF version = ?"
             );
             let mut values = vec![self.ttl_value()];
-            values.extend(head_values(new, &change));
+            values.extend(head_values(&new));
             values.extend(key());
             values.push(bigint(old.version));
             calls.push(Call::new(Class::Conditional, head, values));
             for (position, message) in rows {
-                let values = self.row(session, bucket, position, message, &change);
+                let values = self.row(session, bucket, position, message);
                 calls.push(Call::new(Class::Conditional, insert(table, ""), values));
             }
             if let Some(position) = removed {
@@ -179,44 +188,20 @@ impl CassandraChatStore {
             }
             calls
         };
-        match self.space.batch_on(&MESSAGES, Class::Conditional, calls).await {
-            Ok(answer) => answer.applied(),
-            Err(error) if is_open(&error) => {
-                let first = rows.first().map(|(position, _)| position.as_str());
-                self.was_changed(session, bucket, old, (&change, first), error).await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a change was made whose answer was lost.
-    async fn was_changed(
-        &self,
-        session: &str,
-        bucket: &Bucket,
-        old: &Head,
-        (change, first): (&str, Option<&str>),
-        error: Error,
-    ) -> Result<bool> {
-        // A serial read ends what is under way: what was not made then never will be.
-        let Ok(now) = self.head_and_change(session, bucket, Class::SerialRead).await else {
-            return Err(error);
+        let attempt = || async { self.space.batch_on(&MESSAGES, Class::Conditional, calls).await?.applied() };
+        let look = || async {
+            let (head, marks) = self.head_and_marks(session, bucket, Class::SerialRead).await?;
+            let same = head.is_some_and(|head| head.version == old.version);
+            Ok(Fate::of(&mark, &old.marks, &marks, same))
         };
-        let Some((head, last)) = now else { return Err(error) };
-        if head.version <= old.version.saturating_add(1) {
-            return Ok(head.version > old.version && last == change);
-        }
-        let Some(first) = first else { return Err(error) };
-        // Others came after; the row says whose it is. If it is gone, all that is known is that it is not there.
-        let Ok(rows) = self.at(session, bucket, first, "change").await else { return Err(error) };
-        let Some(row) = rows.first() else { return Err(error) };
-        Ok(row.text("change")? == Some(change))
+        let made = once(self.space.config.operation_timeout, attempt, look).await?;
+        Ok(made.then_some(new))
     }
 
     /// Closes a bucket for appends, if its head is as it was.
     pub(super) async fn close(&self, session: &str, bucket: &Bucket, head: &Head) -> Result<bool> {
         let new = Head { version: head.version.saturating_add(1), closed: true, ..head.clone() };
-        self.change_bucket(session, bucket, (head, &new), &Vec::new(), None).await
+        Ok(self.change_bucket(session, bucket, (head, new), &Vec::new(), None).await?.is_some())
     }
 
     /// Writes messages into new buckets, which nobody knows yet.
@@ -232,7 +217,7 @@ impl CassandraChatStore {
         let bucket = Bucket::new(self.ttl());
         let mut head = Head::new().with(long(messages.len()), long(size(messages)));
         head.next = after(FIRST, messages.len())?;
-        let change = mark();
+        head.marks = head.marks.with(&self.space.writer.mark());
         let mut first = 0;
         for run in batches::cut(messages, BATCH_ROWS, BATCH_BYTES, String::len) {
             let places = (0..run.len()).map(|number| after(FIRST, first + number).map(place));
@@ -244,11 +229,11 @@ impl CassandraChatStore {
                     "UPDATE {table} USING TIMESTAMP 1 AND TTL ? SET {SET_HEAD} WHERE session = ? AND bucket = ?"
                 );
                 let mut values = vec![self.ttl_value()];
-                values.extend(head_values(&head, &change));
+                values.extend(head_values(&head));
                 values.extend([text(session), text(bucket.id.as_str())]);
                 calls.push(Call::new(Class::Write, write, values));
                 for (position, message) in places.iter().zip(run) {
-                    let values = self.row(session, &bucket, position, message, &change);
+                    let values = self.row(session, &bucket, position, message);
                     calls.push(Call::new(Class::Write, insert(table, "TIMESTAMP 1 AND "), values));
                 }
                 calls
@@ -265,24 +250,49 @@ impl CassandraChatStore {
         for bucket in buckets {
             deletes.push(self.drop_bucket(session, bucket).boxed());
         }
-        stream::iter(deletes).buffer_unordered(AT_ONCE).collect::<()>().await;
-    }
-
-    async fn drop_bucket(&self, session: &str, bucket: Bucket) {
-        let delete = |table: &str| {
-            let delete = format!("DELETE FROM {table} USING TIMESTAMP ? WHERE session = ? AND bucket = ?");
-            let stamp = micros().saturating_add(FUTURE_MICROS);
-            let values = vec![bigint(stamp), text(session), text(bucket.id.as_str())];
-            Call::new(Class::Write, delete, values)
-        };
-        if let Err(error) = self.space.on(&MESSAGES, delete).await {
-            warn!(error = %error, "messages of a chat that are seen no more could not be deleted");
+        let mut answers = stream::iter(deletes).buffer_unordered(AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            if let Err(error) = answer {
+                warn!(error = %error, "messages of a chat that are seen no more could not be deleted");
+            }
         }
     }
 
+    /// Deletes all but the marks, which stay for a while: whose answer was lost looks for them.
+    async fn drop_bucket(&self, session: &str, bucket: Bucket) -> Result<()> {
+        let columns = "marks, WRITETIME(marks) AS marked";
+        let found = self.statics(session, &bucket, columns, Class::Read).await?;
+        let marks = match found.first() {
+            Some(row) => row.integer("marked")?.zip(Some(Marks::read(&row, "marks")?)),
+            None => None,
+        };
+        let delete = |table: &str| {
+            let key = "WHERE session = ? AND bucket = ?";
+            let call = |change: String, before: Vec<Value>| {
+                let values = before.into_iter().chain([text(session), text(bucket.id.as_str())]);
+                Call::new(Class::Write, change, values.collect())
+            };
+            let stamp = || vec![bigint(micros().saturating_add(FUTURE_MICROS))];
+            let Some((marked, marks)) = &marks else {
+                return vec![call(format!("DELETE FROM {table} USING TIMESTAMP ? {key}"), stamp())];
+            };
+            let rest = "version, next, messages, bytes, closed";
+            vec![
+                call(format!("DELETE FROM {table} USING TIMESTAMP ? {key} AND position >= ''"), stamp()),
+                call(format!("DELETE {rest} FROM {table} USING TIMESTAMP ? {key}"), stamp()),
+                // Of two cells alike and of one time the one that ends counts.
+                call(
+                    format!("UPDATE {table} USING TIMESTAMP ? AND TTL ? SET marks = ? {key}"),
+                    vec![bigint(*marked), int(MARK_SECONDS), marks.value()],
+                ),
+            ]
+        };
+        self.space.batch_on(&MESSAGES, Class::Write, delete).await.map(drop)
+    }
+
     /// The values of [`insert`].
-    fn row(&self, session: &str, bucket: &Bucket, position: &str, message: &str, change: &str) -> Vec<Value> {
-        let values = [session, &bucket.id, position, message, change];
+    fn row(&self, session: &str, bucket: &Bucket, position: &str, message: &str) -> Vec<Value> {
+        let values = [session, &bucket.id, position, message];
         values.into_iter().map(text).chain([self.ttl_value()]).collect()
     }
 
@@ -294,8 +304,7 @@ impl CassandraChatStore {
 
 fn insert(table: &str, timestamp: &str) -> String {
     format!(
-        "INSERT INTO {table} (session, bucket, position, message, change) VALUES (?, ?, ?, ?, ?) \
-         USING {timestamp}TTL ?"
+        "INSERT INTO {table} (session, bucket, position, message) VALUES (?, ?, ?, ?) USING {timestamp}TTL ?"
     )
 }
 
@@ -306,21 +315,16 @@ fn stored(row: &Row<'_>, texts: bool) -> Result<Option<Stored>> {
     Ok(Some(Stored { position: position.to_owned(), text }))
 }
 
-const SET_HEAD: &str = "version = ?, last_change = ?, next = ?, messages = ?, bytes = ?, closed = ?";
+const SET_HEAD: &str = "version = ?, next = ?, messages = ?, bytes = ?, closed = ?, marks = ?";
 
 /// The values of [`SET_HEAD`].
-fn head_values(head: &Head, change: &str) -> [Value; 6] {
+fn head_values(head: &Head) -> [Value; 6] {
     [
         bigint(head.version),
-        text(change),
         bigint(i64::try_from(head.next).unwrap_or(i64::MAX)),
         bigint(head.messages),
         bigint(head.bytes),
         bytes(vec![u8::from(head.closed)]),
+        head.marks.value(),
     ]
-}
-
-/// A name for a change that no other has.
-fn mark() -> String {
-    format!("{:016x}", fastrand::u64(..))
 }

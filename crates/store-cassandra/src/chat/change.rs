@@ -105,9 +105,9 @@ impl CassandraChatStore {
         }
         let mut new = head.with(long(messages.len()), long(size(messages)));
         new.next = after(head.next, messages.len())?;
-        let change = self.change_bucket(session, bucket, (head, &new), &rows, None);
+        let change = self.change_bucket(session, bucket, (head, new), &rows, None);
         let ((), made) = try_join!(self.renew(session, root), change)?;
-        Ok(made.then_some(new))
+        Ok(made)
     }
 
     /// Adds new buckets, if the end is as it was; answers the new one.
@@ -199,9 +199,8 @@ impl CassandraChatStore {
         let new = Head { closed: head.closed || *only, ..new };
         let remembered = self.space.chats.recall(session);
         self.space.chats.remember(session, None);
-        if !self.change_bucket(session, bucket, (head, &new), &Vec::new(), Some(position)).await? {
-            return Ok(None);
-        }
+        let made = self.change_bucket(session, bucket, (head, new), &Vec::new(), Some(position)).await?;
+        let Some(new) = made else { return Ok(None) };
         self.keep(session, remembered, bucket, (head, new));
         Ok(Some(text))
     }
@@ -267,11 +266,10 @@ impl CassandraChatStore {
         let remembered = self.space.chats.recall(session);
         self.space.chats.remember(session, None);
         let root = remembered.as_ref().map(|end| end.root.clone()).unwrap_or_default();
-        let change = self.change_bucket(session, bucket, (head, &new), &rows, None);
+        let change = self.change_bucket(session, bucket, (head, new), &rows, None);
         let ((), made) = try_join!(self.renew(session, &root), change)?;
-        if made {
-            self.keep(session, remembered, bucket, (head, new));
-        }
-        Ok(made)
+        let Some(new) = made else { return Ok(false) };
+        self.keep(session, remembered, bucket, (head, new));
+        Ok(true)
     }
 }

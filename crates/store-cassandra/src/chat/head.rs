@@ -7,6 +7,7 @@ use store_core::python::parse_json;
 use store_core::{ChatMessage, Error, Result, check};
 
 use crate::session::Row;
+use crate::transaction::Marks;
 
 /// Messages and bytes of a bucket; then another is begun.
 pub(super) const FULL_MESSAGES: usize = 1_000;
@@ -40,11 +41,13 @@ pub(super) struct Root {
     pub(super) buckets: Vec<Bucket>,
     /// Grows with each change; `None` when there is no list.
     pub(super) stamp: Option<i64>,
+    /// Of those who changed it last.
+    pub(super) marks: Marks,
 }
 
 impl Root {
     /// Reads `id,id:expires,…`.
-    pub(super) fn parse(text: &str, stamp: Option<i64>) -> Result<Self> {
+    pub(super) fn parse(text: &str, stamp: Option<i64>, marks: Marks) -> Result<Self> {
         let parse = |entry: &str| {
             let (id, expires) = entry.split_once(':').map_or((entry, None), |(id, at)| (id, Some(at)));
             let expires = expires.map(str::parse).transpose().map_err(|error| {
@@ -54,7 +57,7 @@ impl Root {
             Ok(Bucket { id: id.to_owned(), expires })
         };
         let entries = text.split(',').filter(|entry| !entry.is_empty());
-        Ok(Self { buckets: entries.map(parse).collect::<Result<_>>()?, stamp })
+        Ok(Self { buckets: entries.map(parse).collect::<Result<_>>()?, stamp, marks })
     }
 
     pub(super) fn text(buckets: &[Bucket]) -> String {
@@ -88,15 +91,17 @@ pub(super) struct Head {
     pub(super) bytes: i64,
     /// Whether nothing more is appended.
     pub(super) closed: bool,
+    /// Of those who changed it last.
+    pub(super) marks: Marks,
 }
 
 impl Head {
     /// The static columns of a bucket, as they are read.
-    pub(super) const COLUMNS: &str = "version, next, messages, bytes, closed";
+    pub(super) const COLUMNS: &str = "version, next, messages, bytes, closed, marks";
 
     /// Of a bucket that holds nothing yet.
     pub(super) fn new() -> Self {
-        Self { version: 0, next: FIRST, messages: 0, bytes: 0, closed: false }
+        Self { version: 0, next: FIRST, messages: 0, bytes: 0, closed: false, marks: Marks::default() }
     }
 
     /// `None` when there is no such bucket any more.
@@ -106,7 +111,8 @@ impl Head {
         let next = next.ok_or_else(|| Error::corrupt("the bucket's head has no next place"))?;
         let messages = row.integer("messages")?.unwrap_or_default();
         let bytes = row.integer("bytes")?.unwrap_or_default();
-        Ok(Some(Self { version, next, messages, bytes, closed: row.flag("closed")? }))
+        let (closed, marks) = (row.flag("closed")?, Marks::read(row, "marks")?);
+        Ok(Some(Self { version, next, messages, bytes, closed, marks }))
     }
 
     /// After a change that brings or takes so much.
@@ -180,9 +186,10 @@ mod tests {
         ];
         let text = Root::text(&buckets);
         assert_eq!(text, "a1,b2:1900000000");
-        assert_eq!(Root::parse(&text, Some(7)).unwrap(), Root { buckets: buckets.clone(), stamp: Some(7) });
-        assert_eq!(Root::parse("", None).unwrap(), Root::default());
-        assert!(Root::parse("a:b", None).is_err());
+        let root = Root { buckets: buckets.clone(), stamp: Some(7), marks: Marks::default().with(&[1; 16]) };
+        assert_eq!(Root::parse(&text, Some(7), root.marks.clone()).unwrap(), root);
+        assert_eq!(Root::parse("", None, Marks::default()).unwrap(), Root::default());
+        assert!(Root::parse("a:b", None, Marks::default()).is_err());
         assert_eq!(last_expiry(&buckets), None);
         assert_eq!(last_expiry(&buckets[1..]), Some(1_900_000_000));
         assert_eq!(last_expiry(&[]), None);

@@ -16,8 +16,8 @@
 //! buckets in the place of all others, and `delete` none; then the old partitions are deleted, each by one tombstone. A
 //! process that dies on its way leaves buckets that belong to nothing: no reader sees them.
 //!
-//! **The answer to a transaction may be lost.** Then the bucket is read serially, and its head says whose change was the
-//! last; nothing is made twice.
+//! **The answer to a transaction may be lost.** Bucket and list have the marks of those who changed them last (see
+//! [`transaction`](crate::transaction)), which stay for a while when a bucket is deleted; nothing is made twice.
 //!
 //! **Sessions** are listed in `chat_sessions`, spread over 16 partitions. That is written when a session gets its first
 //! message or loses its last, with timestamps that follow the list's own changes. With a time to live every message
@@ -32,25 +32,21 @@ mod root;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, check};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::Instant;
 
 use crate::error::at;
 use crate::space::Space;
+use crate::transaction::Pauses;
 use head::End;
 
 /// Ends of histories that are remembered.
 const REMEMBERED: usize = 4_096;
 /// The most bytes of a session's name, which is part of a partition's key; those have 65,535 at most.
 const MAX_SESSION: usize = 65_000;
-/// Pauses between attempts.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the handles of a store share.
 #[derive(Debug, Default)]
@@ -87,28 +83,20 @@ impl Shared {
 }
 
 /// The time that a change may take, and its pauses.
-struct Patience {
-    until: Instant,
-    pause: Duration,
-}
+struct Patience(Pauses);
 
 impl Patience {
     fn new(space: &Space) -> Self {
-        Self { until: Instant::now() + space.config.operation_timeout, pause: FIRST_PAUSE }
+        Self(Pauses::new(space.config.operation_timeout))
     }
 
     /// Pauses, since another change was quicker; `Conflict` once the time is over.
     async fn pause(&mut self) -> Result<()> {
-        let most = u64::try_from(self.pause.as_micros()).unwrap_or(u64::MAX);
-        let pause = Duration::from_micros(fastrand::u64(0..=most));
-        if Instant::now() + pause >= self.until {
-            let message =
-                "others changed the history each time, until the time was over; nothing was changed";
-            return Err(Error::new(ErrorKind::Conflict, message));
+        if self.0.pause().await {
+            return Ok(());
         }
-        tokio::time::sleep(pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Ok(())
+        let message = "others changed the history each time, until the time was over; nothing was changed";
+        Err(Error::new(ErrorKind::Conflict, message))
     }
 }
 

@@ -83,7 +83,7 @@ impl CassandraChatStore {
     /// The texts of the newest messages, newest first.
     async fn newest(&self, session: &str, root: Root, most: usize) -> Result<Seen<Vec<String>>> {
         let buckets: Vec<Bucket> = root.alive().rev().cloned().collect();
-        let ask = Ask { most, backwards: true, texts: true };
+        let ask = Ask { most, backwards: true, texts: true, head: false };
         // A window that one bucket may hold should not read another for nothing.
         let at_once = if most > super::head::FULL_MESSAGES { AT_ONCE } else { 1 };
         let mut parts = Vec::with_capacity(buckets.len());
@@ -92,8 +92,8 @@ impl CassandraChatStore {
         }
         let mut parts = stream::iter(parts).buffered(at_once);
         let (mut texts, mut gap) = (Vec::new(), false);
-        while let Some(Part { head, rows }) = parts.next().await.transpose()? {
-            gap |= head.is_none();
+        while let Some(Part { there, rows, .. }) = parts.next().await.transpose()? {
+            gap |= !there;
             texts.extend(rows.into_iter().filter_map(|row| row.text).take(most - texts.len()));
             if texts.len() >= most {
                 break;
@@ -118,8 +118,8 @@ impl CassandraChatStore {
         }
         let mut gap = false;
         for bucket in buckets {
-            let ask = Ask { most: skip + 2, backwards, texts: skip < FEW };
-            let Part { head, rows } = self.read_bucket(session, &bucket, ask).await?;
+            let ask = Ask { most: skip + 2, backwards, texts: skip < FEW, head: true };
+            let Part { head, rows, .. } = self.read_bucket(session, &bucket, ask).await?;
             let Some(head) = head else {
                 gap = true;
                 continue;
@@ -141,7 +141,7 @@ impl CassandraChatStore {
 
     /// Whether any message of a list is there.
     pub(super) async fn any(&self, session: &str, root: &Root) -> Result<bool> {
-        let ask = Ask { most: 1, backwards: true, texts: false };
+        let ask = Ask { most: 1, backwards: true, texts: false, head: false };
         for bucket in root.alive().collect::<Vec<_>>().into_iter().rev() {
             if !self.read_bucket(session, bucket, ask).await?.rows.is_empty() {
                 return Ok(true);

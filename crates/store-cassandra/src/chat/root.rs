@@ -1,18 +1,19 @@
 //! The lists of histories' buckets, and the listing of sessions.
 
 use futures::{TryStreamExt as _, stream};
-use store_core::{Error, ErrorKind, Result};
+use store_core::{Error, Result};
 
 use super::CassandraChatStore;
 use super::head::{Bucket, Root, last_expiry, micros, seconds};
 use crate::codec::{bigint, int, text};
 use crate::schema::Table;
 use crate::session::{Call, Class};
+use crate::transaction::{Fate, Marks, once};
 
 /// The lists.
 static HEADS: Table = Table {
     name: "chat_heads",
-    definition: "(session text PRIMARY KEY, buckets text, stamp bigint)",
+    definition: "(session text PRIMARY KEY, buckets text, stamp bigint, marks blob)",
     then: &[],
 };
 /// The sessions that have messages.
@@ -33,19 +34,21 @@ impl CassandraChatStore {
     /// The list of a history.
     pub(super) async fn root(&self, session: &str, class: Class) -> Result<Root> {
         let read = |table: &str| {
-            let read = format!("SELECT buckets, stamp FROM {table} WHERE session = ?");
+            let read = format!("SELECT buckets, stamp, marks FROM {table} WHERE session = ?");
             Call::new(class, read, vec![text(session)])
         };
         let rows = self.space.on(&HEADS, read).await?;
         let Some(row) = rows.first() else { return Ok(Root::default()) };
-        Root::parse(row.text("buckets")?.unwrap_or_default(), row.integer("stamp")?)
+        let buckets = row.text("buckets")?.unwrap_or_default();
+        Root::parse(buckets, row.integer("stamp")?, Marks::read(&row, "marks")?)
     }
 
     /// Puts another list in the place of one, if that is still it; `None` if it is not. The session is listed, or no
     /// longer.
     pub(super) async fn swap(&self, session: &str, old: &Root, buckets: Vec<Bucket>) -> Result<Option<Root>> {
         let stamp = micros().max(old.stamp.map_or(0, |stamp| stamp.saturating_add(1)));
-        let new = Root { buckets, stamp: Some(stamp) };
+        let mark = self.space.writer.mark();
+        let new = Root { buckets, stamp: Some(stamp), marks: old.marks.with(&mark) };
         let ends = last_expiry(&new.buckets);
         let ttl = if new.buckets.is_empty() { EMPTY_SECONDS } else { seconds_until(ends) };
         if new.buckets.iter().any(|bucket| !old.buckets.contains(bucket)) {
@@ -55,39 +58,26 @@ impl CassandraChatStore {
         let swap = |table: &str| {
             // An UPDATE of all columns: it makes the row where there is none, and nothing of it outlives them.
             let swap = format!(
-                "UPDATE {table} USING TTL ? SET buckets = ?, stamp = ? WHERE session = ? IF stamp = {}",
+                "UPDATE {table} USING TTL ? SET buckets = ?, stamp = ?, marks = ? WHERE session = ? IF stamp = {}",
                 if old.stamp.is_some() { "?" } else { "null" }
             );
-            let mut values = vec![int(ttl), text(Root::text(&new.buckets)), bigint(stamp), text(session)];
+            let mut values = vec![int(ttl), text(Root::text(&new.buckets)), bigint(stamp)];
+            values.extend([new.marks.value(), text(session)]);
             values.extend(old.stamp.map(bigint));
             Call::new(Class::Conditional, swap, values)
         };
-        let made = match self.space.on(&HEADS, swap).await {
-            Ok(answer) => answer.applied()?,
-            Err(error) if is_open(&error) => self.was_swapped(session, old, &new, error).await?,
-            Err(error) => return Err(error),
+        let attempt = || async { self.space.on(&HEADS, swap).await?.applied() };
+        let look = || async {
+            let found = self.root(session, Class::SerialRead).await?;
+            Ok(Fate::of(&mark, &old.marks, &found.marks, found.stamp == old.stamp))
         };
-        if !made {
+        if !once(self.space.config.operation_timeout, attempt, look).await? {
             return Ok(None);
         }
         if new.buckets.is_empty() && !old.buckets.is_empty() {
             self.unlist(session, stamp).await?;
         }
         Ok(Some(new))
-    }
-
-    /// Whether a swap was made whose answer was lost.
-    async fn was_swapped(&self, session: &str, old: &Root, new: &Root, error: Error) -> Result<bool> {
-        let Ok(now) = self.root(session, Class::SerialRead).await else { return Err(error) };
-        if now == *new {
-            return Ok(true);
-        }
-        if now.stamp == old.stamp {
-            return Ok(false);
-        }
-        // Another change came after; a bucket that is ours alone tells whether ours came before it.
-        let ours = new.buckets.iter().find(|bucket| !old.buckets.contains(bucket));
-        if ours.is_some_and(|ours| now.buckets.contains(ours)) { Ok(true) } else { Err(error) }
     }
 
     /// Lists a session for the time that a new message lives. The timestamp is the list's: a later one's removal wins,
@@ -159,11 +149,6 @@ impl CassandraChatStore {
         let ttl = self.space.config.chat_ttl?;
         Some(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX))
     }
-}
-
-/// Whether a transaction with this error may have been made.
-pub(super) fn is_open(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable)
 }
 
 /// As a time to live; 0 is without end.

@@ -11,10 +11,11 @@ use store_core::{Error, ErrorKind, Result, check};
 
 use crate::CassandraBackend;
 use crate::codec::{int, text};
-use crate::error::{at, is_unknown};
+use crate::error::at;
 use crate::schema::Table;
 use crate::session::{Call, Class, Value};
 use crate::space::Space;
+use crate::transaction::{Fate, once};
 
 /// `holder` is who began last, for as long as it is believed to be at work, or as the answer is kept.
 static RECORDS: Table = Table {
@@ -23,6 +24,8 @@ static RECORDS: Table = Table {
                  WITH comment = 'what nodestore did already'",
     then: &[],
 };
+/// Nobody has begun it, or no longer.
+const FREE: &str = "holder = null AND answer = null";
 /// The longest key, in bytes.
 const MAX_KEY: usize = 1_024;
 
@@ -205,14 +208,23 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
         [text(self.records.name.as_str()), text(self.key.as_str())]
     }
 
-    /// Changes the row if it is as it must be. `set` has the values before the row's key, `condition` those behind it.
-    async fn change(&self, set: (&str, Vec<Value>), condition: &str, values: Vec<Value>) -> Result<bool> {
-        let all: Vec<Value> = set.1.into_iter().chain(self.row()).chain(values).collect();
+    /// Changes the row once if it is as it must be. `set` has the values before the row's key, `condition` those behind
+    /// it; `fate` says what a row tells of the change.
+    async fn change(
+        &self,
+        set: (&str, Vec<Value>),
+        condition: (&str, Vec<Value>),
+        fate: impl Fn(&State) -> Fate,
+    ) -> Result<bool> {
+        let all: Vec<Value> = set.1.into_iter().chain(self.row()).chain(condition.1).collect();
         let change = |table: &str| {
-            let change = format!("UPDATE {table} {} WHERE name = ? AND key = ? IF {condition}", set.0);
+            let change = format!("UPDATE {table} {} WHERE name = ? AND key = ? IF {}", set.0, condition.0);
             Call::new(Class::Conditional, change, all.clone())
         };
-        self.records.space.on(&RECORDS, change).await?.applied()
+        let space = &self.records.space;
+        let attempt = || async { space.on(&RECORDS, change).await?.applied() };
+        let look = || async { self.state(Class::SerialRead).await.map(|state| fate(&state)) };
+        once(space.config.operation_timeout, attempt, look).await
     }
 
     fn is_ours(&self, state: &State) -> bool {
@@ -220,7 +232,7 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
     }
 
     async fn begin(self) -> Result<CassandraBegun<T>> {
-        let (mut class, mut lost) = (Class::Read, None);
+        let mut class = Class::Read;
         loop {
             let state = self.state(class).await?;
             if let Some(answer) = state.answer {
@@ -232,18 +244,17 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
             if state.holder.is_some() {
                 return Ok(CassandraBegun::Running(Duration::from_secs(state.left)));
             }
-            if let Some(error) = lost {
-                return Err(error);
-            }
             let ttl = int(super::ttl(self.records.config.lease));
             let set = ("USING TTL ? SET holder = ?", vec![ttl, text(self.token.as_str())]);
-            match self.change(set, "holder = null AND answer = null", Vec::new()).await {
-                Ok(true) => return Ok(CassandraBegun::New(self)),
-                Ok(false) => {}
-                Err(error) if is_unknown(&error) => lost = Some(error),
-                Err(error) => return Err(error),
+            let fate = |now: &State| match now.holder {
+                Some(_) if self.is_ours(now) => Fate::Made,
+                None if now.answer.is_none() => Fate::Open,
+                _ => Fate::Missed,
+            };
+            if self.change(set, (FREE, Vec::new()), fate).await? {
+                return Ok(CassandraBegun::New(self));
             }
-            // This read ends what was left half done, also ours.
+            // Another was faster, which the next look tells.
             class = Class::SerialRead;
         }
     }
@@ -270,24 +281,18 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
         let token = || text(self.token.as_str());
         let ttl = super::ttl(config.keep);
         // Where the lease has ended and nobody began since, the answer is welcome all the same.
-        for (condition, values) in
-            [("holder = ?", vec![token()]), ("holder = null AND answer = null", Vec::new())]
-        {
+        for condition in [("holder = ?", vec![token()]), (FREE, Vec::new())] {
             let set =
                 ("USING TTL ? SET holder = ?, answer = ?", vec![int(ttl), token(), text(answer.as_str())]);
-            match self.change(set, condition, values).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(error) if is_unknown(&error) => {
-                    let state = self.state(Class::SerialRead).await?;
-                    if self.is_ours(&state) && state.answer.as_ref() == Some(&answer) {
-                        return Ok(());
-                    }
-                    if self.is_ours(&state) {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
+            let held = condition.0 != FREE;
+            let fate = |now: &State| match now.holder {
+                Some(_) if self.is_ours(now) && now.answer.as_ref() == Some(&answer) => Fate::Made,
+                Some(_) if self.is_ours(now) && held => Fate::Open,
+                None if now.answer.is_none() && !held => Fate::Open,
+                _ => Fate::Missed,
+            };
+            if self.change(set, condition, fate).await? {
+                return Ok(());
             }
         }
         let message =
@@ -299,19 +304,14 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
     pub async fn give_up(self) -> Result<bool> {
         let give = async {
             let set = ("SET holder = null", Vec::new());
-            let condition = "holder = ? AND answer = null";
-            match self.change(set, condition, vec![text(self.token.as_str())]).await {
-                Ok(true) => Ok(true),
-                Err(error) if !is_unknown(&error) => Err(error),
-                refused => {
-                    let state = self.state(Class::SerialRead).await?;
-                    match refused {
-                        Err(error) if self.is_ours(&state) => Err(error),
-                        // Where nobody is at work it was given up, or the lease has ended.
-                        _ => Ok(state.holder.is_none()),
-                    }
-                }
-            }
+            let condition = ("holder = ? AND answer = null", vec![text(self.token.as_str())]);
+            let fate = |now: &State| match (&now.holder, &now.answer) {
+                (Some(_), None) if self.is_ours(now) => Fate::Open,
+                _ => Fate::Missed,
+            };
+            // Where nobody is at work it was given up, or the lease has ended.
+            Ok(self.change(set, condition, fate).await?
+                || self.state(Class::SerialRead).await?.holder.is_none())
         };
         give.await.map_err(|error| at("idempotency.give_up")(error).with_key(self.key.as_str()))
     }

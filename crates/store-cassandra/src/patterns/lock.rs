@@ -9,10 +9,11 @@ use store_core::lease::{Lease, LeaseHeld, LeasePlace, LeaseTaken, LeaseTerms};
 
 use crate::CassandraBackend;
 use crate::codec::{bigint, int, text};
-use crate::error::{NAME, at, is_unknown};
+use crate::error::{NAME, at};
 use crate::schema::Table;
 use crate::session::{Call, Class, Row, Value};
 use crate::space::Space;
+use crate::transaction::{Fate, once};
 
 /// `holder` has a time to live, and `fence` has none: so the last number is there when the holder is gone.
 static LOCKS: Table = Table {
@@ -205,6 +206,10 @@ impl State {
         Ok(Self { holder, fence: row.integer("fence")?, left })
     }
 
+    fn is_of(&self, token: &str) -> bool {
+        self.holder.as_deref() == Some(token)
+    }
+
     fn number(&self) -> u64 {
         self.fence.and_then(|fence| u64::try_from(fence).ok()).unwrap_or_default()
     }
@@ -238,10 +243,20 @@ impl Place {
     }
 
     /// A transaction of one statement.
-    async fn change(&self, statement: &str, values: Vec<Value>) -> Result<bool> {
+    async fn change(&self, statement: &str, values: &[Value]) -> Result<bool> {
         let change =
-            |table: &str| Call::new(Class::Conditional, statement.replace("{table}", table), values.clone());
+            |table: &str| Call::new(Class::Conditional, statement.replace("{table}", table), values.to_vec());
         self.space.on(&LOCKS, change).await?.applied()
+    }
+
+    /// Makes a transaction once; `fate` says what a row tells of it.
+    async fn once<A: Future<Output = Result<bool>>>(
+        &self,
+        attempt: impl Fn() -> A,
+        fate: impl Fn(&State) -> Fate,
+    ) -> Result<bool> {
+        let look = || async { self.state(Class::SerialRead).await.map(|state| fate(&state)) };
+        once(self.space.config.operation_timeout, attempt, look).await
     }
 }
 
@@ -250,7 +265,7 @@ impl LeasePlace for Place {
     async fn take(&self, token: &str) -> Result<LeaseTaken> {
         // Two transactions at once hinder each other; those of one store come one after the other.
         let _turn = self.space.turns.take(&self.name, vec![0]).await;
-        let (mut class, mut lost) = (Class::Read, None);
+        let mut class = Class::Read;
         loop {
             let state = self.state(class).await?;
             class = Class::SerialRead;
@@ -266,42 +281,37 @@ impl LeasePlace for Place {
                 Some(_) => return Ok(LeaseTaken::ByAnother(Duration::from_secs(state.left + 1))),
                 None => {}
             }
-            if let Some(error) = lost {
-                return Err(error);
-            }
             let fence = state.fence.map_or(0, |fence| fence.saturating_add(1)).max(micros());
-            match self.set(token, state.fence, fence).await {
-                Ok(true) => return Ok(LeaseTaken::Held(u64::try_from(fence).unwrap_or_default())),
-                // Another was faster, which the next look tells.
-                Ok(false) => {}
-                // The next look ends what was left half done, also ours.
-                Err(error) if is_unknown(&error) => lost = Some(error),
-                Err(error) => return Err(error),
+            let fate = |now: &State| match now.holder {
+                Some(_) if now.is_of(token) && now.fence == Some(fence) => Fate::Made,
+                None if now.fence == state.fence => Fate::Open,
+                _ => Fate::Missed,
+            };
+            if self.once(|| self.set(token, state.fence, fence), fate).await? {
+                return Ok(LeaseTaken::Held(u64::try_from(fence).unwrap_or_default()));
             }
+            // Another was faster, which the next look tells.
         }
     }
 
     async fn prolong(&self, token: &str) -> Result<bool> {
         let prolong = "UPDATE {table} USING TTL ? SET holder = ? WHERE name = ? IF holder = ?";
-        let values = vec![int(self.ttl), text(token), text(self.name.as_str()), text(token)];
-        self.change(prolong, values).await
+        let values = [int(self.ttl), text(token), text(self.name.as_str()), text(token)];
+        // To do it twice does no harm.
+        let fate = |now: &State| if now.is_of(token) { Fate::Open } else { Fate::Missed };
+        self.once(|| self.change(prolong, &values), fate).await
     }
 
     async fn give_back(&self, token: &str, number: Option<u64>) -> Result<bool> {
         let release = "UPDATE {table} SET holder = null WHERE name = ? IF holder = ?";
-        let error = match self.change(release, vec![text(self.name.as_str()), text(token)]).await {
-            Err(error) if is_unknown(&error) => error,
-            answer => return answer,
-        };
-        match self.state(Class::SerialRead).await {
+        let values = [text(self.name.as_str()), text(token)];
+        let fate = |now: &State| match now.holder {
+            Some(_) if now.is_of(token) => Fate::Open,
             // Nobody has it, and nobody had it since: it was given back.
-            Ok(state) if state.holder.is_none() && number.is_some_and(|number| number == state.number()) => {
-                Ok(true)
-            }
-            Ok(state) if state.holder.as_deref() != Some(token) => Ok(false),
-            // To be asked for again, which does no harm.
-            _ => Err(error),
-        }
+            None if number.is_some_and(|number| number == now.number()) => Fate::Made,
+            _ => Fate::Missed,
+        };
+        self.once(|| self.change(release, &values), fate).await
     }
 }
 
