@@ -12,9 +12,9 @@
 //!   the *plain order*: LlamaIndex's names as they stand in its nodes, then all others by their bytes. `""` gives the
 //!   members' positions in their true order, `"+"` the members that can not be attributes (they have no name, or one
 //!   that the table or the store needs).
-//! * It is absent where it would say nothing: if there is just one member, or the members are one of LlamaIndex's own
-//!   small shapes. Others have it always, which is also what tells a writer that a value has gained a member since
-//!   it was read.
+//! * It is absent where it would say nothing: Python shows it as a member of the value. Only a value that has more
+//!   members than one of LlamaIndex's own small shapes has it always, so that a writer who read such an entry can tell
+//!   that it has gained a member.
 //! * An entry of a source document (`node_ids`, `metadata`) has it inside `metadata`: Python takes no other members.
 //!
 //! Deeper than 30 levels (the service takes 32), and where a member within has no name, the value is JSON text.
@@ -106,8 +106,8 @@ pub(crate) fn encode(value: JsonObject, keys: &Keys) -> Result<Item> {
     let shape: Vec<&str> = value.keys().map(String::as_str).collect();
     let known = SHAPES.contains(&shape.as_slice()) && !shape.iter().any(|name| reserved(name));
     if !(known && is_ref_doc(&value)) {
-        let told = value.len() == 1 || known;
-        return object(value, reserved, 1, !told);
+        let tell = !known && SHAPES.iter().any(|names| names.iter().all(|name| shape.contains(name)));
+        return object(value, reserved, 1, tell);
     }
     let mut item = Item::with_capacity(2);
     for (name, member) in value {

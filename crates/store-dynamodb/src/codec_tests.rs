@@ -60,8 +60,8 @@ fn what_is_lost_is_said_shortly() {
     assert_eq!(comes_back(json!({"doc_hash": "h", "ref_doc_id": "d"})), "-");
     assert_eq!(comes_back(json!({"__type__": "list", "__data__": "{}"})), r#"{"":[1,0]}"#);
     assert_eq!(comes_back(json!({"node_ids": ["a"], "metadata": {"b": 1.0, "a": 2}})), "-");
-    assert_eq!(comes_back(json!({})), "");
-    assert_eq!(comes_back(json!({"a": 1, "b": 2})), "");
+    assert_eq!(comes_back(json!({})), "-");
+    assert_eq!(comes_back(json!({"a": 1, "b": [{"c": 0.5, "d": null}]})), "-");
     assert_eq!(comes_back(json!({"a": 2.0})), r#"{"0":1}"#);
     assert_eq!(comes_back(json!({"a": [0.0, 0.5, 1e22]})), r#"{"0":2}"#);
     assert_eq!(comes_back(json!({"a": [0.0, 1]})), r#"{"0":{"0":1}}"#);
@@ -71,6 +71,17 @@ fn what_is_lost_is_said_shortly() {
     );
     assert_eq!(comes_back(json!({"": 1, "_nodestore": 2, "pk": [1.0]})).get(..4), Some(r#"{"+""#));
     assert_eq!(comes_back(json!({"a": {"": 1.0}})), r#"{"0":3}"#);
+}
+
+#[test]
+fn more_members_than_a_shape_of_llamaindex_are_always_told() {
+    for shape in [json!({"doc_hash": "h"}), json!({"node_ids": [], "metadata": {}})] {
+        let Value::Object(mut more) = shape.clone() else { panic!("no object") };
+        assert_eq!(comes_back(shape), "-");
+        more.insert("x".to_owned(), 1.into());
+        assert_eq!(comes_back(Value::Object(more)), "");
+    }
+    assert_eq!(comes_back(json!({"metadata": {}, "x": 1})), "-");
 }
 
 #[test]
@@ -140,7 +151,7 @@ fn python_reads_the_entry_of_a_source_document() {
 fn a_part_can_be_read_alone_where_nothing_is_hidden() {
     let hides = |value: Value| hides_values(encode(of(value), &keys()).unwrap().get(BESIDE).unwrap());
     assert!(!hides(json!({"b": [1.0, {"d": 1, "c": 2.0}], "a": 1})));
-    assert!(!hides(json!({"a": 1, "b": 1})));
+    assert!(!hides(json!({"doc_hash": "h", "x": 1})));
     for hidden in [json!({"": 1}), json!(-0.0), json!(5e-324)] {
         assert!(hides(json!({"b": [{"c": hidden}], "a": 1})));
     }

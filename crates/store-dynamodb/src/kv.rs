@@ -27,15 +27,17 @@ use crate::tables::{self, Keys};
 pub(crate) const MAX_KEY_BYTES: usize = 1_024;
 /// The longest partition key.
 pub(crate) const MAX_COLLECTION_BYTES: usize = 2_048;
+/// The option by which larger values are taken.
+pub(crate) const CHUNKS: &str = "store.large_values=chunks";
 /// How often a large value is read again that was replaced while it was read.
 const ROUNDS: usize = 16;
 
 pub(crate) fn capabilities(config: &DynamoDbConfig) -> KvCapabilities {
-    let largest = match config.large_values {
-        DynamoDbLargeValues::Refuse => MAX_ITEM_BYTES,
-        DynamoDbLargeValues::Chunks => large::MAX_BYTES,
-    };
-    KvCapabilities::new().with_ttl(true).with_max_key_bytes(MAX_KEY_BYTES).with_max_value_bytes(largest)
+    let can = KvCapabilities::new().with_ttl(true).with_max_key_bytes(MAX_KEY_BYTES);
+    match config.large_values {
+        DynamoDbLargeValues::Refuse => can.with_max_value_bytes(MAX_ITEM_BYTES).with_larger_values(CHUNKS),
+        DynamoDbLargeValues::Chunks => can.with_max_value_bytes(large::MAX_BYTES),
+    }
 }
 
 /// The key-value role.

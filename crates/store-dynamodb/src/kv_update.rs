@@ -1,9 +1,11 @@
 //! Reading, deciding and writing key-values in one step.
 //!
 //! Python's layout has no versions: a change is made on the condition that the item still is what was read. Each of
-//! its attributes must be the same, and none of those there that could have come since: the condition language can
-//! not say "no others", but an item that gains a member gains or changes the attribute beside it, too
-//! (see [`crate::codec`]). Items of more than 80 attributes are told by that attribute and the first 80.
+//! its attributes must be the same, but the condition language can not say "and there are no others". An item with an
+//! attribute beside its value loses or changes that when it gains a member (see [`crate::codec`]); so do LlamaIndex's
+//! own small shapes, or they gain what is named. Any other item is claimed: it gets random digits for that attribute,
+//! which mean nothing to a reader, is read again, and changed on the condition that they are there. Items of more than
+//! 80 attributes are told by the one beside them and the first 80.
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use store_core::batches::cut;
 use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
 
 use crate::batch::Backoff;
-use crate::codec::{Item, SHAPES, item_size};
+use crate::codec::{Item, MAX_ITEM_BYTES, SHAPES, item_size};
 use crate::conditional::{self, Change};
 use crate::kv::DynamoKvStore;
 use crate::kv_layout::{is_expired, key, now};
@@ -28,6 +30,17 @@ const KEYS: usize = 800;
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// Attributes in a condition, which may have 300 operators and 4 KB.
 const COMPARED: usize = 80;
+
+/// The bytes of a claim: the attribute's name and its digits.
+const CLAIM_BYTES: usize = BESIDE.len() + 16;
+
+/// What is to be done about a key.
+enum Planned {
+    /// Its item is marked, to be read and decided upon again.
+    Claim(TransactWriteItem, usize),
+    /// Its change, the bytes that it takes, and the heads of the old and new value.
+    Change(TransactWriteItem, usize, Option<Head>, Option<Head>),
+}
 
 /// What became of the chunks of a key by a change.
 #[derive(Debug)]
@@ -75,22 +88,33 @@ impl DynamoKvStore {
         let mut open: Vec<usize> = (0..names.len()).collect();
         let backoff = Backoff::new(self.space.config.operation_timeout);
         let mut backoff = backoff.with_pauses_up_to(LONGEST_PAUSE);
+        let mut first = true;
         loop {
             let wanted: Vec<&str> = open.iter().filter_map(|place| names.get(*place).copied()).collect();
             let stored = self.read_all(keys, collection, &wanted, None, true).await;
             let stored = stored.map_err(|error| error.with_failed(wanted.iter().copied()))?;
             let (mut changes, mut chunks, mut refused) = (Vec::new(), Vec::new(), None);
+            let mut claimed = Vec::new();
             for ((place, name), stored) in open.iter().zip(&wanted).zip(stored) {
                 match self.decide(keys, collection, name, stored, apply).await {
-                    Ok((value, change)) => {
+                    Ok((value, planned)) => {
                         if let Some(slot) = after.get_mut(*place) {
                             *slot = value;
                         }
-                        let Some((write, bytes, old, new)) = change else { continue };
+                        let (write, bytes) = match planned {
+                            None => continue,
+                            Some(Planned::Claim(write, bytes)) => {
+                                claimed.push(*place);
+                                (write, bytes)
+                            }
+                            Some(Planned::Change(write, bytes, old, new)) => {
+                                if old.is_some() || new.is_some() {
+                                    chunks.push(Chunks { place: *place, name, old, new });
+                                }
+                                (write, bytes)
+                            }
+                        };
                         changes.push(Change { place: *place, key: (*name).to_owned(), write, bytes });
-                        if old.is_some() || new.is_some() {
-                            chunks.push(Chunks { place: *place, name, old, new });
-                        }
                     }
                     Err(error) => {
                         refused = Some(error);
@@ -99,7 +123,9 @@ impl DynamoKvStore {
                 }
             }
             let before = open.len();
-            open = conditional::each(&self.space, changes).await?;
+            let lost = conditional::each(&self.space, changes).await?;
+            open = check::unique_by([claimed, lost.clone()].concat(), true, |place| *place);
+            open.sort_unstable();
             for Chunks { place, name, old, new } in chunks {
                 if !open.contains(&place) {
                     large::sweep(&self.space, keys, collection, name, new.as_ref(), old.as_ref()).await;
@@ -113,6 +139,10 @@ impl DynamoKvStore {
             if open.is_empty() {
                 return Ok(after);
             }
+            // All that is open was claimed, and nobody is in the way.
+            if lost.is_empty() && std::mem::take(&mut first) {
+                continue;
+            }
             if !backoff.pause(open.len() < before).await {
                 let open: Vec<&str> = open.iter().filter_map(|place| names.get(*place).copied()).collect();
                 let message = "others changed the key each time it was read, until the time was over";
@@ -122,8 +152,7 @@ impl DynamoKvStore {
         }
     }
 
-    /// Asks `apply` about one key: the value afterwards; and the change to make, if any, with its bytes and the heads
-    /// of the old and new value.
+    /// Asks `apply` about one key: the value afterwards, and what is to be done, if anything.
     async fn decide(
         &self,
         keys: &Keys,
@@ -140,10 +169,21 @@ impl DynamoKvStore {
         let table = &self.space.main;
         let old_head = stored.as_ref().and_then(Head::of);
         let bytes = stored.as_ref().map_or(0, item_size);
+        let claim = |stored: &Item| {
+            let condition = same(stored, keys).named("#claim", BESIDE).valued(":claim", digits());
+            let write =
+                transaction::update(table, key(keys, collection, name), "SET #claim = :claim", condition);
+            write.map(|write| Planned::Claim(write, 2 * bytes + CLAIM_BYTES))
+        };
+        let unclaimed = stored.as_ref().filter(|stored| !shows_gains(stored, keys));
         match apply(name, old.as_ref())? {
             Update::Keep => Ok((old, None)),
             Update::Put(value) => {
+                // What can not be written is refused before its key is claimed.
                 let encoded = self.encode(keys, collection, name, value.clone(), None)?;
+                if let Some(stored) = unclaimed {
+                    return Ok((None, Some(claim(stored)?)));
+                }
                 let (item, size) = self.saved(keys, collection, name, encoded, None).await?;
                 let new_head = Head::of(&item);
                 let bytes = bytes + size;
@@ -152,20 +192,37 @@ impl DynamoKvStore {
                     Some(stored) => same(stored, keys),
                 };
                 let write = transaction::put(table, item, Some(condition))?;
-                Ok((Some(value), Some((write, bytes, old_head, new_head))))
+                Ok((Some(value), Some(Planned::Change(write, bytes, old_head, new_head))))
             }
             Update::Delete => {
+                if let Some(stored) = unclaimed {
+                    return Ok((None, Some(claim(stored)?)));
+                }
                 let Some(stored) = stored else { return Ok((None, None)) };
                 let condition = same(&stored, keys);
                 let write = transaction::delete(table, key(keys, collection, name), Some(condition))?;
-                Ok((None, Some((write, bytes, old_head, None))))
+                Ok((None, Some(Planned::Change(write, bytes, old_head, None))))
             }
         }
     }
 }
 
-/// A write, the bytes that it takes, and the heads of the old and new value.
-type Planned = (TransactWriteItem, usize, Option<Head>, Option<Head>);
+/// A mark that nobody else makes, and that says nothing of the value.
+fn digits() -> AttributeValue {
+    AttributeValue::S(format!("{:016x}", fastrand::u64(..)))
+}
+
+/// Whether a member that came since the item was read would show in [`same`]; or there is no room to claim it.
+fn shows_gains(item: &Item, keys: &Keys) -> bool {
+    let names = item.keys().map(String::as_str);
+    let names: Vec<&str> =
+        names.filter(|name| ![keys.partition.as_str(), &keys.sort, EXPIRES].contains(name)).collect();
+    names.iter().any(|name| name.starts_with(BESIDE))
+        || SHAPES
+            .iter()
+            .any(|shape| shape.len() == names.len() && shape.iter().all(|name| names.contains(name)))
+        || item_size(item) + CLAIM_BYTES > MAX_ITEM_BYTES
+}
 
 /// The condition that an item still is what was read.
 pub(crate) fn same(item: &Item, keys: &Keys) -> Condition {

@@ -33,6 +33,17 @@ async fn key_values_are_native_attributes(db: Db) {
     let kv = db.store.kv().unwrap();
     kv.put("data", "k", object(json!({"n": 1}))).await.unwrap();
     assert_eq!(stored(&db, "data", "k").await, Some(json!({"n": {"N": "1"}})));
+    // Python shows each attribute as a member.
+    for (value, item) in [
+        (json!({}), json!({})),
+        (
+            json!({"a": 1, "b": [0.5, {"c": "t"}]}),
+            json!({"a": {"N": "1"}, "b": {"L": [{"N": "0.5"}, {"M": {"c": {"S": "t"}}}]}}),
+        ),
+    ] {
+        kv.put("data", "k", object(value)).await.unwrap();
+        assert_eq!(stored(&db, "data", "k").await, Some(item));
+    }
     let value =
         r#"{"z":1,"d":1.0,"null":null,"t":"Ża\u0000","l":[{},0.1,1e+22,true],"big":18446744073709551615}"#;
     kv.put("data", "k", object(serde_json::from_str(value).unwrap())).await.unwrap();

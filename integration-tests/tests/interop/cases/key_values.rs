@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = odd
         .map(|(name, value)| Case::new(Role::KeyValues, name, move |pair| there_and_back(pair, &value)))
         .collect();
+    cases.push(Case::new(Role::KeyValues, "several members", several));
     cases.push(Case::new(Role::KeyValues, "odd keys and collections", odd_keys));
     cases.push(Case::new(Role::KeyValues, "a value is replaced whole", replaced));
     cases.push(Case::new(Role::KeyValues, "listing", listing));
@@ -43,6 +44,21 @@ fn there_and_back(pair: &Pair<'_>, value: &Value) -> CaseResult {
     pair.reader.is("kv.delete", self::key(pair, "other"), &json!(true))?;
     pair.both("kv.get", &key, &Value::Null)?;
     pair.reader.is("kv.delete", key, &json!(false))
+}
+
+/// Each side finds the members that were put and no others, in whatever order.
+fn several(pair: &Pair<'_>) -> CaseResult {
+    let value = json!({"a": "t", "b": [0.5, {"c": null, "d": [1, true]}], "c": {"e": 7, "f": {}}});
+    for side in [pair.writer, pair.reader] {
+        side.call("kv.put", put(pair, "k", &value))?;
+        for side in [pair.reader, pair.writer] {
+            let found = side.call("kv.get", key(pair, "k"))?;
+            if found != value {
+                return Err(format!("{}: found {found}, expected {value}", side.name()));
+            }
+        }
+    }
+    pair.reader.is("kv.delete", key(pair, "k"), &json!(true))
 }
 
 /// Whatever could be a pattern, a path or a command.

@@ -43,7 +43,7 @@ fn theirs(request: impl Fn(usize) -> Request) -> Vec<Request> {
 /// The same keys again and again: each ends as one side wrote it, whole.
 fn upserts(pair: &Pair<'_>) -> CaseResult {
     let put = |key: usize, by: &str, n: usize| {
-        let value = json!({"by": by, "n": n, "copy": [by, n]});
+        let value = json!({"by": by, "copy": [by, n], "n": n});
         ("kv.put", json!({"collection": "interop/upserts", "key": format!("k{}", key % 5), "value": value}))
     };
     pair.at_once(theirs(|n| put(n, "python", n)), tasks(|task, n| put(n + task, "ours", n)))?;
