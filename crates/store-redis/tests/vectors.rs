@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         on_search("a_lost_index_is_made_again", a_lost_index_is_made_again),
         on_search("declared_fields_are_compared_by_the_server", declared_fields_are_compared_by_the_server),
         on_search("fields_may_be_declared_later", fields_may_be_declared_later),
+        on_search("python_filters_by_declared_fields", python_filters_by_declared_fields),
+        on_search("no_row_is_lost_to_a_field_of_numbers", no_row_is_lost_to_a_field_of_numbers),
         on_search("more_than_ten_thousand", more_than_ten_thousand),
         on_search("many_equals_are_ordered_by_id", many_equals_are_ordered_by_id),
         on_search("a_graph_of_every_metric", a_graph_of_every_metric),
@@ -377,6 +379,60 @@ async fn fields_may_be_declared_later(db: Db) {
     let plain = VectorConfig::new(2, Metric::Cosine);
     store.configure(plain).await.unwrap();
     compare(&*store, false).await;
+}
+
+fn by_tag_and_year() -> VectorConfig {
+    let field = |key: &str, field_type| FilterableField { key: key.to_owned(), field_type };
+    VectorConfig::new(2, Metric::Cosine)
+        .with_filterable([field("tag", FieldType::Text), field("year", FieldType::Integer)])
+}
+
+/// How many rows a query finds, as Python's package sends it.
+async fn counted(db: &Db, query: &str) -> String {
+    let search = RedisCommand::read("FT.SEARCH").key(INDEX).arg(query).arg("NOCONTENT");
+    match db.store.command(search.arg("DIALECT").arg("2")).await.unwrap() {
+        RedisValue::List(list) => format!("{:?}", list[0]),
+        RedisValue::Map(members) => {
+            let total = members.into_iter().find(|(name, _)| name.as_str() == Some("total_results"));
+            format!("{:?}", total.unwrap().1)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn python_filters_by_declared_fields(db: Db) {
+    let store = db.store.vectors().unwrap();
+    store.configure(by_tag_and_year()).await.unwrap();
+    // What the field of numbers can not hold is found by everything else.
+    let odd = [json!("unknown"), json!(5e-324), json!(true), json!([1999])];
+    let mut nodes: Vec<Node> = odd
+        .into_iter()
+        .enumerate()
+        .map(|(n, year)| vector(&format!("n{n}"), &[1.0, 0.0]).with_metadata("year", year))
+        .collect();
+    nodes.push(vector("n4", &[1.0, 0.0]).with_metadata("year", 1999).with_metadata("tag", "it's"));
+    put(&*store, nodes).await;
+    assert_eq!(found(&*store, VectorQuery::dense(vec![1.0, 0.0], 9)).await.len(), 5);
+    assert_eq!(ids(&*store, field("year").eq("unknown")).await, ["n0"]);
+    let one = counted(&db, "@tag:{it\\'s}").await;
+    assert!(one.contains('1'), "{one}");
+    assert_eq!(counted(&db, "@year:[1999 1999]").await, one);
+    // A change of the metadata keeps to it.
+    let patch = MetadataPatch::new().with_set("year", "n/a").with_set("tag", "new");
+    assert_eq!(store.update(&Selector::ids(["n4"]), &patch).await.unwrap(), 1);
+    assert_eq!(counted(&db, "@tag:{new}").await, one);
+    assert_eq!(found(&*store, VectorQuery::dense(vec![1.0, 0.0], 9)).await.len(), 5);
+}
+
+async fn no_row_is_lost_to_a_field_of_numbers(db: Db) {
+    let plain = store(&db).await;
+    put(&*plain, vec![vector("old", &[1.0, 0.0]).with_metadata("year", "unknown").with_metadata("tag", "t")])
+        .await;
+    plain.configure(by_tag_and_year()).await.unwrap();
+    assert_eq!(found(&*plain, VectorQuery::dense(vec![1.0, 0.0], 9)).await, ["old"]);
+    let info = db.store.command(RedisCommand::read("FT.INFO").key(INDEX)).await.unwrap();
+    let info = format!("{info:?}");
+    assert!(info.contains("\"tag\"") && !info.contains("\"year\""), "{info}");
 }
 
 async fn more_than_ten_thousand(db: Db) {

@@ -8,7 +8,7 @@ use store_core::{Error, ErrorKind, FieldType, Metric, Result, VectorConfig};
 
 use super::answer::{member, members, name};
 use super::options::VectorIndex;
-use super::rows::{DOC_ID, ID, TEXT, VECTOR, WORDS};
+use super::rows::{DOC_ID, ID, TEXT, VECTOR, WORDS, stands_beside};
 use super::set::Set;
 use super::terms;
 use crate::driver::{Cmd, items, text};
@@ -45,12 +45,11 @@ pub(super) async fn prepare(set: &Set, config: &VectorConfig) -> Result<()> {
         look(set).await?.ok_or_else(|| missing(set))?
     };
     compare(set, config, &found)?;
-    let found = if extend(set, config, &found).await? {
-        look(set).await?.ok_or_else(|| missing(set))?
-    } else {
-        found
-    };
-    wait(set, found).await
+    let found = wait(set, found).await?;
+    if extend(set, config, &found).await? {
+        wait(set, look(set).await?.ok_or_else(|| missing(set))?).await?;
+    }
+    Ok(())
 }
 
 /// The vector field as it should be: the names and values that a description of it holds.
@@ -133,10 +132,28 @@ fn own_fields(config: &VectorConfig) -> Vec<Vec<String>> {
     fields
 }
 
+/// The fields that Python filters by, if its schema names them: what was declared, as it stands in the rows. One of
+/// numbers is only for an index without rows: the server leaves a row out that has something else there, which ours
+/// never have (see [`rows`](super::rows)), but older ones and Python's may.
+fn pythons_fields(config: &VectorConfig, found: &Found) -> Vec<Vec<String>> {
+    let declared = config.filterable.iter().flatten().filter(|declared| stands_beside(&declared.key));
+    let fields = declared.filter_map(|declared| match declared.field_type {
+        FieldType::Text => Some(vec![declared.key.as_str(), "TAG", "SEPARATOR", ","]),
+        FieldType::Integer | FieldType::Float if found.rows == 0 => {
+            Some(vec![declared.key.as_str(), "NUMERIC"])
+        }
+        // Python has no field for the others.
+        _ => None,
+    });
+    fields.map(|field| field.into_iter().map(str::to_owned).collect()).collect()
+}
+
 /// An index that is there.
 #[derive(Debug, Default)]
 struct Found {
     prefixes: Vec<String>,
+    /// How many rows it holds.
+    rows: u64,
     /// The description of each field: names and values, in upper or lower case.
     fields: Vec<Vec<String>>,
     indexing: bool,
@@ -191,6 +208,7 @@ async fn look(set: &Set) -> Result<Option<Found>> {
     let start = definition.iter().position(|word| word == "prefixes").map_or(definition.len(), |at| at + 1);
     let prefixes = definition.into_iter().skip(start).collect();
     let (indexing, done) = (number(take("indexing")), number(take("percent_indexed")));
+    let rows = take("num_docs").first().and_then(|rows| rows.parse().ok());
     let fields = items(member(&mut answer, "attributes")).into_iter().map(|field| {
         let mut description = Vec::new();
         words(field, &mut description);
@@ -198,6 +216,8 @@ async fn look(set: &Set) -> Result<Option<Found>> {
     });
     Ok(Some(Found {
         prefixes,
+        // Not known is not none.
+        rows: rows.unwrap_or(u64::MAX),
         fields: fields.collect(),
         indexing: indexing.is_some_and(|indexing| indexing != 0.0),
         done: done.unwrap_or(1.0),
@@ -242,10 +262,11 @@ fn compare(set: &Set, config: &VectorConfig, found: &Found) -> Result<()> {
 /// Adds the fields of ours that an index lacks (LlamaIndex made it, or a field was declared since); answers whether
 /// there were any.
 async fn extend(set: &Set, config: &VectorConfig, found: &Found) -> Result<bool> {
-    let lacking: Vec<Vec<String>> = own_fields(config)
-        .into_iter()
-        .filter(|field| field.first().is_some_and(|name| found.field(name).is_none()))
-        .collect();
+    let lacks = |field: &Vec<String>| field.first().is_some_and(|name| found.field(name).is_none());
+    let mut lacking: Vec<Vec<String>> = own_fields(config).into_iter().filter(lacks).collect();
+    if set.space.config.create {
+        lacking.extend(pythons_fields(config, found).into_iter().filter(lacks));
+    }
     if lacking.is_empty() {
         return Ok(false);
     }
@@ -271,8 +292,8 @@ async fn extend(set: &Set, config: &VectorConfig, found: &Found) -> Result<bool>
     Ok(true)
 }
 
-/// Waits until the index holds all rows that were there before it.
-async fn wait(set: &Set, found: Found) -> Result<()> {
+/// Waits until the index holds all rows that were there before it, and answers it as it is then.
+async fn wait(set: &Set, found: Found) -> Result<Found> {
     let limit = set.space.config.operation_timeout;
     let deadline = Instant::now() + limit;
     let mut found = found;
@@ -288,7 +309,7 @@ async fn wait(set: &Set, found: Found) -> Result<()> {
         tokio::time::sleep(LOOK_EVERY).await;
         found = look(set).await?.ok_or_else(|| missing(set))?;
     }
-    Ok(())
+    Ok(found)
 }
 
 fn missing(set: &Set) -> Error {

@@ -3,7 +3,8 @@
 //! The key is `<prefix>llama_index/vector_<id>`; the fields are `id`, `doc_id`, `text`, `vector` (`f32`, little
 //! endian), the metadata whose values are texts or numbers, and the five of LlamaIndex's own (`_node_content`, …).
 //! `_node_content` holds the whole node but text and embedding, and is what is read back: the metadata beside it is
-//! there for Python's filters. In Python, metadata called `text`, `id` or `vector` overwrites the field of that name,
+//! there for Python's filters. Where a field is declared to hold numbers, nothing else stands beside: an index that has
+//! it as a number leaves a row with anything else out. In Python, metadata called `text`, `id` or `vector` overwrites the field of that name,
 //! and bools, nulls, lists and objects can not be written at all; here they stand in `_node_content` alone.
 //!
 //! Fields of ours, which Python does not look at:
@@ -42,6 +43,8 @@ pub(crate) const WORDS: &str = "_nodestore_words";
 const OURS: &str = "_nodestore";
 /// The fields that the module's schema of LlamaIndex names; metadata of these names is not written beside.
 const TAKEN: [&str; 4] = [ID, DOC_ID, TEXT, VECTOR];
+/// LlamaIndex's own that are no fields of its schema.
+const OWN: [&str; 4] = [CONTENT, CLASS, "document_id", "ref_doc_id"];
 /// Bytes of one node: a server takes 512 MB in one value by default.
 const MAX_BYTES: usize = 512 << 20;
 /// Begins what stands for NUL in a key.
@@ -109,6 +112,16 @@ pub(crate) fn changed(node: &Node, config: &VectorConfig) -> Result<Vec<Value>> 
     Ok(row.0)
 }
 
+/// Whether metadata of this name stands in a field of its own, where Python's filters look for it.
+pub(super) fn stands_beside(name: &str) -> bool {
+    // The search module ends a name at NUL, and a dot parts a path.
+    !name.is_empty()
+        && !name.contains(['.', '\0'])
+        && !name.starts_with(OURS)
+        && !TAKEN.contains(&name)
+        && !OWN.contains(&name)
+}
+
 struct Row(Vec<Value>);
 
 impl Row {
@@ -134,9 +147,12 @@ fn metadata_fields(node: &Node, config: &VectorConfig, row: &mut Row) -> Result<
     for (name, value) in &node.metadata {
         let taken = TAKEN.contains(&name.as_str()) || own.iter().any(|(own, _)| own == name);
         if !taken && !name.starts_with(OURS) {
+            let of_numbers = terms::holds_numbers(config, name);
             match value {
-                Json::String(text) => row.put(name, text.as_str()),
-                Json::Number(_) => row.put(name, python::repr(value)),
+                Json::String(text) if !of_numbers => row.put(name, text.as_str()),
+                Json::Number(_) if !of_numbers || terms::is_taken(value) => {
+                    row.put(name, python::repr(value))
+                }
                 _ => {}
             }
         }

@@ -157,6 +157,18 @@ pub(crate) fn shadows(metadata: &JsonObject, source: Option<&str>, config: &Vect
     })
 }
 
+/// Whether a path is declared to hold numbers.
+pub(super) fn holds_numbers(config: &VectorConfig, path: &str) -> bool {
+    let is_number = |field_type| matches!(field_type, FieldType::Integer | FieldType::Float);
+    config.filterable.iter().flatten().any(|field| field.key == path && is_number(field.field_type))
+}
+
+/// Whether the search module takes a number; for another one it would refuse the whole node.
+pub(super) fn is_taken(value: &Value) -> bool {
+    let size = value.as_f64().map_or(f64::NAN, f64::abs);
+    size == 0.0 || SIZES.contains(&size)
+}
+
 struct Writer<'a> {
     config: &'a VectorConfig,
     terms: Vec<String>,
@@ -203,15 +215,8 @@ impl Writer<'_> {
         }
     }
 
-    fn declared(&self, path: &str, is: impl Fn(FieldType) -> bool) -> bool {
-        let mut declared = self.config.filterable.iter().flatten();
-        declared.any(|field| field.key == path && is(field.field_type))
-    }
-
     fn number(&mut self, path: &str, value: &Value) -> Kind {
-        let is_number = |field_type| matches!(field_type, FieldType::Integer | FieldType::Float);
-        let size = value.as_f64().map_or(f64::NAN, f64::abs);
-        if !self.declared(path, is_number) || !(size == 0.0 || SIZES.contains(&size)) {
+        if !holds_numbers(self.config, path) || !is_taken(value) {
             return Kind::Number;
         }
         self.numbers.push((number_field(path), value.to_string()));
@@ -219,7 +224,8 @@ impl Writer<'_> {
     }
 
     fn text(&mut self, path: &str, text: &str) -> Kind {
-        if !self.declared(path, |field_type| field_type == FieldType::Timestamp) {
+        let mut declared = self.config.filterable.iter().flatten();
+        if !declared.any(|field| field.key == path && field.field_type == FieldType::Timestamp) {
             return Kind::Text;
         }
         if let Some(at) = Timestamp::from_iso(text) {
