@@ -256,6 +256,25 @@ async fn a_store_that_can_not_take_it_is_refused_before_the_first_write() {
     assert!(to.docs().unwrap().scan(None).next().await.is_none());
 }
 
+/// Kept files in pieces that the other store does not take.
+#[tokio::test]
+async fn pieces_of_files_that_are_too_large_are_refused_before_the_first_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (memory(), on_disk(folder.path()).await);
+    fill(&*from).await;
+    let most = to.kv().unwrap().capabilities().max_value_bytes.unwrap();
+    let piece = object(json!({"base64": "A".repeat(most)}));
+    from.kv().unwrap().put("nodestore_folder", "file/big/00000000", piece).await.unwrap();
+    let plan = copy().plan(&*from, Some(&*to)).await.unwrap_err();
+    let run = copy().run(&*from, &*to).await.unwrap_err();
+    for refused in [plan, run] {
+        assert_eq!(refused.kind(), ErrorKind::LimitExceeded);
+        let names = format!("\"file/big/00000000\" has {} bytes", most + r#"{"base64":""}"#.len());
+        assert!(refused.message().contains(&names), "{refused}");
+    }
+    assert!(to.docs().unwrap().scan(None).next().await.is_none());
+}
+
 /// Somebody else writes while the copy is compared.
 #[tokio::test]
 async fn what_differs_is_found_and_named() {

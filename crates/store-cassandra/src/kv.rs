@@ -32,7 +32,8 @@ const KEYS: usize = 32;
 
 pub(crate) fn capabilities(config: &CassandraConfig) -> KvCapabilities {
     let capabilities = KvCapabilities::new().with_ttl(true);
-    capabilities.with_max_key_bytes(MAX_KEY_BYTES).with_max_value_bytes(config.max_value_bytes)
+    let capabilities = capabilities.with_max_key_bytes(MAX_KEY_BYTES);
+    capabilities.with_max_value_bytes(config.max_value_bytes).with_larger_values("store.max_value_bytes")
 }
 
 /// The key-value role.

@@ -97,13 +97,15 @@ pub struct KvCapabilities {
     pub max_key_bytes: Option<usize>,
     /// Largest encoded value, in bytes; `None` = no limit of its own.
     pub max_value_bytes: Option<usize>,
+    /// The option of the store's URL by which it takes larger values; `None` = there is none.
+    pub larger_values: Option<&'static str>,
 }
 
 impl KvCapabilities {
     /// Capabilities without limits and without time to live; set the fields that differ.
     #[must_use]
     pub fn new() -> Self {
-        Self { ttl: false, max_key_bytes: None, max_value_bytes: None }
+        Self { ttl: false, max_key_bytes: None, max_value_bytes: None, larger_values: None }
     }
 
     /// Says whether values can carry a time to live.
@@ -124,6 +126,13 @@ impl KvCapabilities {
     #[must_use]
     pub fn with_max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets the option by which larger values are taken.
+    #[must_use]
+    pub fn with_larger_values(mut self, option: &'static str) -> Self {
+        self.larger_values = Some(option);
         self
     }
 }

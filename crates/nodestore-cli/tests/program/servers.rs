@@ -160,6 +160,29 @@ fn a_store_goes_from_server_to_server() {
     assert_eq!(files(&home.path().join("out")), files(&home.path().join("expected")));
 }
 
+/// Kept files as a release before cut them: too large for a table as it is.
+#[cfg(feature = "dynamodb")]
+#[test]
+fn pieces_that_a_table_does_not_take_are_told_with_the_option() {
+    let home = Home::with_documents();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = nodestore::open(&nodestore::embedded_url(&home.path().join("kb"))).await.unwrap();
+        let piece = serde_json::json!({"base64": "A".repeat(699_052)});
+        let piece = serde_json::from_value(piece).unwrap();
+        let kv = store.kv().unwrap();
+        let entries = vec![("file/graph_store.json/00000000".to_owned(), piece)];
+        kv.put_many("nodestore_folder", entries, nodestore::PutOptions::default()).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let kind = KINDS.iter().find(|kind| kind.name == "dynamodb").unwrap();
+    let Some(table) = Namespace::on(kind, "pieces") else { return };
+    let copy = |to: &str| Run::of(&mut home.command(&["copy", "kb", to]));
+    copy(&table.0).exits(1).says(&["graph_store.json", "store.large_values=chunks"]);
+    // Nothing was written: what is there would be refused.
+    copy(&format!("{}&store.large_values=chunks", table.0)).ok().shows(&["the same on both sides"]);
+}
+
 /// A list that ends early leaves a stream on the server, which is ended before the program ends.
 #[test]
 fn a_list_may_end_before_its_stream() {

@@ -2,8 +2,11 @@
 
 use async_trait::async_trait;
 
+use futures::TryStreamExt as _;
+
 use super::part::{Both, PAGE, Page, Part, Side, json, pages};
-use crate::{BoxStream, JsonObject, KvStore, PutOptions, Result, ScanOptions};
+use crate::folder::KEPT_FILES;
+use crate::{BoxStream, Error, ErrorKind, JsonObject, KvStore, PutOptions, Result, ScanOptions, check};
 
 type Entry = (String, JsonObject);
 
@@ -36,6 +39,30 @@ impl Part for KeyValues {
         pages::<Self>(self.stores.of(side).scan(&self.collection, options), PAGE)
     }
 
+    /// The pieces of kept files are as large as the store took them that they are read from. They are plain text, so
+    /// what they take is known before they are written.
+    async fn check(&self) -> Result<()> {
+        let can = self.stores.to.capabilities();
+        let Some(most) = can.max_value_bytes.filter(|_| self.collection == KEPT_FILES) else { return Ok(()) };
+        let mut pages = self.pages(Side::From, None);
+        while let Some(page) = pages.try_next().await? {
+            for (key, value) in &page.records {
+                let bytes = check::encoded_size(value)?;
+                if bytes > most {
+                    let remedy = can.larger_values.map_or_else(String::new, |option| {
+                        format!("; with the option {option} in its URL it takes more")
+                    });
+                    let message = format!(
+                        "{}: {key:?} has {bytes} bytes, and the store to copy into takes at most {most} in a value{remedy}",
+                        self.name
+                    );
+                    return Err(Error::new(ErrorKind::LimitExceeded, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn write(&self, entries: Vec<Entry>) -> Result<()> {
         self.stores.to.put_many(&self.collection, entries, PutOptions::default()).await
     }
@@ -56,6 +83,6 @@ impl Part for KeyValues {
 
     fn bytes((key, value): &Entry) -> usize {
         // One that can not be encoded is refused where it is written.
-        key.len() + crate::check::encoded_size(value).unwrap_or_default()
+        key.len() + check::encoded_size(value).unwrap_or_default()
     }
 }

@@ -16,8 +16,8 @@ const COLLECTION: &str = "nodestore";
 const KEY: &str = "folder";
 /// Where the bytes of kept files stand: `file/NAME/00000000` and so on.
 pub(crate) const CHUNKS: &str = "nodestore_folder";
-/// Bytes of a file in one value; in base64 a third more.
-const CHUNK: usize = 512 << 10;
+/// Bytes of a file in one value; in base64 a third more, which every store takes.
+const CHUNK: usize = 256 << 10;
 
 /// What there was in an imported folder, so that the same can be written again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
