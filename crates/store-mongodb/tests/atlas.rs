@@ -1,20 +1,23 @@
 //! The vector role on servers with search, a stand-in for Atlas, and without, a real one.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 #[path = "support/stub.rs"]
 mod stub;
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex};
 
 use bson::{Bson, Document, doc};
 use common::{Db, test};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
 use store_core::filter::field;
 use store_core::{
-    AddMode, Backend as _, Embedder as _, HashEmbedder, HybridRetriever, Metric, Node, Retriever as _,
-    TextRetriever, VectorConfig, VectorQuery, VectorStoreExt as _,
+    AddMode, Backend as _, Embedder as _, FieldType, FilterableField, HashEmbedder, HybridRetriever, Metric,
+    Node, QueryKind, Retriever as _, TextRetriever, VectorConfig, VectorQuery, VectorStoreExt as _,
 };
 use store_mongodb::mongodb::Client;
 use store_mongodb::mongodb::event::EventHandler;
@@ -29,8 +32,21 @@ fn main() -> ExitCode {
         test("retrievers_work_on_a_plain_server", retrievers),
         test("multiples_of_one_vector_are_ordered_by_id", multiples),
         test("a_server_with_search_is_used", |_| with_search()),
+        python("python_sends_the_same_searches", python_sends_the_same_searches),
     ])
 }
+
+/// A test that needs a Python with `scripts/python/requirements.txt`.
+fn python(name: &str, run: fn()) -> Trial {
+    let skip = std::env::var_os(PYTHON).is_none() && std::env::var_os("STORE_TEST_REQUIRE").is_none();
+    let run = move || {
+        run();
+        Ok(())
+    };
+    Trial::test(format!("python::{name}"), run).with_ignored_flag(skip)
+}
+
+const PYTHON: &str = "NODESTORE_TEST_PYTHON";
 
 async fn nodes(embedder: &HashEmbedder) -> Vec<Node> {
     let mut nodes = Vec::new();
@@ -118,10 +134,11 @@ fn row(id: &str, text: &str, score: f64) -> Document {
     doc! {"_id": id, "text": text, "metadata": metadata, "score": score}
 }
 
-async fn with_search() {
+/// A server with search that knows `$rankFusion` or not.
+async fn search_stub(fuses: bool) -> Stub {
     let made: Mutex<Vec<Document>> = Mutex::default();
     let configured: Mutex<Option<Bson>> = Mutex::default();
-    let stub = Stub::start(move |name, command| {
+    Stub::start(move |name, command| {
         let first = command.get_array("pipeline").ok().and_then(|stages| stages[0].as_document().cloned());
         match (name, first) {
             ("aggregate", Some(stage)) if stage.contains_key("$listSearchIndexes") => {
@@ -131,7 +148,7 @@ async fn with_search() {
                 batch([row("a", "cats", 1.0), row("b", "dogs", 0.5)])
             }
             ("aggregate", Some(stage)) if stage.contains_key("$search") => batch([row("b", "dogs", 3.0)]),
-            ("aggregate", Some(stage)) if stage.contains_key("$rankFusion") => {
+            ("aggregate", Some(stage)) if stage.contains_key("$rankFusion") && !fuses => {
                 refuse(40_324, "Unrecognized pipeline stage name: '$rankFusion'")
             }
             ("aggregate", _) => batch([]),
@@ -167,7 +184,11 @@ async fn with_search() {
             _ => doc! {"ok": 1},
         }
     })
-    .await;
+    .await
+}
+
+async fn with_search() {
+    let stub = search_stub(false).await;
     let url = format!("{}&store.namespace=db&store.search_oversampling=20", stub.url());
     let store = MongoBackend::connect(url.parse().unwrap()).await.unwrap();
     let vectors = store.vectors().unwrap();
@@ -189,4 +210,98 @@ async fn with_search() {
     assert!(store.drop_vector_set(None).await.unwrap());
     assert_eq!(stub.sent("dropSearchIndex").len(), 2);
     assert_eq!(stub.sent("drop").len(), 1);
+}
+
+/// The pipelines that Python sends for these queries.
+fn pythons(queries: &Value) -> Vec<Value> {
+    let program = std::env::var_os(PYTHON).unwrap_or_else(|| {
+        panic!("set {PYTHON} to what `scripts/python-env scripts/python/requirements.txt` prints")
+    });
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/pipelines.py");
+    let output = Command::new(program).arg("-B").arg(script).arg(queries.to_string()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The pipelines that ours sends for a query, as JSON.
+async fn ours(query: &VectorQuery, fuses: bool) -> Vec<Value> {
+    let stub = search_stub(fuses).await;
+    let store =
+        MongoBackend::connect(format!("{}&store.namespace=db", stub.url()).parse().unwrap()).await.unwrap();
+    let vectors = store.vectors().unwrap();
+    let year = FilterableField { key: "year".to_owned(), field_type: FieldType::Integer };
+    vectors.configure(VectorConfig::new(2, Metric::Cosine).with_filterable([year])).await.unwrap();
+    let before = stub.pipelines().len();
+    vectors.query(query).await.unwrap();
+    // Plain documents: what stands in them is JSON too.
+    stub.pipelines().into_iter().skip(before).map(|stages| serde_json::to_value(stages).unwrap()).collect()
+}
+
+/// A search with other numbers of answers and candidates.
+fn with_limit(mut stages: Vec<Value>, limit: usize) -> Vec<Value> {
+    for stage in &mut stages {
+        if let Some(search) = stage.get_mut("$vectorSearch") {
+            search["limit"] = limit.into();
+            search["numCandidates"] = (10 * limit).into();
+        }
+        if let Some(most) = stage.get_mut("$limit") {
+            *most = limit.into();
+        }
+    }
+    stages
+}
+
+/// What is sent for each kind of query is the same to the server, but for what is told here, and on the page.
+fn python_sends_the_same_searches() {
+    let embedding = vec![0.5, 0.25];
+    let year = json!({"filters": [{"key": "year", "value": 1, "operator": "=="}]});
+    let pythons = pythons(&json!([
+        {"mode": "default", "query_embedding": embedding, "similarity_top_k": 3, "filters": year},
+        {"mode": "text_search", "query_str": "cats", "similarity_top_k": 5},
+        {"mode": "text_search", "query_str": "cats", "similarity_top_k": 5, "filters": year},
+        {"mode": "hybrid", "query_embedding": embedding, "query_str": "cats", "similarity_top_k": 2, "alpha": 0.25},
+    ]));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ours = |query: &VectorQuery, fuses| runtime.block_on(ours(query, fuses));
+    // Ours leaves the embedding, which nobody asked for, on the server.
+    let rest = json!({"$project": {"embedding": 0}});
+    let with_rest = |pipeline: &Value| [pipeline.as_array().unwrap().as_slice(), &[rest.clone()]].concat();
+
+    let nearest = VectorQuery::dense(vec![0.5, 0.25], 3).with_selector(field("year").eq(1));
+    assert_eq!(ours(&nearest, true), [json!(with_rest(&pythons[0]))]);
+    let words = VectorQuery::text("cats", 5);
+    assert_eq!(ours(&words, true), [json!(with_rest(&pythons[1]))]);
+
+    // A list that holds the value matches Python's filter; it is not equal to it, which ours says to the server.
+    let filtered = ours(&words.with_selector(field("year").eq(1)), true).remove(0);
+    let mut expected = with_rest(&pythons[2]);
+    assert_eq!(expected[1], json!({"$match": {"metadata.year": {"$eq": 1}}}));
+    expected[1] = filtered[1].clone();
+    assert_eq!(filtered, json!(expected));
+    assert!(filtered[1]["$match"].to_string().contains("metadata.year"), "{filtered}");
+
+    // Python fuses by stages that collect whole documents into one, which fails at 16 MB, and takes an alpha of 0 for
+    // 0.5. Ours has $rankFusion do it, or fuses itself what two requests answer, and looks at longer rankings.
+    let both = QueryKind::Hybrid { embedding: vec![0.5, 0.25], text: "cats".to_owned(), alpha: 0.25 };
+    let both = VectorQuery::new(both, 2);
+    let union = pythons[3].as_array().unwrap().iter().find_map(|stage| stage.get("$unionWith")).unwrap();
+    let (by_vector, by_words) = (&pythons[3][0], &union["pipeline"].as_array().unwrap()[..2]);
+    let searches = [vec![by_vector.clone()], by_words.to_vec()].map(|stages| with_limit(stages, 100));
+    let fused = ours(&both, true).remove(0);
+    let fusion = &fused[0]["$rankFusion"];
+    assert_eq!(fusion["input"]["pipelines"], json!({"vector": searches[0], "text": searches[1]}));
+    assert_eq!(fusion["combination"]["weights"], json!({"vector": 0.25, "text": 0.75}));
+    let weighed = json!({"$multiply": [0.25, "$vector_score"]}).to_string();
+    assert!(pythons[3].to_string().contains(&weighed), "{}", pythons[3]);
+    assert_eq!(fused[1], json!({"$limit": 2}));
+    let score = |name: &str| json!({"$set": {"score": {"$meta": name}}});
+    let apart = ["vectorSearchScore", "searchScore"].map(score);
+    let expected = searches
+        .into_iter()
+        .zip(apart)
+        .map(|(search, score)| json!([search, vec![score, rest.clone()]].concat()));
+    let mut sent = ours(&both, false).split_off(1);
+    // They go out at the same time.
+    sent.sort_by_key(|pipeline| pipeline[0].get("$search").is_some());
+    assert_eq!(sent, expected.collect::<Vec<_>>());
 }
