@@ -6,7 +6,7 @@ use store_core::{Error, JsonObject, KvCapabilities, PutMode, PutOptions, Result,
 use crate::batch::{self, Write};
 use crate::codec::{self, Item, MAX_ITEM_BYTES, item_size};
 use crate::conditional::{self, Change};
-use crate::kv::DynamoKvStore;
+use crate::kv::{CHUNKS, DynamoKvStore};
 use crate::kv_layout::{self, expiry, is_expired, key, now, seconds};
 use crate::large::{self, Head};
 use crate::schema::{EXPIRES, LARGE};
@@ -37,7 +37,10 @@ impl DynamoKvStore {
     ) -> Result<Encoded> {
         if !self.spills() {
             let item = kv_layout::item(keys, collection, name, value, expires)?;
-            let bytes = codec::check_size(name, &item)?;
+            let bytes = codec::check_size(name, &item).map_err(|error| {
+                let message = format!("{}; with the option {CHUNKS} the store takes it", error.message());
+                Error::new(error.kind(), message).with_key(name).with_failed([name])
+            })?;
             return Ok(Encoded::Whole(item, bytes));
         }
         let item = kv_layout::item(keys, collection, name, value.clone(), expires)?;

@@ -265,7 +265,8 @@ fn python_sends_the_same_searches() {
     let ours = |query: &VectorQuery, fuses| runtime.block_on(ours(query, fuses));
     // Ours leaves the embedding, which nobody asked for, on the server.
     let rest = json!({"$project": {"embedding": 0}});
-    let with_rest = |pipeline: &Value| [pipeline.as_array().unwrap().as_slice(), &[rest.clone()]].concat();
+    let with_rest =
+        |pipeline: &Value| [pipeline.as_array().unwrap().as_slice(), std::slice::from_ref(&rest)].concat();
 
     let nearest = VectorQuery::dense(vec![0.5, 0.25], 3).with_selector(field("year").eq(1));
     assert_eq!(ours(&nearest, true), [json!(with_rest(&pythons[0]))]);

@@ -7,6 +7,8 @@
 //! A whole run makes the table of store × direction × case in `docs/llamaindex.md`, and fails when that page has another.
 //! `NODESTORE_INTEROP_UPDATE=1` writes it there.
 //!
+//! Old releases of LlamaIndex write nodes and folders that ours reads: [`old`].
+//!
 //! Needs the servers, and a Python that has `scripts/python/interop.txt`, named by `NODESTORE_INTEROP_PYTHON`. Without
 //! them the cases show as ignored, or fail when `STORE_TEST_REQUIRE` is set.
 
@@ -14,6 +16,7 @@ mod cases;
 mod exceptions;
 mod folder;
 mod matrix;
+mod old;
 mod ours;
 mod python;
 mod side;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
             trials.extend(Direction::BOTH.map(|direction| trial(store, &case, direction, &matrix)));
         }
     }
+    trials.extend(old::trials());
     let whole = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut ended = conclusion.exit_code();

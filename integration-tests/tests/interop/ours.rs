@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use nodestore::{
-    AddMode, AddOptions, Backend, BoxStream, ChatMessage, DocStoreExt as _, Filter, IndexStruct, JsonObject,
-    KvStoreExt as _, MetadataPatch, Metric, Node, NodeId, RefDocId, ScanOptions, ScoredNode, Selector,
-    VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _, filter::field,
+    AddMode, AddOptions, Backend, BoxStream, ChatMessage, DocStoreExt as _, FieldType, Filter,
+    FilterableField, IndexStruct, JsonObject, KvStoreExt as _, MetadataPatch, Metric, Node, NodeId, RefDocId,
+    ScanOptions, ScoredNode, Selector, VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
+    filter::field,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -190,7 +191,11 @@ impl Ours<'_> {
 
     async fn vectors(&self, name: &str, mut args: Args) -> CaseResult<Value> {
         let vectors = self.backend.vectors().map_err(told)?;
-        vectors.configure(VectorConfig::new(DIMENSIONS, Metric::Cosine)).await.map_err(told)?;
+        // The fields of the schema in `stores.py`, which Python filters by.
+        let [tag, year] = [("tag", FieldType::Text), ("year", FieldType::Integer)]
+            .map(|(key, field_type)| FilterableField { key: key.to_owned(), field_type });
+        let config = VectorConfig::new(DIMENSIONS, Metric::Cosine).with_filterable([tag, year]);
+        vectors.configure(config).await.map_err(told)?;
         match name {
             "add" => {
                 vectors.upsert(args.nodes()?, AddMode::Overwrite).await.map_err(told)?;
@@ -282,7 +287,7 @@ impl Args {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn told(error: nodestore::Error) -> String {
+pub(crate) fn told(error: nodestore::Error) -> String {
     error.to_string()
 }
 

@@ -150,9 +150,8 @@ fn metadata_fields(node: &Node, config: &VectorConfig, row: &mut Row) -> Result<
             let of_numbers = terms::holds_numbers(config, name);
             match value {
                 Json::String(text) if !of_numbers => row.put(name, text.as_str()),
-                Json::Number(_) if !of_numbers || terms::is_taken(value) => {
-                    row.put(name, python::repr(value))
-                }
+                Json::Number(_) if of_numbers && !terms::is_taken(value) => {}
+                Json::Number(_) => row.put(name, python::repr(value)),
                 _ => {}
             }
         }

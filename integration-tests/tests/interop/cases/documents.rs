@@ -10,7 +10,7 @@ use crate::CaseResult;
 use crate::side::{Pair, id};
 
 /// Nodes of older releases, and what llama-index-core 0.14.25 writes after reading them.
-const OLD: &str = include_str!("../../../../crates/store-core/tests/formats/legacy.jsonl");
+pub(crate) const OLD: &str = include_str!("../../../../crates/store-core/tests/formats/legacy.jsonl");
 const RELEASES: [(&str, &str); 6] = [
     ("nodes of LlamaIndex 0.6", "0.6.0"),
     ("nodes of LlamaIndex 0.8", "0.8.16"),

@@ -8,6 +8,8 @@ mod nodes;
 mod together;
 mod vectors;
 
+pub(crate) use documents::OLD as OLD_NODES;
+
 use std::fmt;
 
 use serde_json::Value;
