@@ -187,7 +187,8 @@ pub struct CassandraConfig {
     /// data is not concerned.
     #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
     pub chat_ttl: Option<Duration>,
-    /// How long one call may take, with all retries; default 10 s. A change of the schema may take six times as long.
+    /// How long a request may take with its repetitions, and a whole call that changes something by lightweight
+    /// transactions, for each 256 keys of it; default 10 s. A change of the schema may take six times as long.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
     pub operation_timeout: Duration,
     /// How vectors are kept and found.
@@ -307,7 +308,7 @@ impl CassandraConfig {
         self
     }
 
-    /// Sets how long one call may take.
+    /// Sets how long a request may take, see [`operation_timeout`](Self::operation_timeout).
     #[must_use]
     pub fn with_operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;

@@ -4,9 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use store_core::{Error, ErrorKind, Result};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout_at;
 
+use crate::deadline;
 use crate::kv_layout::hash;
 
 /// Partitions share a turn by chance.
@@ -23,8 +27,13 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for the turn in these buckets of a collection, and keeps it until the answer is dropped.
-    pub(crate) async fn take(&self, collection: &str, buckets: Vec<i32>) -> Vec<OwnedMutexGuard<()>> {
+    /// Waits for the turn in these buckets of a collection, at most this long, and keeps it until the answer is dropped.
+    pub(crate) async fn take(
+        &self,
+        collection: &str,
+        buckets: Vec<i32>,
+        limit: Duration,
+    ) -> Result<Vec<OwnedMutexGuard<()>>> {
         let base = hash(collection.as_bytes());
         let place = |bucket: i32| {
             let place = base.wrapping_add(u64::from(bucket.unsigned_abs()));
@@ -35,9 +44,20 @@ impl Turns {
         let mut turns = Vec::with_capacity(places.len());
         for place in places {
             if let Some(turn) = self.0.get(place) {
-                turns.push(Arc::clone(turn).lock_owned().await);
+                turns.push(in_time(limit, Arc::clone(turn).lock_owned()).await?);
             }
         }
-        turns
+        Ok(turns)
     }
+}
+
+/// Waits for a turn within the time of the call.
+pub(crate) async fn in_time<T>(limit: Duration, turn: impl Future<Output = T>) -> Result<T> {
+    timeout_at(deadline::until(limit), turn).await.map_err(|_| {
+        let message = format!(
+            "other calls of this store that change the same took all of the {} ms; nothing was written",
+            limit.as_millis()
+        );
+        Error::new(ErrorKind::Timeout, message)
+    })
 }

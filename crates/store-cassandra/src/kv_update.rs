@@ -12,6 +12,7 @@ use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
 
 use crate::clock::wait_past;
 use crate::codec::{int, text};
+use crate::deadline;
 use crate::kv::CassandraKvStore;
 use crate::kv_layout::{KEY_VALUES, bucket, by_bucket, decode, partition, seconds};
 use crate::kv_write::{BYTES, Entry, ROWS};
@@ -22,6 +23,8 @@ use crate::transaction::{Fate, MARK_SECONDS, Mark, Marks, Pauses, once};
 /// What is read of a row to change it.
 const COLUMNS: &str = "key, value, mark, WRITETIME(value) AS written, WRITETIME(mark) AS marked, \
                        toUnixTimestamp(now()) AS now";
+/// Keys that are changed in the time of one call, sixteen transactions at once; more of them have more time.
+const KEYS_IN_TIME: usize = 256;
 /// The longest wait for a value that is from the future.
 const FUTURE: i64 = 2_000_000;
 
@@ -86,8 +89,23 @@ impl Change {
 }
 
 impl CassandraKvStore {
+    /// The time of a call that changes so many keys: that of the configuration for each [`KEYS_IN_TIME`].
+    fn time_for(&self, keys: usize) -> Duration {
+        let times = u32::try_from(keys.div_ceil(KEYS_IN_TIME)).unwrap_or(u32::MAX);
+        self.space.config.operation_timeout.saturating_mul(times.max(1))
+    }
+
     /// Writes what is not there; `AlreadyExists` names the others.
     pub(crate) async fn insert(
+        &self,
+        collection: &str,
+        entries: Vec<Entry>,
+        ttl: Option<Duration>,
+    ) -> Result<()> {
+        deadline::within(self.time_for(entries.len()), self.insert_in_time(collection, entries, ttl)).await
+    }
+
+    async fn insert_in_time(
         &self,
         collection: &str,
         entries: Vec<Entry>,
@@ -117,10 +135,10 @@ impl CassandraKvStore {
         bucket: i32,
         mut changes: Vec<Change>,
     ) -> Result<Vec<String>> {
-        let mut existing = Vec::new();
-        let mut pauses = Pauses::new(self.space.config.operation_timeout);
+        let (mut existing, limit) = (Vec::new(), self.space.config.operation_timeout);
+        let mut pauses = Pauses::new(limit);
         while !changes.is_empty() {
-            let turn = self.space.turns.take(collection, vec![bucket]).await;
+            let turn = self.space.turns.take(collection, vec![bucket], limit).await?;
             if self.transact(collection, bucket, &changes).await? {
                 break;
             }
@@ -153,13 +171,24 @@ impl CassandraKvStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        deadline::within(self.time_for(keys.len()), self.update_in_time(collection, keys, apply)).await
+    }
+
+    async fn update_in_time(
+        &self,
+        collection: &str,
+        keys: &[&str],
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<Vec<Option<JsonObject>>> {
+        let limit = self.time_for(keys.len());
         let buckets = self.buckets().await?;
         let mut after: HashMap<&str, Option<JsonObject>> = HashMap::with_capacity(keys.len());
         let mut open = keys.to_vec();
-        let mut pauses = Pauses::new(self.space.config.operation_timeout);
+        let mut pauses = Pauses::new(limit);
         loop {
             let theirs = open.iter().map(|key| bucket(key, buckets)).collect();
-            let turns = self.space.turns.take(collection, theirs).await;
+            let turns = self.space.turns.take(collection, theirs, limit).await;
+            let turns = turns.map_err(|error| error.with_failed(open.iter().copied()))?;
             let read = self.read_to_change(collection, &open).await;
             let held = read.map_err(|error| error.with_failed(open.iter().copied()))?;
             let (mut changes, mut refused) = (Vec::new(), None);

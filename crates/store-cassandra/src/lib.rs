@@ -5,6 +5,7 @@ mod chat;
 mod clock;
 mod codec;
 mod config;
+mod deadline;
 mod diagnose;
 mod docs;
 mod error;

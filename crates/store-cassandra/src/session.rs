@@ -34,6 +34,7 @@ use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use crate::config::{CassandraConfig, CassandraConsistency};
+use crate::deadline;
 use crate::error::{
     closed, from_driver, is_forgotten, is_late, is_no_node, of_transaction, passes_by, timed_out,
 };
@@ -420,8 +421,11 @@ impl Driver {
                 }
             }
         };
-        let limit = if class == Class::Schema { self.timeout * SCHEMA } else { self.timeout };
-        let answer = tokio::time::timeout(limit, answer).await.map_err(|_| timed_out(limit))?;
+        let (limit, until) = match class {
+            Class::Schema => (self.timeout * SCHEMA, Instant::now() + self.timeout * SCHEMA),
+            _ => (self.timeout, deadline::until(self.timeout)),
+        };
+        let answer = tokio::time::timeout_at(until, answer).await.map_err(|_| timed_out(limit))?;
         if class == Class::Conditional { answer.map_err(of_transaction) } else { answer }
     }
 

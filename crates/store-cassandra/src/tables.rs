@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use store_core::{Error, ErrorKind, Result};
+use tokio::time::Instant;
 
 use crate::codec::text;
+use crate::deadline;
 use crate::schema::{self, Table, qualified};
 use crate::session::{Call, Class};
 use crate::space::Space;
@@ -33,6 +35,13 @@ impl Tables {
         if let Some(there) = self.known(table) {
             return Ok(there.full);
         }
+        let begin = Instant::now();
+        let full = self.make_ready(space, table).await;
+        deadline::give_back(begin);
+        full
+    }
+
+    async fn make_ready(&self, space: &Space, table: &Table) -> Result<Arc<str>> {
         let _changing = self.changing.lock().await;
         if let Some(there) = self.known(table) {
             return Ok(there.full);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use store_core::{Error, ErrorKind, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::deadline;
 use crate::error::{may_be_made, timed_out};
 use crate::session::{Row, Value, bytes};
 
@@ -181,7 +182,7 @@ pub(crate) struct Pauses {
 
 impl Pauses {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { until: Instant::now() + limit, longest: Duration::from_millis(2) }
+        Self { until: deadline::until(limit), longest: Duration::from_millis(2) }
     }
 
     /// `false` once the time is over.

@@ -20,6 +20,8 @@ pub(crate) const TRIALS: &[(&str, Test)] = &[
 
 /// As long as a call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What a busy machine adds to that.
+const LATE: Duration = Duration::from_secs(2);
 /// How long a node is frozen.
 const FROZEN: Duration = Duration::from_secs(10);
 /// How long it may take until the store uses a node again that is back.
@@ -70,6 +72,10 @@ fn hurt(ring: &Ring, total: u64, times: u64, hurt: impl Fn(u16) -> Done) -> Resu
         writers.reach(total).await;
         let outcome = writers.stop().await?;
         outcome.nothing_lost().await?;
+        let longest = outcome.longest_call();
+        if longest > TIMEOUT + LATE {
+            return Err(format!("a call took {} ms", longest.as_millis()).into());
+        }
         ended = Some(outcome);
         Ok(())
     })?;

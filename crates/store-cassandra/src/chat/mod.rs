@@ -38,7 +38,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, check};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::deadline;
 use crate::error::at;
+use crate::kv_turns::in_time;
 use crate::space::Space;
 use crate::transaction::Pauses;
 use head::End;
@@ -120,10 +122,11 @@ impl CassandraChatStore {
     {
         let (store, name) = (self.clone(), session.to_owned());
         let change = change(self.clone(), name.clone());
-        let in_turn = async move {
-            let _turn = store.space.chats.turn(&name).await;
+        let limit = self.space.config.operation_timeout;
+        let in_turn = deadline::within(limit, async move {
+            let _turn = in_time(limit, store.space.chats.turn(&name)).await?;
             change.await
-        };
+        });
         tokio::spawn(in_turn).await.unwrap_or_else(|error| {
             let message = "the call was cut off as its runtime ended; whether a write was made is not known";
             Err(Error::new(ErrorKind::Unavailable, message).with_retryable(false).with_source(error))

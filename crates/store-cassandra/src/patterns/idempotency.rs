@@ -11,6 +11,7 @@ use store_core::{Error, ErrorKind, Result, check};
 
 use crate::CassandraBackend;
 use crate::codec::{int, text};
+use crate::deadline;
 use crate::error::at;
 use crate::schema::Table;
 use crate::session::{Call, Class, Value};
@@ -232,6 +233,10 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
     }
 
     async fn begin(self) -> Result<CassandraBegun<T>> {
+        deadline::within(self.records.space.config.operation_timeout, self.begin_or_wait()).await
+    }
+
+    async fn begin_or_wait(self) -> Result<CassandraBegun<T>> {
         let mut class = Class::Read;
         loop {
             let state = self.state(class).await?;

@@ -9,6 +9,7 @@ use store_core::lease::{Lease, LeaseHeld, LeasePlace, LeaseTaken, LeaseTerms};
 
 use crate::CassandraBackend;
 use crate::codec::{bigint, int, text};
+use crate::deadline;
 use crate::error::{NAME, at};
 use crate::schema::Table;
 use crate::session::{Call, Class, Row, Value};
@@ -263,8 +264,34 @@ impl Place {
 #[async_trait]
 impl LeasePlace for Place {
     async fn take(&self, token: &str) -> Result<LeaseTaken> {
+        deadline::within(self.space.config.operation_timeout, self.take_in_turn(token)).await
+    }
+
+    async fn prolong(&self, token: &str) -> Result<bool> {
+        let prolong = "UPDATE {table} USING TTL ? SET holder = ? WHERE name = ? IF holder = ?";
+        let values = [int(self.ttl), text(token), text(self.name.as_str()), text(token)];
+        // To do it twice does no harm.
+        let fate = |now: &State| if now.is_of(token) { Fate::Open } else { Fate::Missed };
+        self.once(|| self.change(prolong, &values), fate).await
+    }
+
+    async fn give_back(&self, token: &str, number: Option<u64>) -> Result<bool> {
+        let release = "UPDATE {table} SET holder = null WHERE name = ? IF holder = ?";
+        let values = [text(self.name.as_str()), text(token)];
+        let fate = |now: &State| match now.holder {
+            Some(_) if now.is_of(token) => Fate::Open,
+            // Nobody has it, and nobody had it since: it was given back.
+            None if number.is_some_and(|number| number == now.number()) => Fate::Made,
+            _ => Fate::Missed,
+        };
+        self.once(|| self.change(release, &values), fate).await
+    }
+}
+
+impl Place {
+    async fn take_in_turn(&self, token: &str) -> Result<LeaseTaken> {
         // Two transactions at once hinder each other; those of one store come one after the other.
-        let _turn = self.space.turns.take(&self.name, vec![0]).await;
+        let _turn = self.space.turns.take(&self.name, vec![0], self.space.config.operation_timeout).await?;
         let mut class = Class::Read;
         loop {
             let state = self.state(class).await?;
@@ -292,26 +319,6 @@ impl LeasePlace for Place {
             }
             // Another was faster, which the next look tells.
         }
-    }
-
-    async fn prolong(&self, token: &str) -> Result<bool> {
-        let prolong = "UPDATE {table} USING TTL ? SET holder = ? WHERE name = ? IF holder = ?";
-        let values = [int(self.ttl), text(token), text(self.name.as_str()), text(token)];
-        // To do it twice does no harm.
-        let fate = |now: &State| if now.is_of(token) { Fate::Open } else { Fate::Missed };
-        self.once(|| self.change(prolong, &values), fate).await
-    }
-
-    async fn give_back(&self, token: &str, number: Option<u64>) -> Result<bool> {
-        let release = "UPDATE {table} SET holder = null WHERE name = ? IF holder = ?";
-        let values = [text(self.name.as_str()), text(token)];
-        let fate = |now: &State| match now.holder {
-            Some(_) if now.is_of(token) => Fate::Open,
-            // Nobody has it, and nobody had it since: it was given back.
-            None if number.is_some_and(|number| number == now.number()) => Fate::Made,
-            _ => Fate::Missed,
-        };
-        self.once(|| self.change(release, &values), fate).await
     }
 }
 

@@ -120,7 +120,11 @@ impl Inner {
     ) -> (Vec<&'a Placed>, Result<Vec<usize>>) {
         let place = i32::try_from(crate::kv_layout::hash(partition) >> 33).unwrap_or_default();
         // Two transactions at once on one partition hinder each other.
-        let _turn = self.space.turns.take(&self.series.name, vec![place]).await;
+        let limit = self.space.config.operation_timeout;
+        let _turn = match self.space.turns.take(&self.series.name, vec![place], limit).await {
+            Ok(turn) => turn,
+            Err(error) => return (rows, Err(error)),
+        };
         let mut new = Vec::new();
         let sizes: Vec<usize> =
             cut(&rows, BATCH_ROWS, BATCH_BYTES, |row| row.bytes).map(<[_]>::len).collect();
