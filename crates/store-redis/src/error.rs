@@ -24,6 +24,9 @@ const DROPPED: &str = "channel closed";
 /// What the driver says of a command that it has sent as often as it may.
 const GIVEN_UP: &str = "Too many failed write attempts.";
 
+/// What the driver says of a command that it had sent when it gave up a connection on which another waited too long.
+const SILENT: &str = "Unresponsive connection.";
+
 /// Our error for one of the driver's, which stays reachable as its source.
 pub(crate) fn from_driver(error: DriverError) -> Error {
     ours(error, Moment::Call)
@@ -77,6 +80,10 @@ fn kind_and_message(error: &DriverError, moment: Moment) -> (ErrorKind, String) 
         (Driver::Timeout, _) => {
             (ErrorKind::Timeout, format!("the server did not answer in time; {UNKNOWN_WRITE}"))
         }
+        (_, Moment::Call) if details == SILENT => (
+            ErrorKind::Timeout,
+            format!("the server answers nothing, and its connection was given up; {UNKNOWN_WRITE}"),
+        ),
         (Driver::Config | Driver::Url, _) => {
             (ErrorKind::Config, format!("the driver refuses the settings: {details}"))
         }

@@ -95,6 +95,7 @@ fn what_the_driver_meets_is_told_with_the_next_step() {
         (local(Driver::Routing, "Failed to route command."), Unavailable, true, "nothing was sent"),
         (local(Driver::Timeout, "Request timed out."), Timeout, true, "not known"),
         (local(Driver::IO, "Connection closed."), Unavailable, true, "not known"),
+        (local(Driver::IO, "Unresponsive connection."), Timeout, true, "not known"),
         (local(Driver::Canceled, "Canceled."), Unavailable, true, "not known"),
         (
             local(Driver::IO, "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }"),
