@@ -1,7 +1,6 @@
 //! Collections of key-values.
 
 use async_trait::async_trait;
-
 use futures::TryStreamExt as _;
 
 use super::part::{Both, PAGE, Page, Part, Side, json, pages};
