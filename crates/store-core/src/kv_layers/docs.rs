@@ -287,7 +287,7 @@ impl<K: KvStore> KvDocStore<K> {
         let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
         for (id, ref_doc) in ids.iter().zip(edges) {
             if let Some(ref_doc) = ref_doc.filter(other) {
-                changes.entry(ref_doc.into_string()).or_default().remove.insert(NodeId::from(*id));
+                take_out(&mut changes, ref_doc, NodeId::from(*id));
             }
         }
         self.write_ref_docs(&changes).await?;
@@ -300,7 +300,7 @@ impl<K: KvStore> KvDocStore<K> {
         self.kv.update_many(&self.names.metadata, ids, &mut apply).await?;
         for (id, seen) in last {
             for ref_doc in seen.into_iter().filter(other) {
-                changes.entry(ref_doc.into_string()).or_default().remove.insert(NodeId::from(id.as_str()));
+                take_out(&mut changes, ref_doc, NodeId::from(id.as_str()));
             }
         }
         self.take(changes).await?;
@@ -406,13 +406,17 @@ fn listed(entries: &mut [Entry]) -> BTreeMap<String, RefDocChange> {
     changes
 }
 
+fn take_out(changes: &mut BTreeMap<String, RefDocChange>, ref_doc: RefDocId, id: NodeId) {
+    changes.entry(ref_doc.into_string()).or_default().remove.insert(id);
+}
+
 /// The lists that the nodes have left.
 fn left(entries: &[Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
     let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
     for entry in entries {
         let before = before.remove(entry.id.as_str()).unwrap_or_default();
         for old in before.into_iter().filter(|old| Some(old) != entry.ref_doc.as_ref()) {
-            changes.entry(old.into_string()).or_default().remove.insert(entry.id.clone());
+            take_out(&mut changes, old, entry.id.clone());
         }
     }
     changes
