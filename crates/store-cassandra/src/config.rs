@@ -69,18 +69,17 @@ pub enum CassandraConsistency {
     All,
 }
 
-impl FromStr for CassandraConsistency {
-    type Err = ();
-
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        Ok(match text.to_ascii_lowercase().as_str() {
+impl CassandraConsistency {
+    /// The level of this name in a URL.
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
             "one" => Self::One,
             "local_one" => Self::LocalOne,
             "quorum" => Self::Quorum,
             "local_quorum" => Self::LocalQuorum,
             "each_quorum" => Self::EachQuorum,
             "all" => Self::All,
-            _ => return Err(()),
+            _ => return None,
         })
     }
 }
@@ -121,22 +120,21 @@ impl CassandraReplication {
     }
 }
 
-impl FromStr for CassandraReplication {
-    type Err = ();
-
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+impl CassandraReplication {
+    /// Reads what a URL says: `3` or `dc1:3,dc2:2`.
+    fn read(text: &str) -> Option<Self> {
         if let Ok(copies) = text.parse() {
-            return Ok(Self::Simple(copies));
+            return Some(Self::Simple(copies));
         }
         let mut all = BTreeMap::new();
         for part in text.split(',') {
-            let (datacenter, copies) = part.rsplit_once(':').ok_or(())?;
-            let copies = copies.parse().map_err(|_| ())?;
+            let (datacenter, copies) = part.rsplit_once(':')?;
+            let copies = copies.parse().ok()?;
             if datacenter.is_empty() || all.insert(datacenter.to_owned(), copies).is_some() {
-                return Err(());
+                return None;
             }
         }
-        Ok(Self::ByDatacenter(all))
+        Some(Self::ByDatacenter(all))
     }
 }
 
@@ -217,6 +215,7 @@ impl Default for CassandraConfig {
 
 impl CassandraConfig {
     /// The store in this keyspace, with every default.
+    #[must_use]
     pub fn new(keyspace: impl Into<String>) -> Self {
         Self { keyspace: Some(keyspace.into()), ..Self::default() }
     }
@@ -365,14 +364,14 @@ impl CassandraConfig {
             "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
             "store.local_serial" => self.local_serial = value.parse().map_err(|_| bad("true or false"))?,
             "store.read_consistency" => {
-                self.read_consistency = value.parse().map_err(|()| bad(levels))?;
+                self.read_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
             }
             "store.write_consistency" => {
-                self.write_consistency = value.parse().map_err(|()| bad(levels))?;
+                self.write_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
             }
             "store.replication" => {
-                self.replication =
-                    value.parse().map_err(|()| bad("a number, or datacentres with theirs: dc1:3,dc2:2"))?;
+                self.replication = CassandraReplication::read(&value)
+                    .ok_or_else(|| bad("a number, or datacentres with theirs: dc1:3,dc2:2"))?;
             }
             "store.chat_ttl_secs" => {
                 let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;

@@ -46,6 +46,7 @@ impl Harness {
     /// The suite opens one fresh namespace for each case and drops it afterwards. It also opens a namespace a
     /// second time while the first handle is in use: both must see the same data. `name` comes first in the
     /// names of the tests.
+    #[must_use]
     pub fn new<O, F>(name: &'static str, open: O) -> Self
     where
         O: Fn(String) -> F + Send + Sync + 'static,
@@ -57,6 +58,7 @@ impl Harness {
     /// A backend that can not be tested here, and why: `STORE_TEST_REDIS_URL is not set`.
     ///
     /// Its tests are shown as ignored; with `STORE_TEST_REQUIRE` set they fail.
+    #[must_use]
     pub fn unavailable(name: &'static str, reason: impl Into<String>) -> Self {
         Self { missing: Some(reason.into()), ..Self::closed(name) }
     }

@@ -15,6 +15,7 @@ use crate::harness::{Env, Harness, Scope};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The store keeps the rule.
     Passed,
@@ -26,6 +27,7 @@ pub enum Verdict {
 
 /// A case and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Suite and name: `kv::put_then_get`.
     pub case: String,

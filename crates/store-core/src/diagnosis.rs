@@ -36,6 +36,7 @@ impl Diagnosis {
 
 /// A version, a size or a setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Fact {
     /// What it is: `layout version`.
     pub name: String,

@@ -101,6 +101,7 @@ struct Inner {
 
 impl Error {
     /// A new error; whether a retry helps follows from `kind` until [`Error::with_retryable`] says otherwise.
+    #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -116,16 +117,19 @@ impl Error {
     }
 
     /// [`ErrorKind::InvalidInput`]: the caller's data is wrong and nothing was written.
+    #[must_use]
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
     /// [`ErrorKind::Config`]: the configuration is wrong.
+    #[must_use]
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
     /// [`ErrorKind::Corrupt`]: stored data can not be read back.
+    #[must_use]
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message)
     }

@@ -23,6 +23,7 @@ pub const RANK_CONSTANT: f64 = 60.0;
 /// assert_eq!(fused.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["b", "a", "c"]);
 /// assert_eq!(fused[0].1, 0.5 / 62.0 + 0.5 / 61.0);
 /// ```
+#[must_use]
 pub fn reciprocal_rank_fusion<K: Clone + Eq + Hash + Ord>(
     by_vector: impl IntoIterator<Item = K>,
     by_text: impl IntoIterator<Item = K>,
@@ -34,6 +35,7 @@ pub fn reciprocal_rank_fusion<K: Clone + Eq + Hash + Ord>(
 
 /// [`reciprocal_rank_fusion`] with the caller's order of equal scores, for keys that are not ordered as their
 /// ids are (row numbers).
+#[must_use]
 pub fn reciprocal_rank_fusion_by<K: Clone + Eq + Hash>(
     by_vector: impl IntoIterator<Item = K>,
     by_text: impl IntoIterator<Item = K>,

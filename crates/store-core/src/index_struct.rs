@@ -55,6 +55,7 @@ impl IndexStruct {
     }
 
     /// A `vector_store` index: vector ids and the ids of their nodes, with a random index id.
+    #[must_use]
     pub fn vector_store<V: Into<String>, N: Into<String>>(nodes: impl IntoIterator<Item = (V, N)>) -> Self {
         let nodes: JsonObject =
             nodes.into_iter().map(|(vector, node)| (vector.into(), Value::String(node.into()))).collect();
@@ -65,6 +66,7 @@ impl IndexStruct {
     }
 
     /// A `list` index of nodes, with a random index id.
+    #[must_use]
     pub fn list<N: Into<String>>(nodes: impl IntoIterator<Item = N>) -> Self {
         let nodes: Vec<Value> = nodes.into_iter().map(|node| Value::String(node.into())).collect();
         Self::of_type("list", [("nodes", nodes.into())])
@@ -80,6 +82,7 @@ impl IndexStruct {
     }
 
     /// A `keyword_table` index: keywords and the ids of the nodes that hold them, with a random index id.
+    #[must_use]
     pub fn keyword_table<K: Into<String>, N: Into<String>>(
         table: impl IntoIterator<Item = (K, Vec<N>)>,
     ) -> Self {

@@ -78,6 +78,7 @@ impl Default for VectorStoreQuery {
 /// What sort of search a [`VectorStoreQuery`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum VectorStoreQueryMode {
     /// Nearest by embedding: [`QueryKind::Dense`].
     #[default]

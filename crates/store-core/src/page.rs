@@ -33,6 +33,7 @@ pub struct Cursor(String);
 
 impl Cursor {
     /// Wraps a backend's own text.
+    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

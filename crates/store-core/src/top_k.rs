@@ -27,6 +27,7 @@ pub struct TopK<T, C> {
 
 impl<T, C: FnMut(&T, &T) -> Ordering> TopK<T, C> {
     /// Keeps `limit` items; `ties` orders items of equal score, the lesser first.
+    #[must_use]
     pub fn new(limit: usize, ties: C) -> Self {
         Self { limit, entries: Vec::new(), floor: f64::NEG_INFINITY, ties }
     }

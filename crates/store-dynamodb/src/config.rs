@@ -132,6 +132,7 @@ impl Default for DynamoDbConfig {
 
 impl DynamoDbConfig {
     /// The store in this table, with every default.
+    #[must_use]
     pub fn new(table: impl Into<String>) -> Self {
         Self { table: Some(table.into()), ..Self::default() }
     }
@@ -314,7 +315,8 @@ impl DynamoDbConfig {
                 self.tables.deletion_protection = value.parse().map_err(|_| bad("true or false"))?;
             }
             "store.chat_layout" => {
-                self.chat_layout = value.parse().map_err(|()| bad("nodestore or llamaindex"))?;
+                self.chat_layout =
+                    DynamoDbChatLayout::from_name(&value).ok_or_else(|| bad("nodestore or llamaindex"))?;
             }
             "store.chat_table" => self.chat_table = Some(value),
             "store.chat_ttl_secs" => {

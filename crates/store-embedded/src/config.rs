@@ -54,6 +54,7 @@ impl Default for EmbeddedConfig {
 
 impl EmbeddedConfig {
     /// The store in this folder, with every default.
+    #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
     }

@@ -17,4 +17,3 @@ mod vector;
 
 pub use backend::EmbeddedBackend;
 pub use config::{DEFAULT_NAMESPACE, EmbeddedConfig};
-pub use vector::EmbeddedVectorStore;

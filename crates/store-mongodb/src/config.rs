@@ -81,7 +81,7 @@ pub struct MongoConfig {
     /// How search is used on Atlas.
     pub search: SearchConfig,
     /// What happens to a value that is more than one document can hold (16 MB); default: it is refused.
-    pub large_values: LargeValues,
+    pub large_values: MongoLargeValues,
     /// How long one call may take, with choosing a server and all the driver's retries; default 30 s. In a URL also
     /// `socketTimeoutMS` or `timeoutMS`.
     #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
@@ -92,7 +92,7 @@ pub struct MongoConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum LargeValues {
+pub enum MongoLargeValues {
     /// It is refused with `LimitExceeded` before anything is written.
     #[default]
     Refuse,
@@ -114,7 +114,7 @@ impl Default for MongoConfig {
             vector_index: "vector_index".to_owned(),
             text_index: "fulltext_index".to_owned(),
             search: SearchConfig::default(),
-            large_values: LargeValues::default(),
+            large_values: MongoLargeValues::default(),
             operation_timeout: OPERATION_TIMEOUT,
         }
     }
@@ -123,6 +123,7 @@ impl Default for MongoConfig {
 impl MongoConfig {
     /// The store at this URL, with every default. Settings of ours in it are refused when connecting: parse such a
     /// URL.
+    #[must_use]
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self { url: url.into(), ..Self::default() }
     }
@@ -210,7 +211,7 @@ impl MongoConfig {
 
     /// Says what happens to a value of more than 16 MB.
     #[must_use]
-    pub fn with_large_values(mut self, large_values: LargeValues) -> Self {
+    pub fn with_large_values(mut self, large_values: MongoLargeValues) -> Self {
         self.large_values = large_values;
         self
     }
@@ -296,7 +297,8 @@ impl MongoConfig {
                 self.search.oversampling = value.parse().map_err(|_| bad("a whole number"))?;
             }
             "store.search_index_wait_secs" => {
-                self.search.index_wait_secs = value.parse().map_err(|_| bad("a number of seconds"))?;
+                let wait = value.parse().map_err(|_| bad("a number of seconds"))?;
+                self.search.index_wait = Duration::from_secs(wait);
             }
             "store.chat_ttl_secs" => {
                 let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
@@ -308,8 +310,8 @@ impl MongoConfig {
             }
             "store.large_values" => {
                 self.large_values = match value.as_str() {
-                    "refuse" => LargeValues::Refuse,
-                    "gridfs" => LargeValues::GridFs,
+                    "refuse" => MongoLargeValues::Refuse,
+                    "gridfs" => MongoLargeValues::GridFs,
                     _ => return Err(bad("refuse or gridfs")),
                 };
             }

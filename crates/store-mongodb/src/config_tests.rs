@@ -24,7 +24,7 @@ async fn our_settings_are_taken_out_and_the_rest_goes_to_the_driver() {
     assert_eq!(config.namespace.as_deref(), Some("news"));
     assert_eq!((config.create, config.chat_collection.as_str()), (false, "talks"));
     assert_eq!((config.vector_collection.as_str(), config.vector_index.as_str()), ("v", "vi"));
-    assert_eq!((config.text_index.as_str(), config.large_values), ("ti", LargeValues::GridFs));
+    assert_eq!((config.text_index.as_str(), config.large_values), ("ti", MongoLargeValues::GridFs));
     assert_eq!(config.chat_ttl, Some(Duration::from_mins(1)));
     assert_eq!(config.operation_timeout, Duration::from_secs(5));
     assert_eq!(

@@ -29,29 +29,29 @@ const OPTIONS: [&str; 7] = [
 ///
 /// ```
 /// use std::time::Duration;
-/// use store_mongodb::Index;
+/// use store_mongodb::MongoIndex;
 /// use store_mongodb::bson::doc;
 ///
 /// let indexes = [
-///     Index::ascending("country").and_descending("year"),
-///     Index::ascending("email").unique(),
-///     Index::ascending("seen").expiring_after(Duration::from_hours(24)),
-///     Index::text("title", 10).and_text("body", 1).language("german"),
-///     Index::sphere("place"),
-///     Index::ascending("owner").only_where(doc! {"open": true}),
+///     MongoIndex::ascending("country").and_descending("year"),
+///     MongoIndex::ascending("email").unique(),
+///     MongoIndex::ascending("seen").expiring_after(Duration::from_hours(24)),
+///     MongoIndex::text("title", 10).and_text("body", 1).language("german"),
+///     MongoIndex::sphere("place"),
+///     MongoIndex::ascending("owner").only_where(doc! {"open": true}),
 /// ];
 /// assert_eq!(indexes[0].name(), "country_1_year_-1");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
-pub struct Index {
+pub struct MongoIndex {
     keys: Vec<(String, Bson)>,
     weights: Document,
     options: Document,
     name: Option<String>,
 }
 
-impl Index {
+impl MongoIndex {
     /// On a field, small values first. A dotted path reaches into objects; of an array each item is indexed.
     pub fn ascending(field: impl Into<String>) -> Self {
         Self::new().and_ascending(field)
@@ -228,13 +228,13 @@ impl MongoBackend {
     pub async fn ensure_indexes<T: Send + Sync>(
         &self,
         collection: &Collection<T>,
-        indexes: &[Index],
+        indexes: &[MongoIndex],
     ) -> Result<IndexReport> {
         let ensured = self.ensure(&collection.clone_with_type(), indexes).await;
         ensured.map_err(|error| at("ensure_indexes")(error).with_collection(collection.name()))
     }
 
-    async fn ensure(&self, collection: &Collection<Document>, indexes: &[Index]) -> Result<IndexReport> {
+    async fn ensure(&self, collection: &Collection<Document>, indexes: &[MongoIndex]) -> Result<IndexReport> {
         let existing = self.list(collection).await?;
         let mut report = IndexReport::default();
         let mut missing = Vec::new();

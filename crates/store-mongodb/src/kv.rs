@@ -20,7 +20,7 @@ use store_core::{
 
 use crate::batches::Batches;
 use crate::codec::MAX_DOCUMENT_BYTES;
-use crate::config::LargeValues;
+use crate::config::MongoLargeValues;
 use crate::error::at;
 use crate::grid_fs::{self, MAX_FILE_BYTES};
 use crate::kv_layout::{Stored, decode};
@@ -35,8 +35,8 @@ const READ_BYTES: usize = 8 << 20;
 /// How often a value is read again whose file was replaced while it was read.
 const FILE_ROUNDS: usize = 16;
 
-pub(crate) fn capabilities(large_values: LargeValues) -> KvCapabilities {
-    let largest = if large_values == LargeValues::GridFs { MAX_FILE_BYTES } else { MAX_DOCUMENT_BYTES };
+pub(crate) fn capabilities(large_values: MongoLargeValues) -> KvCapabilities {
+    let largest = if large_values == MongoLargeValues::GridFs { MAX_FILE_BYTES } else { MAX_DOCUMENT_BYTES };
     KvCapabilities::new().with_ttl(true).with_max_value_bytes(largest)
 }
 
@@ -66,7 +66,7 @@ impl MongoKvStore {
 
     /// Whether values too large for a document go to GridFS.
     pub(crate) fn spills(&self) -> bool {
-        self.space.config.large_values == LargeValues::GridFs
+        self.space.config.large_values == MongoLargeValues::GridFs
     }
 
     async fn get(&self, collection: &str, keys: &[&str]) -> Result<Vec<Option<JsonObject>>> {

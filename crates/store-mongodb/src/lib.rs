@@ -41,17 +41,17 @@ pub use aggregation::{MongoAggregation, stage};
 pub use backend::MongoBackend;
 pub use bson;
 pub use config::{
-    AuthMechanism, Compressor, LargeValues, MongoConfig, MongoConnection, ReadConcern, ReadPreference,
+    AuthMechanism, Compressor, MongoLargeValues, MongoConfig, MongoConnection, ReadConcern, ReadPreference,
     WriteConcern,
 };
 pub use date_range::DateRange;
-pub use indexes::{Index, IndexDifference, IndexReport};
+pub use indexes::{IndexDifference, IndexReport, MongoIndex};
 pub use mongodb;
 pub use reader::MongoReader;
 pub use retriever::MongoTextRetriever;
 pub use sharding::ShardKey;
 pub use store_core::MissingField;
 pub use time_series::{Bucket, Granularity, Measure, MongoTimeSeries, TimeSeriesConfig};
-pub use transaction::Transaction;
+pub use transaction::MongoTransaction;
 pub use vector::SearchConfig;
 pub use watch::{Change, ChangeKind, MongoChanges, MongoWatch, WatchToken};

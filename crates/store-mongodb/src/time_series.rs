@@ -59,6 +59,7 @@ pub struct TimeSeriesConfig {
 
 impl TimeSeriesConfig {
     /// Measurements with their time in this field, all of one series.
+    #[must_use]
     pub fn new(time_field: impl Into<String>) -> Self {
         Self {
             time_field: time_field.into(),

@@ -63,7 +63,7 @@ const STANDALONE: &str = "standalone";
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Transaction {
+pub struct MongoTransaction {
     space: Arc<Space>,
     limit: Duration,
 }
@@ -71,12 +71,12 @@ pub struct Transaction {
 impl MongoBackend {
     /// A transaction on this store's server; any of its databases and collections may take part.
     #[must_use]
-    pub fn transaction(&self) -> Transaction {
-        Transaction { space: Arc::clone(self.space()), limit: self.space().config.operation_timeout }
+    pub fn transaction(&self) -> MongoTransaction {
+        MongoTransaction { space: Arc::clone(self.space()), limit: self.space().config.operation_timeout }
     }
 }
 
-impl Transaction {
+impl MongoTransaction {
     /// How long it may take, with every repetition; default the store's `operation_timeout`. The server ends a single
     /// attempt after 60 s (`transactionLifetimeLimitSeconds`).
     #[must_use]

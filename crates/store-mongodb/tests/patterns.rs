@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use store_core::ErrorKind;
 use store_mongodb::mongodb::error::Error as DriverError;
-use store_mongodb::{Index, ShardKey};
+use store_mongodb::{MongoIndex, ShardKey};
 
 fn main() -> ExitCode {
     common::run(vec![
@@ -34,21 +34,21 @@ fn main() -> ExitCode {
     ])
 }
 
-fn every_kind() -> Vec<Index> {
+fn every_kind() -> Vec<MongoIndex> {
     vec![
-        Index::ascending("country").and_descending("year"),
-        Index::ascending("email").unique(),
-        Index::ascending("seen").expiring_after(Duration::from_hours(1)),
-        Index::text("title", 10).and_text("body", 1).language("german"),
-        Index::sphere("place").and_ascending("kind"),
-        Index::ascending("owner").only_where(doc! {"open": true, "n": {"$gt": 5}}).named("open_ones"),
-        Index::hashed("customer"),
-        Index::descending("a.b"),
+        MongoIndex::ascending("country").and_descending("year"),
+        MongoIndex::ascending("email").unique(),
+        MongoIndex::ascending("seen").expiring_after(Duration::from_hours(1)),
+        MongoIndex::text("title", 10).and_text("body", 1).language("german"),
+        MongoIndex::sphere("place").and_ascending("kind"),
+        MongoIndex::ascending("owner").only_where(doc! {"open": true, "n": {"$gt": 5}}).named("open_ones"),
+        MongoIndex::hashed("customer"),
+        MongoIndex::descending("a.b"),
     ]
 }
 
-fn names(indexes: &[Index]) -> Vec<String> {
-    indexes.iter().map(Index::name).collect()
+fn names(indexes: &[MongoIndex]) -> Vec<String> {
+    indexes.iter().map(MongoIndex::name).collect()
 }
 
 async fn indexes_of_every_kind_are_made_once(db: Db) {
@@ -67,7 +67,7 @@ async fn indexes_of_every_kind_are_made_once(db: Db) {
     listed.retain(|name| name != "_id_");
     assert_eq!(listed, names(&indexes));
     // Another name is no other index.
-    let renamed = [Index::ascending("country").and_descending("year").named("by_country")];
+    let renamed = [MongoIndex::ascending("country").and_descending("year").named("by_country")];
     let report = db.store.ensure_indexes(&collection, &renamed).await.unwrap();
     assert_eq!(report.present, ["country_1_year_-1"]);
     assert_eq!(report.undeclared, names(&indexes)[1..]);
@@ -108,13 +108,13 @@ async fn different_indexes_are_told_and_left(db: Db) {
     db.store.ensure_indexes(&collection, &every_kind()).await.unwrap();
     let before = db.database().run_command(doc! {"listIndexes": "c"}).await.unwrap();
     let changed = [
-        (Index::ascending("country").and_descending("year").unique(), "unique"),
-        (Index::ascending("email"), "unique"),
-        (Index::ascending("seen").expiring_after(Duration::from_mins(1)), "expireAfterSeconds"),
-        (Index::text("title", 1), "weights"),
-        (Index::text("title", 10).and_text("body", 1), "default_language"),
-        (Index::ascending("owner").named("open_ones"), "partialFilterExpression"),
-        (Index::ascending("other").named("open_ones"), "key"),
+        (MongoIndex::ascending("country").and_descending("year").unique(), "unique"),
+        (MongoIndex::ascending("email"), "unique"),
+        (MongoIndex::ascending("seen").expiring_after(Duration::from_mins(1)), "expireAfterSeconds"),
+        (MongoIndex::text("title", 1), "weights"),
+        (MongoIndex::text("title", 10).and_text("body", 1), "default_language"),
+        (MongoIndex::ascending("owner").named("open_ones"), "partialFilterExpression"),
+        (MongoIndex::ascending("other").named("open_ones"), "key"),
     ];
     for (index, what) in changed {
         let report = db.store.ensure_indexes(&collection, std::slice::from_ref(&index)).await.unwrap();
@@ -129,9 +129,9 @@ async fn different_indexes_are_told_and_left(db: Db) {
     assert_eq!(before.get("cursor"), after.get("cursor"));
     // What is missing is made nevertheless, and another condition makes another index.
     let some = [
-        Index::ascending("email"),
-        Index::ascending("new"),
-        Index::ascending("owner").only_where(doc! {"open": false}).named("closed_ones"),
+        MongoIndex::ascending("email"),
+        MongoIndex::ascending("new"),
+        MongoIndex::ascending("owner").only_where(doc! {"open": false}).named("closed_ones"),
     ];
     let report = db.store.ensure_indexes(&collection, &some).await.unwrap();
     assert_eq!((report.made.len(), report.different.len()), (2, 1), "{report:?}");
@@ -140,7 +140,7 @@ async fn different_indexes_are_told_and_left(db: Db) {
 async fn a_unique_index_over_duplicates_is_refused(db: Db) {
     let collection = db.collection("c");
     collection.insert_many([doc! {"a": 1}, doc! {"a": 1}]).await.unwrap();
-    let indexes = [Index::ascending("b"), Index::ascending("a").unique()];
+    let indexes = [MongoIndex::ascending("b"), MongoIndex::ascending("a").unique()];
     let error = db.store.ensure_indexes(&collection, &indexes).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
     assert_eq!((error.operation(), error.collection()), (Some("ensure_indexes"), Some("c")));
@@ -150,12 +150,12 @@ async fn a_unique_index_over_duplicates_is_refused(db: Db) {
 async fn indexes_that_no_server_takes_are_refused(db: Db) {
     let collection = db.collection("c");
     let bad = [
-        Index::ascending(""),
-        Index::ascending("a").and_ascending("b").expiring_after(Duration::from_mins(1)),
-        Index::ascending("a").only_where(doc! {"$where": "true"}),
-        Index::text("a", 1).language("klingon"),
-        Index::ascending("$a"),
-        Index::hashed("a").unique(),
+        MongoIndex::ascending(""),
+        MongoIndex::ascending("a").and_ascending("b").expiring_after(Duration::from_mins(1)),
+        MongoIndex::ascending("a").only_where(doc! {"$where": "true"}),
+        MongoIndex::text("a", 1).language("klingon"),
+        MongoIndex::ascending("$a"),
+        MongoIndex::hashed("a").unique(),
     ];
     for index in bad {
         let error = db.store.ensure_indexes(&collection, std::slice::from_ref(&index)).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn insert_once_answers_one(db: Db) {
     }
     // A unique index counts as the _id does.
     db.store
-        .ensure_indexes(&jobs, &[Index::ascending("by").unique().only_where(doc! {"by": {"$exists": true}})])
+        .ensure_indexes(&jobs, &[MongoIndex::ascending("by").unique().only_where(doc! {"by": {"$exists": true}})])
         .await
         .unwrap();
     assert!(db.store.insert_once(&jobs, &doc! {"by": 1_000}).await.unwrap());

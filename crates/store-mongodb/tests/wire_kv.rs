@@ -24,7 +24,7 @@ use store_mongodb::mongodb::Client;
 use store_mongodb::mongodb::event::EventHandler;
 use store_mongodb::mongodb::event::command::CommandEvent;
 use store_mongodb::mongodb::options::ClientOptions;
-use store_mongodb::{LargeValues, MongoBackend, MongoConfig};
+use store_mongodb::{MongoLargeValues, MongoBackend, MongoConfig};
 
 fn main() -> ExitCode {
     common::run(vec![
@@ -381,7 +381,7 @@ async fn files(db: &Db) -> (u64, bool) {
 async fn great_values_go_to_gridfs(db: Db) {
     let config = MongoConfig::new(common::url().unwrap())
         .with_namespace(db.name.clone())
-        .with_large_values(LargeValues::GridFs);
+        .with_large_values(MongoLargeValues::GridFs);
     let store = MongoBackend::connect(config).await.unwrap();
     let kv = store.kv().unwrap();
     let (great, greater) = (megabytes(170), megabytes(200));

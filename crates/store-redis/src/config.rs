@@ -84,6 +84,7 @@ impl Default for RedisConfig {
 impl RedisConfig {
     /// The store at this URL, with every default. Settings of ours in it are refused when connecting: parse such a
     /// URL.
+    #[must_use]
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self { url: url.into(), ..Self::default() }
     }

@@ -10,7 +10,7 @@ use store_core::{Diagnosis, ErrorKind, Finding, Result};
 use crate::config::{RedisConfig, RedisConnection, Topology};
 use crate::driver::{Cmd, integer, items, text};
 use crate::space::Space;
-use crate::vector::{VectorEngine, capabilities, is_exact};
+use crate::vector::{RedisVectorEngine, capabilities, is_exact};
 
 /// Clocks that differ more put times of expiry and of chat messages in the wrong place.
 const MUCH_SKEW: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ pub(crate) async fn look(space: &Space) -> Result<Diagnosis> {
     if is_exact(space)
         && let Some(keys) = keys(space).await?
     {
-        let how = if space.config.vectors.engine == VectorEngine::VectorSet {
+        let how = if space.config.vectors.engine == RedisVectorEngine::VectorSet {
             format!(
                 "by a vector set: a query by vector walks its graph and reads what it finds; every other query meets all \
                  {keys} keys, and reads every node of its set"
@@ -362,7 +362,7 @@ fn abilities(space: &Space) -> Vec<(&'static str, &'static str)> {
         (
             "search module",
             match (server.search, capabilities(space).is_some()) {
-                (true, _) if space.config.vectors.engine == VectorEngine::VectorSet => "yes, and not used",
+                (true, _) if space.config.vectors.engine == RedisVectorEngine::VectorSet => "yes, and not used",
                 (true, _) => "yes: vectors and words are found by index",
                 (false, true) => "no: vectors are compared exactly, which reads all of a set",
                 (false, false) => "no: without it there are no vectors",

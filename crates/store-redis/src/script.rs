@@ -82,6 +82,7 @@ pub struct RedisScript(Script);
 
 impl RedisScript {
     /// A script with this source.
+    #[must_use]
     pub fn new(source: impl Into<Cow<'static, str>>) -> Self {
         Self(Script { source: source.into(), hash: OnceLock::new() })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store_conformance::Harness;
 use store_core::Backend;
-use store_redis::{RedisBackend, RedisConfig, RedisConnection, RedisVectorOptions, VectorEngine};
+use store_redis::{RedisBackend, RedisConfig, RedisConnection, RedisVectorOptions, RedisVectorEngine};
 
 /// Where vectors are found by a vector set, not by the search module.
 const VECTOR_SET: &str = "redis8_vector_set";
@@ -47,7 +47,7 @@ fn harness(name: &'static str, variable: &str) -> Option<Harness> {
 /// Its graph is walked far enough to miss none of the few nodes of a case.
 fn vector_set() -> RedisVectorOptions {
     let mut options = RedisVectorOptions::default();
-    options.engine = VectorEngine::VectorSet;
+    options.engine = RedisVectorEngine::VectorSet;
     options.hnsw_ef_runtime = 20_000;
     options
 }

@@ -16,7 +16,7 @@ use store_core::{
     AddMode, Backend as _, ErrorKind, FieldType, Filter, FilterableField, GetOptions, MetadataPatch, Metric,
     Node, QueryKind, Selector, Timestamp, VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
 };
-use store_redis::{RedisBackend, RedisCommand, RedisConfig, RedisValue, RedisVectorOptions, VectorIndex};
+use store_redis::{RedisBackend, RedisCommand, RedisConfig, RedisValue, RedisVectorOptions, RedisVectorIndex};
 
 fn main() -> ExitCode {
     common::run([
@@ -280,7 +280,7 @@ async fn an_index_that_differs_is_refused(db: Db) {
     store.configure(VectorConfig::new(3, Metric::Euclidean)).await.unwrap();
     // Another sort of index.
     let mut options = RedisVectorOptions::default();
-    options.index = VectorIndex::Hnsw;
+    options.index = RedisVectorIndex::Hnsw;
     let other = open(&db, |config| config.with_vectors(options)).await;
     let error = other.vectors().unwrap().count(&Selector::all()).await.unwrap_err();
     assert!(error.message().contains("algorithm is \"FLAT\", not \"HNSW\""), "{error}");

@@ -31,6 +31,7 @@ use crate::{Backend, Error, ErrorKind, Result};
 
 /// A role that can be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum CopyRole {
     /// Nodes and documents, with their content hashes and source documents.
     Documents,
@@ -46,7 +47,8 @@ pub enum CopyRole {
 
 impl CopyRole {
     /// Every role, in the order in which they are copied.
-    pub const ALL: [Self; 5] = [Self::Documents, Self::Indexes, Self::Chats, Self::Vectors, Self::KeyValues];
+    pub const ALL: &'static [Self] =
+        &[Self::Documents, Self::Indexes, Self::Chats, Self::Vectors, Self::KeyValues];
 }
 
 /// Copies a store into another, reads it back and compares.

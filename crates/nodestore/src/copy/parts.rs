@@ -33,7 +33,7 @@ pub(super) async fn find_parts(copy: &StoreCopy, from: &dyn Backend, to: &dyn Ba
         ));
     }
     let mut found = Found { parts: Vec::new(), notes: Vec::new() };
-    for role in CopyRole::ALL.into_iter().filter(|role| copy.roles.contains(role)) {
+    for role in CopyRole::ALL.iter().copied().filter(|role| copy.roles.contains(role)) {
         if !offers(&from.capabilities(), role) {
             continue;
         }

@@ -7,11 +7,23 @@ use crate::{Error, ErrorKind, Result};
 
 /// What a part of a copy goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CopyStep {
     /// It is written.
     Copying,
     /// It is read from both stores and compared.
     Comparing,
+}
+
+impl CopyStep {
+    /// What is being done, as a word: `copying` or `comparing`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copying => "copying",
+            Self::Comparing => "comparing",
+        }
+    }
 }
 
 /// What happens during a copy.

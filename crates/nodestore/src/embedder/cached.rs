@@ -91,6 +91,7 @@ pub struct CacheCounts {
 
 impl CachedEmbedder {
     /// Keeps the embeddings of `embedder` in a collection, which several embedders may share.
+    #[must_use]
     pub fn new(embedder: Arc<dyn Embedder>, kv: Arc<dyn KvStore>, collection: impl Into<String>) -> Self {
         let cache = Cache {
             embedder,

@@ -34,6 +34,7 @@ impl EmbedderNote {
     pub const KEY: &'static str = "embedder";
 
     /// A model that filled the default vector set.
+    #[must_use]
     pub fn new(model: impl Into<String>, dimensions: usize) -> Self {
         Self { model: model.into(), dimensions, endpoint: None, asks_dimensions: false, set: None }
     }

@@ -78,6 +78,7 @@ pub struct ExportReport {
 
 impl Export {
     /// Into this folder, which must be absent or empty.
+    #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), vectors: None, force: false, index: false, watch: Watch::default() }
     }

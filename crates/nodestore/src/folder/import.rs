@@ -130,6 +130,7 @@ pub(super) fn vector_set(
 
 impl Import {
     /// Of this folder.
+    #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), vectors: None, watch: Watch::default() }
     }

@@ -1,7 +1,6 @@
 //! The cluster and how to reach it.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -80,14 +79,13 @@ pub enum CassandraBalancingPolicy {
     RoundRobin,
 }
 
-impl FromStr for CassandraBalancingPolicy {
-    type Err = ();
-
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        match text {
-            "token_aware" => Ok(Self::TokenAware),
-            "round_robin" => Ok(Self::RoundRobin),
-            _ => Err(()),
+impl CassandraBalancingPolicy {
+    /// The policy of this name in a URL.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "token_aware" => Some(Self::TokenAware),
+            "round_robin" => Some(Self::RoundRobin),
+            _ => None,
         }
     }
 }
@@ -106,15 +104,14 @@ pub enum CassandraCompression {
     Snappy,
 }
 
-impl FromStr for CassandraCompression {
-    type Err = ();
-
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        match text {
-            "none" => Ok(Self::None),
-            "lz4" => Ok(Self::Lz4),
-            "snappy" => Ok(Self::Snappy),
-            _ => Err(()),
+impl CassandraCompression {
+    /// The compression of this name in a URL.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "lz4" => Some(Self::Lz4),
+            "snappy" => Some(Self::Snappy),
+            _ => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use store_core::{Error, Result, url_text};
 
-use super::connection::CassandraConnection;
+use super::connection::{CassandraBalancingPolicy, CassandraCompression, CassandraConnection};
 use super::{CassandraConfig, refused};
 
 /// Settings of the connection.
@@ -103,14 +103,18 @@ fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result
     match key {
         "datacenter" => put(key, &mut connection.datacenter, value),
         "load_balancing" => {
-            put(key, &mut connection.load_balancing, parsed(key, &value, "token_aware or round_robin")?)
+            let policy = CassandraBalancingPolicy::from_name(&value);
+            put(key, &mut connection.load_balancing, policy.ok_or_else(|| must_be(key, "token_aware or round_robin"))?)
         }
         "tls" => put(key, &mut connection.tls, parsed(key, &value, "true or false")?),
         "tlsCAFile" => put(key, &mut connection.tls_ca_file, PathBuf::from(value)),
         "tlsCertificateFile" => put(key, &mut connection.tls_certificate_file, PathBuf::from(value)),
         "tlsKeyFile" => put(key, &mut connection.tls_key_file, PathBuf::from(value)),
         "tlsHostName" => put(key, &mut connection.tls_host_name, value),
-        "compression" => put(key, &mut connection.compression, parsed(key, &value, "none, lz4 or snappy")?),
+        "compression" => {
+            let compression = CassandraCompression::from_name(&value);
+            put(key, &mut connection.compression, compression.ok_or_else(|| must_be(key, "none, lz4 or snappy"))?)
+        }
         "poolSize" => put(key, &mut connection.pool_size, parsed(key, &value, "a whole number")?),
         "connectTimeoutMS" => put(key, &mut connection.connect_timeout, millis(key, &value)?),
         "reconnectMaxDelayMS" => put(key, &mut connection.reconnect_max_delay, millis(key, &value)?),
@@ -127,8 +131,12 @@ fn repeated(key: &str) -> Error {
     refused(format!("{key} is in the URL twice; keep one of them"))
 }
 
+fn must_be(key: &str, what: &str) -> Error {
+    refused(format!("{key} must be {what}"))
+}
+
 fn parsed<T: FromStr>(key: &str, value: &str, what: &str) -> Result<T> {
-    value.parse().map_err(|_| refused(format!("{key} must be {what}")))
+    value.parse().map_err(|_| must_be(key, what))
 }
 
 fn millis(key: &str, value: &str) -> Result<Duration> {

@@ -107,6 +107,7 @@ pub struct CassandraSeries {
 impl CassandraSeries {
     /// A series in a table of this name, with partitions of `bucket`: at best so much that a range which is often read
     /// lies in few, and that a partition stays under some 100 MB ([`estimate`](Self::estimate)).
+    #[must_use]
     pub fn new(name: impl Into<String>, bucket: Duration) -> Self {
         let (keys, ids, columns) = (Vec::new(), Vec::new(), Vec::new());
         Self { name: name.into(), bucket, shards: 1, ttl: None, keys, ids, columns }

@@ -26,6 +26,7 @@ pub struct CqlQuery {
 
 impl CqlQuery {
     /// This statement, without values.
+    #[must_use]
     pub fn new(query: impl Into<String>) -> Self {
         Self { query: query.into(), values: None, limit: None, max_bytes: None }
     }
@@ -156,6 +157,7 @@ pub struct SelectOrder {
 
 impl TableSelect {
     /// The first rows of a table.
+    #[must_use]
     pub fn new(table: impl Into<String>) -> Self {
         Self {
             table: table.into(),

@@ -43,6 +43,7 @@ pub enum ContentBlock {
 
 impl ContentBlock {
     /// A text block.
+    #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }

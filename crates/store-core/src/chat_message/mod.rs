@@ -41,6 +41,7 @@ pub struct ChatMessage {
 /// Who speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum MessageRole {
     /// The instructions.
     System,
@@ -92,22 +93,26 @@ impl ChatMessage {
     }
 
     /// A text the person says.
+    #[must_use]
     pub fn user(text: impl Into<String>) -> Self {
         Self::new(MessageRole::User, vec![ContentBlock::text(text)])
     }
 
     /// A text the model says.
+    #[must_use]
     pub fn assistant(text: impl Into<String>) -> Self {
         Self::new(MessageRole::Assistant, vec![ContentBlock::text(text)])
     }
 
     /// The instructions.
+    #[must_use]
     pub fn system(text: impl Into<String>) -> Self {
         Self::new(MessageRole::System, vec![ContentBlock::text(text)])
     }
 
     /// A tool's answer; the call it answers goes into `additional_kwargs`, see
     /// [`with_tool_call_id`](Self::with_tool_call_id).
+    #[must_use]
     pub fn tool(text: impl Into<String>) -> Self {
         Self::new(MessageRole::Tool, vec![ContentBlock::text(text)])
     }

@@ -11,7 +11,7 @@ use super::{Condition, Filter, Scalar, Timestamp};
 use crate::{Error, JsonObject, Result};
 
 /// The names of all operators in JSON, as [`Condition::operator`] gives them.
-pub const OPERATORS: [&str; 16] = [
+pub const OPERATORS: &[&str] = &[
     "==",
     "!=",
     ">",

@@ -94,6 +94,7 @@ enum Step {
 
 impl<K: KvStore> KvChatStore<K> {
     /// In the collections `chat_store/sessions` and `chat_store/segments`.
+    #[must_use]
     pub fn new(kv: K) -> Self {
         Self {
             kv,

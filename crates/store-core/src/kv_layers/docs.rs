@@ -83,11 +83,13 @@ struct Edge {
 
 impl<K: KvStore> KvDocStore<K> {
     /// With Python's default collections.
+    #[must_use]
     pub fn new(kv: K) -> Self {
         Self::with_collections(kv, DocCollections::default())
     }
 
     /// With other collections.
+    #[must_use]
     pub fn with_collections(kv: K, names: DocCollections) -> Self {
         Self { kv, backend: None, names, found: Arc::default() }
     }

@@ -17,11 +17,13 @@ pub struct KvIndexStore<K> {
 
 impl<K: KvStore> KvIndexStore<K> {
     /// With Python's default collection, `index_store/data`.
+    #[must_use]
     pub fn new(kv: K) -> Self {
         Self::with_collection(kv, "index_store/data")
     }
 
     /// With another collection (Redis: `index_store/index`).
+    #[must_use]
     pub fn with_collection(kv: K, collection: impl Into<String>) -> Self {
         Self { kv, backend: None, collection: collection.into() }
     }

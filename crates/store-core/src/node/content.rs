@@ -6,6 +6,7 @@ use super::MediaResource;
 
 /// What sets a node's class apart.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum NodeContent {
     /// `TextNode`: a chunk of text.
     Text(TextContent),
@@ -83,6 +84,7 @@ pub struct TextContent {
 
 impl TextContent {
     /// Plain text without a place in a source.
+    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),

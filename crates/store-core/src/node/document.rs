@@ -19,6 +19,7 @@ pub struct Document(Node);
 
 impl Document {
     /// A document of that text, with a random id.
+    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(Node::document(text))
     }

@@ -13,6 +13,7 @@ macro_rules! id_type {
 
         impl $name {
             /// Wraps the text; stores refuse an empty id with `InvalidInput`.
+            #[must_use]
             pub fn new(id: impl Into<String>) -> Self {
                 Self(id.into())
             }

@@ -17,11 +17,13 @@ pub struct MediaResource {
 
 impl MediaResource {
     /// A text.
+    #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         Self { text: Some(text.into()), ..Self::default() }
     }
 
     /// A file; the media type is guessed from its extension as Python does.
+    #[must_use]
     pub fn from_path(path: impl Into<String>) -> Self {
         let path = path.into();
         let mimetype = guess_mimetype(&path).map(str::to_owned);
@@ -29,6 +31,7 @@ impl MediaResource {
     }
 
     /// Something at a URL.
+    #[must_use]
     pub fn from_url(url: impl Into<String>) -> Self {
         Self { url: Some(url.into()), ..Self::default() }
     }

@@ -83,11 +83,13 @@ impl Node {
     }
 
     /// A `TextNode`: a chunk of text.
+    #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::new(NodeContent::Text(TextContent::new(text)))
     }
 
     /// A `Document` of that text (an empty one has no text resource, as in Python).
+    #[must_use]
     pub fn document(text: impl Into<String>) -> Self {
         Self::new(NodeContent::Document(Box::new(MediaContent::of_text(text.into()))))
     }
@@ -99,6 +101,7 @@ impl Node {
     }
 
     /// An `IndexNode`: a text that points to the index or object of that id.
+    #[must_use]
     pub fn index(text: impl Into<String>, index_id: impl Into<String>) -> Self {
         Self::new(NodeContent::Index(Box::new(IndexContent {
             text: TextContent::new(text),

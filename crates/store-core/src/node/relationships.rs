@@ -55,6 +55,7 @@ pub struct RelatedNode {
 
 impl RelatedNode {
     /// A link to that id, of which nothing else is known.
+    #[must_use]
     pub fn new(node_id: impl Into<NodeId>) -> Self {
         Self { node_id: node_id.into(), node_type: None, metadata: JsonObject::new(), hash: None }
     }

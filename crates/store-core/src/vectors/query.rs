@@ -136,7 +136,7 @@ impl VectorQuery {
         self
     }
 
-    /// Answers carry their embeddings.
+    /// Says whether answers carry their embeddings; default `false`.
     #[must_use]
     pub fn with_embeddings(mut self, with_embeddings: bool) -> Self {
         self.with_embeddings = with_embeddings;
@@ -180,6 +180,7 @@ pub struct QueryPlan {
 
 impl QueryPlan {
     /// A plan with this summary and nothing else known.
+    #[must_use]
     pub fn new(summary: impl Into<String>) -> Self {
         Self {
             summary: summary.into(),

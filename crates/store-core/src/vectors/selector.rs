@@ -97,7 +97,7 @@ pub struct GetOptions {
 }
 
 impl GetOptions {
-    /// Nodes carry their embeddings.
+    /// Says whether nodes carry their embeddings; default `false`.
     #[must_use]
     pub fn with_embeddings(mut self, with_embeddings: bool) -> Self {
         self.with_embeddings = with_embeddings;

@@ -1,7 +1,5 @@
 //! How chats are kept.
 
-use std::str::FromStr;
-
 use serde::Deserialize;
 
 /// How chats are kept.
@@ -18,14 +16,13 @@ pub enum DynamoDbChatLayout {
     LlamaIndex,
 }
 
-impl FromStr for DynamoDbChatLayout {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "nodestore" => Ok(Self::Nodestore),
-            "llamaindex" => Ok(Self::LlamaIndex),
-            _ => Err(()),
+impl DynamoDbChatLayout {
+    /// The layout of this name in a URL.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "nodestore" => Some(Self::Nodestore),
+            "llamaindex" => Some(Self::LlamaIndex),
+            _ => None,
         }
     }
 }

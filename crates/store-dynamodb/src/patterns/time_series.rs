@@ -105,6 +105,7 @@ pub struct TimePoint<T> {
 
 impl<T> TimePoint<T> {
     /// A point.
+    #[must_use]
     pub fn new(micros: u64, id: impl Into<String>, value: T) -> Self {
         Self { micros, id: id.into(), value }
     }

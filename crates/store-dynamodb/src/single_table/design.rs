@@ -47,6 +47,7 @@ pub struct DynamoDbTableDesign {
 impl DynamoDbTableDesign {
     /// A table of this name, in full: a namespace of the store does not change it. Its keys are the attributes `pk` and
     /// `sk`, both of type S.
+    #[must_use]
     pub fn new(table: impl Into<String>) -> Self {
         Self {
             table: table.into(),
@@ -137,6 +138,7 @@ pub struct DynamoDbIndex {
 impl DynamoDbIndex {
     /// A global index, by these attributes; no sort key with an empty text. It lags a moment behind writes, so that
     /// strong reads of it are refused.
+    #[must_use]
     pub fn global(name: impl Into<String>, partition: impl Into<String>, sort: impl Into<String>) -> Self {
         let sort = Some(sort.into()).filter(|sort| !sort.is_empty());
         Self { name: name.into(), partition: Some(partition.into()), sort }
@@ -144,6 +146,7 @@ impl DynamoDbIndex {
 
     /// A local index: the table's partitions, by another sort key. A table can get one only when it is made, and each of
     /// its partitions then holds 10 GB at most.
+    #[must_use]
     pub fn local(name: impl Into<String>, sort: impl Into<String>) -> Self {
         Self { name: name.into(), partition: None, sort: Some(sort.into()) }
     }
@@ -177,6 +180,7 @@ pub struct DynamoDbEntity {
 
 impl DynamoDbEntity {
     /// An entity of this name, with the templates of the table's keys.
+    #[must_use]
     pub fn new(name: impl Into<String>, partition: impl Into<String>, sort: impl Into<String>) -> Self {
         Self {
             name: name.into(),

@@ -22,6 +22,7 @@ const FURTHER: usize = 100;
 
 /// An item of any entity of a table.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct DynamoDbRecord {
     /// The name of its entity.
     pub entity: String,

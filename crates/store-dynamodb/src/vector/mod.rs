@@ -65,7 +65,7 @@ pub(crate) struct DynamoDbVectorStore {
 pub(crate) async fn drop_set(space: &Arc<Space>, name: Option<&str>) -> Result<bool> {
     let store = DynamoDbVectorStore::new(Arc::clone(space), name);
     let ready = store.set.stored().await?;
-    if space.config.vectors.layout == DynamoDbVectorLayout::Own {
+    if space.config.vectors.layout == DynamoDbVectorLayout::Nodestore {
         if ready.is_some() {
             tables::delete(space, &store.set.own_table()).await?;
         }

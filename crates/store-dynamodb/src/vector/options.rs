@@ -19,12 +19,12 @@ pub enum DynamoDbVectorEngine {
 
 /// How the items of a vector set look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum DynamoDbVectorLayout {
     /// A table for each set, with everything that searches and filters need.
     #[default]
-    Own,
+    Nodestore,
     /// LlamaIndex's: two partitions of the main table, `vector_store/embedding` and
     /// `vector_store/text_id_to_doc_id` (`<set>/…` for a named set). Python reads the embeddings; text and metadata,
     /// which it does not keep, stand beside them. Always searched exactly.
@@ -38,8 +38,7 @@ pub enum DynamoDbVectorLayout {
 pub struct DynamoDbVectorOptions {
     /// What finds the nodes; in a URL `store.vector_engine=auto|native|exact`.
     pub engine: DynamoDbVectorEngine,
-    /// How the items look; in a URL `store.vector_layout=own|llamaindex`.
-    #[serde(deserialize_with = "layout")]
+    /// How the items look; in a URL `store.vector_layout=nodestore|llamaindex`.
     pub layout: DynamoDbVectorLayout,
     /// Partitions that a new set of our own layout is spread over, 1 to 64; default 4. Each takes 10 GB and some
     /// 1,000 writes a second, and a search without an index reads them side by side. Kept with the set.
@@ -58,7 +57,7 @@ impl Default for DynamoDbVectorOptions {
     fn default() -> Self {
         Self {
             engine: DynamoDbVectorEngine::Auto,
-            layout: DynamoDbVectorLayout::Own,
+            layout: DynamoDbVectorLayout::Nodestore,
             partitions: 4,
             tenant: None,
         }
@@ -108,7 +107,12 @@ impl DynamoDbVectorOptions {
                 known.map(|engine| self.engine = engine).ok_or_else(|| bad("auto, native or exact"))
             }
             "store.vector_layout" => {
-                named(value).map(|layout| self.layout = layout).ok_or_else(|| bad("own or llamaindex"))
+                let known = match value {
+                    "nodestore" => Some(DynamoDbVectorLayout::Nodestore),
+                    "llamaindex" => Some(DynamoDbVectorLayout::LlamaIndex),
+                    _ => None,
+                };
+                known.map(|layout| self.layout = layout).ok_or_else(|| bad("nodestore or llamaindex"))
             }
             "store.vector_partitions" => {
                 let known = value.parse().ok();
@@ -143,19 +147,4 @@ impl DynamoDbVectorOptions {
         }
         Ok(())
     }
-}
-
-fn named(value: &str) -> Option<DynamoDbVectorLayout> {
-    match value {
-        "own" => Some(DynamoDbVectorLayout::Own),
-        "llamaindex" => Some(DynamoDbVectorLayout::LlamaIndex),
-        _ => None,
-    }
-}
-
-fn layout<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<DynamoDbVectorLayout, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    named(&text).ok_or_else(|| serde::de::Error::custom("the layout must be own or llamaindex"))
 }

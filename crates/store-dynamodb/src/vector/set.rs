@@ -163,7 +163,7 @@ impl Set {
     /// The table, its keys, and the key of the configuration.
     async fn home(&self) -> Result<(String, Keys, Item)> {
         match self.layout() {
-            DynamoDbVectorLayout::Own => {
+            DynamoDbVectorLayout::Nodestore => {
                 let keys = Keys { partition: PARTITION_KEY.to_owned(), sort: SORT_KEY.to_owned() };
                 let key = item_key(&keys, CONFIG, CONFIG);
                 Ok((self.own_table(), keys, key))
@@ -177,7 +177,7 @@ impl Set {
     }
 
     fn ready(&self, settings: Settings, table: String, keys: Keys, state: State) -> Ready {
-        let own = self.layout() == DynamoDbVectorLayout::Own;
+        let own = self.layout() == DynamoDbVectorLayout::Nodestore;
         let namespace = self.name.as_deref().unwrap_or(NAMESPACE);
         let numbers = !own || settings.index.is_some();
         Ready {
@@ -267,7 +267,7 @@ impl Set {
             }
             None => self.new_settings(config).await?,
         };
-        if self.layout() == DynamoDbVectorLayout::Own {
+        if self.layout() == DynamoDbVectorLayout::Nodestore {
             let made = table::ensure(&self.space, &table, &settings).await?;
             // Another may have made it otherwise.
             if let Some(stored) = self.settings(&table, key.clone()).await? {
@@ -310,7 +310,7 @@ impl Set {
 
     async fn new_settings(&self, config: &VectorConfig) -> Result<Settings> {
         let options = &self.space.config.vectors;
-        let own = options.layout == DynamoDbVectorLayout::Own;
+        let own = options.layout == DynamoDbVectorLayout::Nodestore;
         let native = match options.engine {
             _ if !own => false,
             DynamoDbVectorEngine::Exact => false,
@@ -412,7 +412,7 @@ impl Set {
 /// The names of the configured sets but the default one, in order.
 pub(crate) async fn set_names(space: &Arc<Space>) -> Result<Vec<String>> {
     let mut names: Vec<String> = match space.config.vectors.layout {
-        DynamoDbVectorLayout::Own => {
+        DynamoDbVectorLayout::Nodestore => {
             let begin = format!("{}-", schema::vector_table(&space.main, None));
             let tables = tables::of_store(space).await?;
             let names = tables.iter().filter_map(|table| table.strip_prefix(&begin).map(str::to_owned));

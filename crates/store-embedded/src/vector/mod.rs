@@ -44,7 +44,7 @@ const PATIENCE: u32 = 100;
 /// the first search; all else stays on disk. Every filter is answered from an index of the metadata, whole and
 /// exactly, before the best are chosen. Words are ranked by BM25 over an index kept in step with the nodes.
 #[derive(Clone, Debug)]
-pub struct EmbeddedVectorStore {
+pub(crate) struct EmbeddedVectorStore {
     handle: Arc<Handle>,
 }
 

@@ -161,7 +161,7 @@ impl AtlasSearch {
 
     /// Waits until the indexes are queryable: those that exist, or `both`, as a new one may not be listed at once.
     async fn wait(&self, both: bool) -> Result<()> {
-        let limit = Duration::from_secs(self.space.config.search.index_wait_secs);
+        let limit = self.space.config.search.index_wait;
         let started = Instant::now();
         let mut told = started;
         while !limit.is_zero() {

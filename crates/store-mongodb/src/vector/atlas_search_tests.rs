@@ -26,7 +26,7 @@ fn config() -> VectorConfig {
 
 fn settings() -> MongoConfig {
     let mut settings = MongoConfig::new("mongodb://unused").with_namespace("db");
-    settings.search = SearchConfig::default().with_index_wait_secs(60);
+    settings.search = SearchConfig::default().with_index_wait(Duration::from_mins(1));
     settings
 }
 
@@ -422,7 +422,7 @@ async fn missing_indexes_are_made_and_waited_for() {
 async fn waiting_ends_at_the_deadline_and_with_a_failure() {
     let stub = making(&["BUILDING"]).await;
     let mut settings = settings();
-    settings.search = settings.search.with_index_wait_secs(1);
+    settings.search = settings.search.with_index_wait(Duration::from_secs(1));
     let error = search_with(&stub, settings).await.ensure(&config()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("vector_index is BUILDING"), "{error}");
@@ -441,7 +441,7 @@ async fn nothing_is_made_unasked() {
     search.ensure(&config()).await.unwrap();
     assert_eq!(stub.sent("createSearchIndexes").len() + stub.sent("create").len(), 0);
     let mut settings = self::settings();
-    settings.search = settings.search.with_index_wait_secs(0);
+    settings.search = settings.search.with_index_wait(Duration::ZERO);
     let stub = making(&["BUILDING"]).await;
     search_with(&stub, settings).await.ensure(&config()).await.unwrap();
     assert_eq!(stub.sent("createSearchIndexes").len(), 1);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use mongodb::{SearchIndexModel, SearchIndexType};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer};
 use store_core::{Error, VectorConfig};
 
 use super::atlas::{number, similarity};
@@ -15,7 +16,7 @@ use crate::filter::Place;
 
 /// How Atlas search is used, on servers that have it (Atlas, and Atlas deployments on one's own machine). The names
 /// of the indexes are settings of the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SearchConfig {
@@ -26,14 +27,15 @@ pub struct SearchConfig {
     pub oversampling: usize,
     /// Whether every embedding is compared, instead of walking a graph of neighbours. Default `false`.
     pub exact: bool,
-    /// How many seconds [`configure`](store_core::VectorStore::configure) waits for new indexes to become
-    /// queryable; 0: not at all. Default 120. Until then queries are answered by the plain server.
-    pub index_wait_secs: u64,
+    /// How long [`configure`](store_core::VectorStore::configure) waits for new indexes to become queryable; zero:
+    /// not at all. Default two minutes. Until then queries are answered by the plain server.
+    #[serde(rename = "index_wait_secs", deserialize_with = "seconds")]
+    pub index_wait: Duration,
 }
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { enabled: true, oversampling: 10, exact: false, index_wait_secs: 120 }
+        Self { enabled: true, oversampling: 10, exact: false, index_wait: Duration::from_mins(2) }
     }
 }
 
@@ -59,12 +61,16 @@ impl SearchConfig {
         self
     }
 
-    /// Sets how many seconds new indexes are waited for.
+    /// Sets how long new indexes are waited for.
     #[must_use]
-    pub fn with_index_wait_secs(mut self, seconds: u64) -> Self {
-        self.index_wait_secs = seconds;
+    pub fn with_index_wait(mut self, wait: Duration) -> Self {
+        self.index_wait = wait;
         self
     }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 /// The definition of the index of embeddings: LlamaIndex's form, with the declared fields and the id of the source

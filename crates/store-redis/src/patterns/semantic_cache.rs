@@ -30,6 +30,7 @@ pub struct CacheScope {
 impl CacheScope {
     /// The answers that this model gave this tenant. What else decides on an answer (the system prompt, the tools, the
     /// temperature) belongs to `model`: put a hash of it there.
+    #[must_use]
     pub fn new(tenant: impl Into<String>, model: impl Into<String>) -> Self {
         Self { tenant: tenant.into(), model: model.into() }
     }
@@ -109,6 +110,7 @@ impl<T> fmt::Debug for SemanticCache<T> {
 
 impl<T: Serialize + DeserializeOwned> SemanticCache<T> {
     /// A cache on a vector set of its own, with answers for questions of at least this cosine.
+    #[must_use]
     pub fn new(store: Arc<dyn VectorStore>, embedder: Arc<dyn Embedder>, threshold: f64) -> Self {
         Self { store, embedder, threshold, ttl: Duration::from_hours(24), value: PhantomData }
     }

@@ -7,7 +7,7 @@ use fred::types::Value;
 use store_core::{Error, ErrorKind, FieldType, Metric, Result, VectorConfig};
 
 use super::answer::{member, members, name};
-use super::options::VectorIndex;
+use super::options::RedisVectorIndex;
 use super::rows::{DOC_ID, ID, TEXT, VECTOR, WORDS, stands_beside};
 use super::set::Set;
 use super::terms;
@@ -60,8 +60,8 @@ fn vector_field(set: &Set, config: &VectorConfig) -> Vec<(&'static str, String)>
         Metric::Euclidean => "L2",
     };
     let algorithm = match set.space.config.vectors.index {
-        VectorIndex::Flat => "FLAT",
-        VectorIndex::Hnsw => "HNSW",
+        RedisVectorIndex::Flat => "FLAT",
+        RedisVectorIndex::Hnsw => "HNSW",
     };
     vec![
         ("algorithm", algorithm.to_owned()),
@@ -81,7 +81,7 @@ async fn create(set: &Set, config: &VectorConfig) -> Result<()> {
     let mut vector: Vec<String> = ["TYPE", &data_type.1, "DIM", &dimensions.1, "DISTANCE_METRIC", &metric.1]
         .map(str::to_owned)
         .to_vec();
-    if options.index == VectorIndex::Hnsw {
+    if options.index == RedisVectorIndex::Hnsw {
         let numbers = [
             ("M", options.hnsw_m.to_string()),
             ("EF_CONSTRUCTION", options.hnsw_ef_construction.to_string()),

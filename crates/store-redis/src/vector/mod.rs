@@ -37,7 +37,7 @@ pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_ind
 use self::beside::Beside;
 use self::engine::Engine;
 use self::exact::ReadAll;
-pub use self::options::{RedisVectorOptions, VectorEngine, VectorIndex};
+pub use self::options::{RedisVectorOptions, RedisVectorEngine, RedisVectorIndex};
 use self::search::ModuleSearch;
 use self::set::Set;
 pub(crate) use self::set::{Memories, set_names};
@@ -54,17 +54,17 @@ pub(crate) fn capabilities(space: &Space) -> Option<VectorCapabilities> {
 pub(crate) fn is_exact(space: &Space) -> bool {
     let server = &space.server;
     match space.config.vectors.engine {
-        VectorEngine::Search => false,
+        RedisVectorEngine::Search => false,
         // In a cluster an index sees the keys of one node only, unless the module is the coordinator's edition.
-        VectorEngine::Auto => !server.search || server.mode == "cluster",
-        VectorEngine::Exact | VectorEngine::VectorSet => true,
+        RedisVectorEngine::Auto => !server.search || server.mode == "cluster",
+        RedisVectorEngine::Exact | RedisVectorEngine::VectorSet => true,
     }
 }
 
 /// The engine of a space.
 fn engine(space: &Space) -> Result<Arc<dyn Engine>> {
     let server = &space.server;
-    if space.config.vectors.engine == VectorEngine::VectorSet {
+    if space.config.vectors.engine == RedisVectorEngine::VectorSet {
         let refused = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
         return if !server.vector_sets {
             refused("the server has no vector sets (Redis 8 has them); choose another store.vector_engine")

@@ -7,7 +7,7 @@ use store_core::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum VectorEngine {
+pub enum RedisVectorEngine {
     /// The search module if the server has it and is no cluster, else [`Exact`](Self::Exact).
     #[default]
     Auto,
@@ -25,7 +25,7 @@ pub enum VectorEngine {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum VectorIndex {
+pub enum RedisVectorIndex {
     /// Every vector is compared: exact. LlamaIndex's default.
     #[default]
     Flat,
@@ -39,9 +39,9 @@ pub enum VectorIndex {
 #[non_exhaustive]
 pub struct RedisVectorOptions {
     /// What finds the nodes; in a URL `store.vector_engine=auto|search|exact|vector_set`.
-    pub engine: VectorEngine,
+    pub engine: RedisVectorEngine,
     /// The sort of index; in a URL `store.vector_index=flat|hnsw`.
-    pub index: VectorIndex,
+    pub index: RedisVectorIndex,
     /// HNSW: most edges of a vector in each layer; default 16, as in LlamaIndex. `store.hnsw_m`.
     pub hnsw_m: u32,
     /// HNSW: candidates that are weighed when a vector is added; default 200. `store.hnsw_ef_construction`.
@@ -57,8 +57,8 @@ pub struct RedisVectorOptions {
 impl Default for RedisVectorOptions {
     fn default() -> Self {
         Self {
-            engine: VectorEngine::Auto,
-            index: VectorIndex::Flat,
+            engine: RedisVectorEngine::Auto,
+            index: RedisVectorIndex::Flat,
             hnsw_m: 16,
             hnsw_ef_construction: 200,
             hnsw_ef_runtime: 10,
@@ -68,6 +68,48 @@ impl Default for RedisVectorOptions {
 }
 
 impl RedisVectorOptions {
+    /// Sets what finds the nodes.
+    #[must_use]
+    pub fn with_engine(mut self, engine: RedisVectorEngine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Sets the sort of index.
+    #[must_use]
+    pub fn with_index(mut self, index: RedisVectorIndex) -> Self {
+        self.index = index;
+        self
+    }
+
+    /// Sets the most edges of a vector in each layer of HNSW.
+    #[must_use]
+    pub fn with_hnsw_m(mut self, edges: u32) -> Self {
+        self.hnsw_m = edges;
+        self
+    }
+
+    /// Sets how many candidates HNSW weighs when a vector is added.
+    #[must_use]
+    pub fn with_hnsw_ef_construction(mut self, candidates: u32) -> Self {
+        self.hnsw_ef_construction = candidates;
+        self
+    }
+
+    /// Sets how many candidates HNSW weighs in a search.
+    #[must_use]
+    pub fn with_hnsw_ef_runtime(mut self, candidates: u32) -> Self {
+        self.hnsw_ef_runtime = candidates;
+        self
+    }
+
+    /// Sets how much farther than its radius a search by radius looks, as a share of it.
+    #[must_use]
+    pub fn with_hnsw_epsilon(mut self, share: f64) -> Self {
+        self.hnsw_epsilon = share;
+        self
+    }
+
     /// Sets one of the settings of a URL; `None` when it is none of these.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<()>> {
         let bad = |what: &str| Error::config(format!("the option {key} is {value:?}; it must be {what}"));
@@ -79,10 +121,10 @@ impl RedisVectorOptions {
         Some(match key {
             "store.vector_engine" => {
                 let known = match value {
-                    "auto" => Some(VectorEngine::Auto),
-                    "search" => Some(VectorEngine::Search),
-                    "exact" => Some(VectorEngine::Exact),
-                    "vector_set" => Some(VectorEngine::VectorSet),
+                    "auto" => Some(RedisVectorEngine::Auto),
+                    "search" => Some(RedisVectorEngine::Search),
+                    "exact" => Some(RedisVectorEngine::Exact),
+                    "vector_set" => Some(RedisVectorEngine::VectorSet),
                     _ => None,
                 };
                 known
@@ -91,8 +133,8 @@ impl RedisVectorOptions {
             }
             "store.vector_index" => {
                 let known = match value {
-                    "flat" => Some(VectorIndex::Flat),
-                    "hnsw" => Some(VectorIndex::Hnsw),
+                    "flat" => Some(RedisVectorIndex::Flat),
+                    "hnsw" => Some(RedisVectorIndex::Hnsw),
                     _ => None,
                 };
                 known.map(|index| self.index = index).ok_or_else(|| bad("flat or hnsw"))

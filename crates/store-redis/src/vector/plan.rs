@@ -3,7 +3,7 @@
 use store_core::{QueryKind, QueryPlan, Result, VectorConfig, VectorQuery};
 
 use super::engine::not_offered;
-use super::options::VectorIndex;
+use super::options::RedisVectorIndex;
 use super::prefilter::Prefilter;
 use super::ranking::{By, Ranking, by_radius, words};
 use super::set::Set;
@@ -15,8 +15,8 @@ pub(super) fn plan(set: &Set, config: &VectorConfig, query: &VectorQuery) -> Res
         Ranking { by, config, prefilter: &prefilter, min_score: None }.text(query.top_k.saturating_add(1))
     };
     let index = match set.space.config.vectors.index {
-        VectorIndex::Flat => "the search module compares every selected embedding (FLAT)",
-        VectorIndex::Hnsw => "the search module walks its graph of embeddings (HNSW), and may miss some",
+        RedisVectorIndex::Flat => "the search module compares every selected embedding (FLAT)",
+        RedisVectorIndex::Hnsw => "the search module walks its graph of embeddings (HNSW), and may miss some",
     };
     let by_ids = query.selector.ids.is_some();
     let (how, native) = match &query.kind {

@@ -9,7 +9,7 @@ use store_core::{Error, Node, Result, VectorConfig, vector_check};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::linked::Linked;
-use super::options::VectorEngine;
+use super::options::RedisVectorEngine;
 use super::rows::{self, Keep};
 use crate::driver::{Cmd, items, text};
 use crate::space::Space;
@@ -64,7 +64,7 @@ impl Set {
         let index = format!("{}{name}", space.prefix);
         let rows = format!("{index}/vector_");
         let engine = space.config.vectors.engine;
-        let linked = (engine == VectorEngine::VectorSet).then(|| Linked::new(&space, &name));
+        let linked = (engine == RedisVectorEngine::VectorSet).then(|| Linked::new(&space, &name));
         let memory = space.vectors.of(&name);
         Self { space, name, index, rows, linked, memory }
     }

@@ -72,7 +72,7 @@ fn capabilities(call: &Call) -> Result<Value> {
     let kinds: Vec<_> = vectors.into_iter().flat_map(|vectors| &vectors.query_kinds).collect();
     let kinds: Vec<_> = QUERY_KINDS.iter().filter(|kind| kinds.contains(kind)).collect();
     // Documents are found by filters, too.
-    let operators: &[&str] = if can.docs || can.vectors.is_some() { &OPERATORS } else { &[] };
+    let operators: &[&str] = if can.docs || can.vectors.is_some() { OPERATORS } else { &[] };
     Ok(json!({
         "backend": store.name(),
         "shared": can.shared,

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use nodestore::ErrorKind;
-use nodestore::copy::{CopyEvent, CopyReport, CopyRole, CopyStep, StoreCopy, job_file};
+use nodestore::copy::{CopyEvent, CopyReport, CopyRole, StoreCopy, job_file};
 
 use self::origin::Origin;
 use crate::cli::Global;
@@ -294,11 +294,7 @@ impl Bar {
                     last.finish();
                 }
                 let next = Progress::new(total.map(|total| total as u64), Unit::Items("records"));
-                let doing = match step {
-                    CopyStep::Copying => "copying",
-                    CopyStep::Comparing => "comparing",
-                };
-                next.message(&format!("{doing} {name}"));
+                next.message(&format!("{} {name}", step.as_str()));
                 next.add(*done as u64);
                 *bar = Some(next);
             }

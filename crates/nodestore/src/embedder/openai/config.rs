@@ -46,6 +46,7 @@ impl fmt::Debug for OpenAiConfig {
 impl OpenAiConfig {
     /// An endpoint and a model: `https://api.openai.com/v1` and `text-embedding-3-small`, or a server on this machine,
     /// `http://127.0.0.1:8080/v1`. Requests go to the path `/embeddings` below the URL, and keep its query.
+    #[must_use]
     pub fn new(base_url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
