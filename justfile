@@ -16,9 +16,13 @@ test-all *args:
 servers *command:
     scripts/servers/with {{ command }}
 
-# Formatting, clippy, documentation, licences, spelling, dependency rules
+# Formatting, clippy, documentation, public API, links, licences, spelling, dependency rules
 lint:
     scripts/lint
+
+# What changed in the public API, against docs/public-api; with --update: write the listings
+public-api *args:
+    scripts/public-api {{ args }}
 
 # Every crate with each of its features alone
 features:
