@@ -7,7 +7,7 @@ use std::io::Write as _;
 use public_api::PublicApi;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let json = std::env::args_os().nth(1).ok_or("usage: nodestore-api-listing RUSTDOC.json")?;
+    let json = std::env::args_os().nth(1).ok_or("usage: api-listing RUSTDOC.json")?;
     let api = public_api::Builder::from_rustdoc_json(json).omit_blanket_impls(true).build()?;
     let mut out = std::io::stdout().lock();
     for line in listing(&api) {
