@@ -367,7 +367,8 @@ impl CassandraConfig {
                 self.read_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
             }
             "store.write_consistency" => {
-                self.write_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
+                self.write_consistency =
+                    CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
             }
             "store.replication" => {
                 self.replication = CassandraReplication::read(&value)

@@ -41,7 +41,7 @@ pub use aggregation::{MongoAggregation, stage};
 pub use backend::MongoBackend;
 pub use bson;
 pub use config::{
-    AuthMechanism, Compressor, MongoLargeValues, MongoConfig, MongoConnection, ReadConcern, ReadPreference,
+    AuthMechanism, Compressor, MongoConfig, MongoConnection, MongoLargeValues, ReadConcern, ReadPreference,
     WriteConcern,
 };
 pub use date_range::DateRange;

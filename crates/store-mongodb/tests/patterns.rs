@@ -194,7 +194,10 @@ async fn insert_once_answers_one(db: Db) {
     }
     // A unique index counts as the _id does.
     db.store
-        .ensure_indexes(&jobs, &[MongoIndex::ascending("by").unique().only_where(doc! {"by": {"$exists": true}})])
+        .ensure_indexes(
+            &jobs,
+            &[MongoIndex::ascending("by").unique().only_where(doc! {"by": {"$exists": true}})],
+        )
         .await
         .unwrap();
     assert!(db.store.insert_once(&jobs, &doc! {"by": 1_000}).await.unwrap());

@@ -24,7 +24,7 @@ use store_mongodb::mongodb::Client;
 use store_mongodb::mongodb::event::EventHandler;
 use store_mongodb::mongodb::event::command::CommandEvent;
 use store_mongodb::mongodb::options::ClientOptions;
-use store_mongodb::{MongoLargeValues, MongoBackend, MongoConfig};
+use store_mongodb::{MongoBackend, MongoConfig, MongoLargeValues};
 
 fn main() -> ExitCode {
     common::run(vec![

@@ -362,7 +362,9 @@ fn abilities(space: &Space) -> Vec<(&'static str, &'static str)> {
         (
             "search module",
             match (server.search, capabilities(space).is_some()) {
-                (true, _) if space.config.vectors.engine == RedisVectorEngine::VectorSet => "yes, and not used",
+                (true, _) if space.config.vectors.engine == RedisVectorEngine::VectorSet => {
+                    "yes, and not used"
+                }
                 (true, _) => "yes: vectors and words are found by index",
                 (false, true) => "no: vectors are compared exactly, which reads all of a set",
                 (false, false) => "no: without it there are no vectors",

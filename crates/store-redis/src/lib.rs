@@ -35,4 +35,4 @@ pub use retriever::RedisTextRetriever;
 pub use script::{RedisScript, RedisScriptCall};
 pub use store_core::MissingField;
 pub use value::RedisValue;
-pub use vector::{RedisVectorOptions, RedisVectorEngine, RedisVectorIndex};
+pub use vector::{RedisVectorEngine, RedisVectorIndex, RedisVectorOptions};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store_conformance::Harness;
 use store_core::Backend;
-use store_redis::{RedisBackend, RedisConfig, RedisConnection, RedisVectorOptions, RedisVectorEngine};
+use store_redis::{RedisBackend, RedisConfig, RedisConnection, RedisVectorEngine, RedisVectorOptions};
 
 /// Where vectors are found by a vector set, not by the search module.
 const VECTOR_SET: &str = "redis8_vector_set";

@@ -16,7 +16,9 @@ use store_core::{
     AddMode, Backend as _, ErrorKind, FieldType, Filter, FilterableField, GetOptions, MetadataPatch, Metric,
     Node, QueryKind, Selector, Timestamp, VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
 };
-use store_redis::{RedisBackend, RedisCommand, RedisConfig, RedisValue, RedisVectorOptions, RedisVectorIndex};
+use store_redis::{
+    RedisBackend, RedisCommand, RedisConfig, RedisValue, RedisVectorIndex, RedisVectorOptions,
+};
 
 fn main() -> ExitCode {
     common::run([

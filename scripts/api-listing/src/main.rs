@@ -19,8 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The items but for what follows from another line: the members of a trait's impl, and the auto traits that every
 /// type is expected to have.
 fn listing(api: &PublicApi) -> impl Iterator<Item = String> {
-    let of_traits: HashSet<_> = api.items().filter(|item| is_trait_impl(&item.to_string())).map(|item| item.id()).collect();
-    let own = api.items().filter(move |item| !item.parent_id().is_some_and(|parent| of_traits.contains(&parent)));
+    let of_traits: HashSet<_> =
+        api.items().filter(|item| is_trait_impl(&item.to_string())).map(|item| item.id()).collect();
+    let own =
+        api.items().filter(move |item| !item.parent_id().is_some_and(|parent| of_traits.contains(&parent)));
     own.map(ToString::to_string).filter(|line| tells(line))
 }
 

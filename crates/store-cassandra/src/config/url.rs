@@ -104,7 +104,11 @@ fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result
         "datacenter" => put(key, &mut connection.datacenter, value),
         "load_balancing" => {
             let policy = CassandraBalancingPolicy::from_name(&value);
-            put(key, &mut connection.load_balancing, policy.ok_or_else(|| must_be(key, "token_aware or round_robin"))?)
+            put(
+                key,
+                &mut connection.load_balancing,
+                policy.ok_or_else(|| must_be(key, "token_aware or round_robin"))?,
+            )
         }
         "tls" => put(key, &mut connection.tls, parsed(key, &value, "true or false")?),
         "tlsCAFile" => put(key, &mut connection.tls_ca_file, PathBuf::from(value)),
@@ -113,7 +117,11 @@ fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result
         "tlsHostName" => put(key, &mut connection.tls_host_name, value),
         "compression" => {
             let compression = CassandraCompression::from_name(&value);
-            put(key, &mut connection.compression, compression.ok_or_else(|| must_be(key, "none, lz4 or snappy"))?)
+            put(
+                key,
+                &mut connection.compression,
+                compression.ok_or_else(|| must_be(key, "none, lz4 or snappy"))?,
+            )
         }
         "poolSize" => put(key, &mut connection.pool_size, parsed(key, &value, "a whole number")?),
         "connectTimeoutMS" => put(key, &mut connection.connect_timeout, millis(key, &value)?),

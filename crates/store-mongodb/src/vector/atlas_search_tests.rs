@@ -3,6 +3,7 @@
 #![allow(clippy::float_cmp, reason = "the very same arithmetic")]
 
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use bson::raw::RawDocumentBuf;
 use store_core::filter::field;

@@ -37,7 +37,7 @@ pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_ind
 use self::beside::Beside;
 use self::engine::Engine;
 use self::exact::ReadAll;
-pub use self::options::{RedisVectorOptions, RedisVectorEngine, RedisVectorIndex};
+pub use self::options::{RedisVectorEngine, RedisVectorIndex, RedisVectorOptions};
 use self::search::ModuleSearch;
 use self::set::Set;
 pub(crate) use self::set::{Memories, set_names};
