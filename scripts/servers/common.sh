@@ -147,8 +147,8 @@ kill_all() {
 stop_all() {
     local file i running
     for file in "$@"; do
-        # A frozen process acts on nothing else.
-        if alive "$file"; then kill -TERM "$(cat "$file")" && kill -CONT "$(cat "$file")"; fi
+        # A frozen process acts on nothing else; one that is not may be gone by then.
+        if alive "$file"; then kill -TERM "$(cat "$file")" && kill -CONT "$(cat "$file")" 2>/dev/null || true; fi
     done
     for ((i = 0; i < 200; i++)); do
         running=0

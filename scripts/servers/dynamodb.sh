@@ -16,17 +16,19 @@
 #   --port P      P instead of a free port
 #   --disk        tables outlive a restart
 #   --shared      all access keys and regions see the same tables
+#   --large       more memory: for measurements
 # shellcheck source-path=SCRIPTDIR source=dynamodb-common.sh
 source "$(dirname "$0")/dynamodb-common.sh"
 # shellcheck source=jars.sh
 source "$PWD/scripts/servers/jars.sh"
 self=$PWD/scripts/servers/dynamodb
-disk=0 shared=()
+disk=0 memory=512m shared=()
 
 option() {
     case $1 in
         --disk) disk=1 ;;
         --shared) shared=(-sharedDb) ;;
+        --large) memory=4g ;;
         *) return 1 ;;
     esac
 }
@@ -41,7 +43,7 @@ spawn_server() {
     if ((disk)); then store=(-dbPath "$folder/data"); fi
     mkdir -p "$folder/data" "$folder/tmp"
     # Its command line has the folder, by which alive knows it.
-    spawn "$folder/pid" "$folder/log" "$java" -Xmx512m -Djava.io.tmpdir="$folder/tmp" -Djava.library.path="$lib" \
+    spawn "$folder/pid" "$folder/log" "$java" -Xmx$memory -Djava.io.tmpdir="$folder/tmp" -Djava.library.path="$lib" \
         -cp "$lib/*" software.amazon.dynamodb.services.local.main.ServerRunner \
         -port "$2" "${store[@]}" "${shared[@]}" -disableTelemetry
 }

@@ -1,7 +1,7 @@
 //! The time of a whole call, which its requests and its waits for others share.
 //!
-//! It is a value of the task that makes the call, so that all that it comes to knows of it. What makes a table, which takes
-//! its own time, gives that time back.
+//! It is a value of the task that makes the call, so that all that it comes to knows of it. What makes a table takes its own
+//! time, beside that of the call.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,27 +9,36 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 tokio::task_local! {
-    static UNTIL: Cell<Instant>;
+    /// `None` is beside any call.
+    static UNTIL: Cell<Option<Instant>>;
+}
+
+/// When the call ends that this is a part of.
+fn end() -> Option<Instant> {
+    UNTIL.try_with(Cell::get).ok().flatten()
 }
 
 /// Makes a call that may take this long; as a part of another it has that one's time.
 pub(crate) async fn within<F: Future>(limit: Duration, call: F) -> F::Output {
-    if UNTIL.try_with(|_| ()).is_ok() {
+    if end().is_some() {
         return call.await;
     }
-    UNTIL.scope(Cell::new(Instant::now() + limit), call).await
+    UNTIL.scope(Cell::new(Some(Instant::now() + limit)), call).await
 }
 
 /// When something must end that may take this long, as a part of its call.
 pub(crate) fn until(limit: Duration) -> Instant {
     let until = Instant::now() + limit;
-    UNTIL.try_with(|end| end.get().min(until)).unwrap_or(until)
+    end().map_or(until, |end| end.min(until))
 }
 
-/// Gives the call the time again that has passed since.
-pub(crate) fn give_back(since: Instant) {
+/// Does something that has its own time, for which the call waits without losing any of its own.
+pub(crate) async fn beside<F: Future>(work: F) -> F::Output {
+    let begin = Instant::now();
+    let done = UNTIL.scope(Cell::new(None), work).await;
     // Outside of a call there is no time to give back.
-    let _ = UNTIL.try_with(|end| end.set(end.get() + since.elapsed()));
+    let _ = UNTIL.try_with(|end| end.set(end.get().map(|end| end + begin.elapsed())));
+    done
 }
 
 #[cfg(test)]
@@ -57,15 +66,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn time_can_be_given_back() {
-        let begin = Instant::now();
+    async fn what_is_beside_a_call_takes_none_of_its_time() {
         within(SHORT, async {
             let end = until(LONG);
-            sleep(SHORT / 2).await;
-            give_back(begin);
-            assert!(until(LONG) >= end + SHORT / 2);
+            beside(async {
+                sleep(SHORT * 2).await;
+                assert!(until(LONG) > end, "it has its own time");
+                let call = within(SHORT / 10, timeout_at(until(LONG), sleep(LONG)));
+                assert!(timeout_at(end + LONG, call).await.is_ok(), "a call within it has that call's time");
+            })
+            .await;
+            assert!(until(LONG) >= end + SHORT * 2);
         })
         .await;
-        give_back(begin);
+        beside(async {}).await;
     }
 }

@@ -446,7 +446,7 @@ impl Driver {
             Class::Write | Class::WriteOnce | Class::Schema => patience,
             Class::Conditional => self.timeout / PATIENCE_OF_TRANSACTIONS,
         };
-        let first = Asking::new(&self.silent, place);
+        let first = Asking::new(&self.silent, place, class != Class::Schema);
         // The driver's futures are large; on the heap at once, ours do not become so.
         let mut one = pin!(first.run(Box::pin(call())));
         if let Ok(answer) = tokio::time::timeout(wait, &mut one).await {

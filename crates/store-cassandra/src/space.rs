@@ -7,6 +7,7 @@ use store_core::{ErrorKind, Result};
 
 use crate::clock::Clock;
 use crate::config::CassandraConfig;
+use crate::deadline;
 use crate::kv_turns::Turns;
 use crate::schema::{self, Table};
 use crate::session::{Call, CassandraSession, Class, Driver, Rows};
@@ -14,7 +15,7 @@ use crate::tables::Tables;
 use crate::transaction::Writer;
 use crate::vector::Memories;
 
-/// How long a table that is listed, but not yet known, is waited for: 10, 40, 160 and 640 ms.
+/// How long a table that is listed, but not yet known, is waited for once all nodes list it: 10, 40, 160 and 640 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(640);
 
@@ -90,6 +91,7 @@ impl Space {
                 Err(error) if error.kind() == ErrorKind::NotFound && pause <= LAST_PAUSE => {
                     self.tables.forget(table.name);
                     tokio::time::sleep(pause).await;
+                    deadline::beside(self.driver.await_agreement()).await?;
                     pause *= 4;
                 }
                 answer => return answer.map_err(|error| table.lacks_a_column(error, &name)),

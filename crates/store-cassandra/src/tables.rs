@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use store_core::{Error, ErrorKind, Result};
-use tokio::time::Instant;
 
 use crate::codec::text;
 use crate::deadline;
@@ -35,10 +34,7 @@ impl Tables {
         if let Some(there) = self.known(table) {
             return Ok(there.full);
         }
-        let begin = Instant::now();
-        let full = self.make_ready(space, table).await;
-        deadline::give_back(begin);
-        full
+        deadline::beside(self.make_ready(space, table)).await
     }
 
     async fn make_ready(&self, space: &Space, table: &Table) -> Result<Arc<str>> {

@@ -53,8 +53,8 @@ impl Silent {
         }
     }
 
-    fn passes_by(&self, node: SocketAddr, now: Instant) -> bool {
-        self.any() && self.lock().get(&node).is_some_and(|until| *until > now)
+    fn passes_by(&self, node: SocketAddr, now: Instant, tries: bool) -> bool {
+        self.any() && self.lock().get(&node).is_some_and(|until| !tries || *until > now)
     }
 
     /// A node is asked: if it was passed by until now, this request alone tries it.
@@ -81,6 +81,8 @@ pub(super) struct Place {
 pub(super) struct Asking {
     silent: Arc<Silent>,
     place: Place,
+    /// Whether it may try a node again that said nothing: what is never sent elsewhere had better not.
+    tries: bool,
     /// A node that is to be asked last, since it is being waited for.
     not: Option<SocketAddr>,
     /// The node that the request went to, and whether there is another.
@@ -88,8 +90,8 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn new(silent: &Arc<Silent>, place: Place) -> Arc<Self> {
-        Arc::new(Self { silent: Arc::clone(silent), place, not: None, asked: Mutex::default() })
+    pub(super) fn new(silent: &Arc<Silent>, place: Place, tries: bool) -> Arc<Self> {
+        Arc::new(Self { silent: Arc::clone(silent), place, tries, not: None, asked: Mutex::default() })
     }
 
     /// The same of another node, if there is one.
@@ -98,7 +100,7 @@ impl Asking {
         others.then(|| {
             let place = Place { node: None, ..self.place };
             let silent = Arc::clone(&self.silent);
-            Arc::new(Self { silent, place, not: Some(node), asked: Mutex::default() })
+            Arc::new(Self { silent, place, tries: self.tries, not: Some(node), asked: Mutex::default() })
         })
     }
 
@@ -137,7 +139,7 @@ pub(super) fn token() -> Option<Murmur3Token> {
 pub(super) fn rank(node: SocketAddr) -> u8 {
     let rank = |asking: &Arc<Asking>| match asking {
         asking if asking.not == Some(node) => 3,
-        asking if asking.silent.passes_by(node, Instant::now()) => 2,
+        asking if asking.silent.passes_by(node, Instant::now(), asking.tries) => 2,
         asking => u8::from(asking.place.node != Some(node)),
     };
     ASKING.try_with(rank).unwrap_or_default()
@@ -164,22 +166,24 @@ mod tests {
     #[test]
     fn a_silent_node_is_tried_again_by_one() {
         let (silent, now) = (Silent::default(), Instant::now());
-        assert!(!silent.passes_by(node(1), now));
+        let passes_by = |number, when| silent.passes_by(node(number), when, true);
+        assert!(!passes_by(1, now));
         silent.add(node(1), now);
-        assert!(silent.passes_by(node(1), now) && !silent.passes_by(node(2), now));
+        assert!(passes_by(1, now) && !passes_by(2, now));
         let later = now + PASSED_BY;
-        assert!(!silent.passes_by(node(1), later));
+        assert!(!passes_by(1, later));
+        assert!(silent.passes_by(node(1), later, false), "what is never sent elsewhere tries no silent node");
         silent.asked(node(1), later);
-        assert!(silent.passes_by(node(1), later));
+        assert!(passes_by(1, later));
         silent.remove(node(1));
-        assert!(!silent.passes_by(node(1), later) && !silent.any());
+        assert!(!passes_by(1, later) && !silent.passes_by(node(1), later, false) && !silent.any());
     }
 
     #[tokio::test]
     async fn a_request_goes_elsewhere() {
         let ranks = || [1, 2, 3].map(|port| rank(node(port)));
         let silent = Arc::new(Silent::default());
-        let first = Asking::new(&silent, Place { node: Some(node(2)), token: None });
+        let first = Asking::new(&silent, Place { node: Some(node(2)), token: None }, true);
         first
             .run(async {
                 assert_eq!(ranks(), [1, 0, 1]);
@@ -189,7 +193,7 @@ mod tests {
         let second = first.elsewhere().unwrap();
         second.run(async { assert_eq!(ranks(), [1, 3, 1]) }).await;
         first.waited();
-        let next = Asking::new(&silent, Place::default());
+        let next = Asking::new(&silent, Place::default(), true);
         next.run(async {
             assert_eq!(ranks(), [1, 2, 1]);
             planned(&[node(2), node(1)]);
@@ -202,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn one_alone_is_waited_for() {
         let silent = Arc::new(Silent::default());
-        let only = Asking::new(&silent, Place::default());
+        let only = Asking::new(&silent, Place::default(), true);
         only.run(async { planned(&[node(1)]) }).await;
         only.waited();
         assert!(only.elsewhere().is_none() && !silent.any());
