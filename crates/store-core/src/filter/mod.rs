@@ -6,7 +6,8 @@
 //! use serde_json::json;
 //! use store_core::filter::{Filter, field};
 //!
-//! let built = field("year").gte(2024).and(field("tag").one_of(["a", "b"]).or(!field("draft").eq(true)));
+//! let tagged = field("tag").one_of(["a", "b"]).or(!field("draft").eq(true));
+//! let built = field("year").gte(2024).and(tagged);
 //! let written: Filter = r#"year >= 2024 and (tag in ["a", "b"] or not draft)"#.parse()?;
 //! let read = Filter::from_json(&json!({"condition": "and", "filters": [
 //!     {"key": "year", "operator": ">=", "value": 2024},
