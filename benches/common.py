@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import picture
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -179,3 +181,4 @@ def report(options, name):
     if not after:
         sys.exit(f"{document} has no marks {begin} and {end}")
     document.write_text(f"{before}{begin}\n\n{text.getvalue()}\n{end}{after}")
+    picture.update()

@@ -10,6 +10,8 @@
 //!
 //! A server stops when its value is dropped; a process also when the test's process ends in any other way.
 //! Another server is one more file beside `mongodb.rs`, `redis.rs`, `dynamodb.rs` and `cassandra.rs`, and its line in [`find_all`].
+//!
+//! [`page`] is for tests that make a part of a page of the documentation.
 
 pub mod cassandra;
 #[cfg(feature = "containers")]
@@ -17,6 +19,7 @@ mod container;
 pub mod dynamodb;
 mod local;
 pub mod mongodb;
+pub mod page;
 pub mod redis;
 
 use std::fmt;

@@ -21,7 +21,7 @@ pub use connection::{CassandraBalancingPolicy, CassandraCompression, CassandraCo
 /// The variable that [`CassandraConfig::from_env`] reads.
 const URL_VARIABLE: &str = "CASSANDRA_URL";
 /// Settings of ours in a URL, in order.
-const OWN: [&str; 12] = [
+const OWN: [&str; 14] = [
     "store.buckets",
     "store.chat_ttl_secs",
     "store.create",
@@ -32,6 +32,8 @@ const OWN: [&str; 12] = [
     "store.read_consistency",
     "store.replication",
     "store.vector_engine",
+    "store.vector_exclusive",
+    "store.vector_mmr_prefetch",
     "store.vector_table",
     "store.write_consistency",
 ];

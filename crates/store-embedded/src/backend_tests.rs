@@ -91,19 +91,6 @@ async fn what_a_dead_process_left_while_making_the_store_goes() {
     assert_eq!(names, ["notes.txt", crate::schema::FILE]);
 }
 
-/// The table of the front page says what `capabilities()` says.
-#[tokio::test]
-async fn the_readme_says_what_the_store_can_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let can = open(folder.path(), "a").await.capabilities();
-    let readme = include_str!("../README.md");
-    let rows = store_conformance::capability_rows(&can);
-    assert_eq!(rows.len(), 11, "{rows:?}");
-    for row in rows {
-        assert!(readme.contains(&format!("\n{row}\n")), "the README lacks this row: {row}");
-    }
-}
-
 /// A namespace dropped here and opened there at the same moment never meets its own locks.
 #[test]
 fn opening_and_dropping_at_once_never_fails() {

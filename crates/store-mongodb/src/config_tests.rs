@@ -246,23 +246,3 @@ fn serde_refuses_unknown_fields_and_fills_in_the_rest() {
     let three: WriteConcern = serde_json::from_str("3").unwrap();
     assert_eq!(three, WriteConcern::Members(3));
 }
-
-/// The tables of the front page say what the store can do and how it is set.
-#[tokio::test]
-async fn the_readme_says_what_the_store_can_do() {
-    use store_core::Backend as _;
-    let store = crate::MongoBackend::connect(MongoConfig::new("mongodb://localhost")).await.unwrap();
-    let can = store.capabilities();
-    let readme = include_str!("../README.md");
-    let rows = store_conformance::capability_rows(&can);
-    assert_eq!(rows.len(), 10, "{rows:?}");
-    for row in rows {
-        assert!(readme.contains(&format!("\n{row}\n")), "the README lacks this row: {row}");
-    }
-    let error = "mongodb://h/?store.x=1".parse::<MongoConfig>().unwrap_err();
-    let known = error.message().split_once("known are ").unwrap().1.to_owned();
-    for key in known.split(", ") {
-        let told = readme.contains(&format!("`{key}`")) || key.starts_with("store.search_");
-        assert!(told, "the README does not tell of {key}");
-    }
-}

@@ -36,8 +36,13 @@ const READ_BYTES: usize = 8 << 20;
 const FILE_ROUNDS: usize = 16;
 
 pub(crate) fn capabilities(large_values: MongoLargeValues) -> KvCapabilities {
-    let largest = if large_values == MongoLargeValues::GridFs { MAX_FILE_BYTES } else { MAX_DOCUMENT_BYTES };
-    KvCapabilities::new().with_ttl(true).with_max_value_bytes(largest)
+    let can = KvCapabilities::new().with_ttl(true);
+    match large_values {
+        MongoLargeValues::Refuse => {
+            can.with_max_value_bytes(MAX_DOCUMENT_BYTES).with_larger_values("store.large_values=gridfs")
+        }
+        MongoLargeValues::GridFs => can.with_max_value_bytes(MAX_FILE_BYTES),
+    }
 }
 
 /// The key-value role.

@@ -275,32 +275,6 @@ fn a_file_that_is_no_certificate_is_refused() {
     }
 }
 
-/// The front page tells of every setting of a URL.
-#[test]
-fn the_readme_tells_of_every_setting() {
-    let readme = include_str!("../README.md");
-    let error = "redis://h/?x=1".parse::<RedisConfig>().unwrap_err();
-    let known = error.message().split_once("known are ").unwrap().1.to_owned();
-    for key in known.split(", ") {
-        assert!(readme.contains(&format!("`{key}`")), "the README does not tell of {key}");
-    }
-}
-
-/// The front page's table says what the store can do, on the servers that the tests are given.
-#[tokio::test]
-async fn the_readme_says_what_the_store_can_do() {
-    use store_core::Backend as _;
-    let Some(url) = std::env::var("STORE_TEST_REDIS_STACK_URL").ok().filter(|url| !url.is_empty()) else {
-        assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_REDIS_STACK_URL is not set");
-        return;
-    };
-    let store = crate::RedisBackend::connect(url.parse().unwrap()).await.unwrap();
-    let readme = include_str!("../README.md");
-    for row in store_conformance::capability_rows(&store.capabilities()) {
-        assert!(readme.contains(&format!("\n{row}\n")), "the README lacks this row: {row}");
-    }
-}
-
 #[test]
 fn serde_refuses_unknown_fields_and_fills_in_the_rest() {
     let text = r#"{"url": "redis-cluster://h", "chat_ttl_secs": 9, "operation_timeout_ms": 700,

@@ -5,7 +5,7 @@
 //! work is named, with its reason, in [`exceptions`]: such a case must fail as it says there, any other must not fail.
 //!
 //! A whole run makes the table of store × direction × case in `docs/llamaindex.md`, and fails when that page has another.
-//! `NODESTORE_INTEROP_UPDATE=1` writes it there.
+//! `NODESTORE_UPDATE_PAGES=1` writes it there.
 //!
 //! Old releases of LlamaIndex write nodes and folders that ours reads: [`old`].
 //!
@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nodestore_integration_tests::page;
 
 use crate::cases::Case;
 use crate::matrix::Matrix;
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
         for why in matrix.unmet() {
             failed(format!("no case met this exception; it can go: {why}"));
         }
-        if let Err(why) = matrix::hold_against_the_page(&table) {
+        if let Err(why) = page::hold("docs/llamaindex.md", &[("interop", table)]) {
             failed(why);
         }
     }

@@ -1,20 +1,13 @@
-//! The table of store × direction × case, and the page that has it.
+//! The table of store × direction × case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::CaseResult;
 use crate::cases::{self, Case, Role};
 use crate::exceptions;
 use crate::side::Direction;
 use crate::stores::Store;
-
-/// Between these the page has the table.
-const BEGIN: &str = "<!-- interop: made by the test `interop`, with NODESTORE_INTEROP_UPDATE=1 -->\n";
-const END: &str = "<!-- interop: end -->\n";
-const UPDATE: &str = "NODESTORE_INTEROP_UPDATE";
 
 /// A store, a role, a case and a direction.
 type Place = (&'static str, Role, &'static str, Direction);
@@ -92,20 +85,4 @@ fn number(reasons: &mut Vec<&'static str>, exception: usize) -> usize {
         reasons.push(why);
         reasons.len() - 1
     }) + 1
-}
-
-/// Fails when the page has another table; writes it there when that is asked for.
-pub(crate) fn hold_against_the_page(table: &str) -> CaseResult {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/llamaindex.md");
-    let page = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?)));
-    let (before, (shown, behind)) =
-        parts.ok_or("docs/llamaindex.md has no marks around the interop table")?;
-    if shown == table {
-        return Ok(());
-    }
-    if std::env::var_os(UPDATE).is_none() {
-        return Err(format!("docs/llamaindex.md has another table; {UPDATE}=1 writes this one there"));
-    }
-    std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{behind}")).map_err(|error| error.to_string())
 }
