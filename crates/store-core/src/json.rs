@@ -123,5 +123,28 @@ pub(crate) fn wrong(name: &str, expected: &str, found: &Value) -> Error {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
+    let name = shorten(name);
     Error::invalid_input(format!("the member {name:?} must be {expected}, not {found}"))
+}
+
+/// A name or another short text in a message: on one line, cut short.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let shown = match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    };
+    shown.replace(char::is_control, " ")
+}
+
+/// What serde says is wrong with a value, without the value: what was stored has no place in a message.
+pub(crate) fn mismatch(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("unknown variant") => {
+            format!("{}, expected {expected}", shorten(found))
+        }
+        Some((_, expected)) => format!("{expected} is expected"),
+        None => text,
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::JsonObject;
+use crate::json::shorten;
 
 /// A part of a message. Members that are absent or unknown when it is read take their defaults or are dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,7 +228,7 @@ fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
 
 fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let Some(value) = Option::<Value>::deserialize(deserializer)? else { return Ok(None) };
-    let refused = || serde::de::Error::custom(format!("an integer or null is expected, not {value}"));
+    let refused = || serde::de::Error::custom("an integer or null is expected");
     crate::json::integer(&value).map(Some).ok_or_else(refused)
 }
 
@@ -304,6 +305,7 @@ fn locations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<JsonObject, D
             Some(integer) => *place = integer.into(),
             None if place.is_u64() => {}
             None => {
+                let name = shorten(name);
                 let reason = format!("additional_location_info.{name} must be an integer");
                 return Err(serde::de::Error::custom(reason));
             }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::blocks::block_only;
 use super::{ChatMessage, ContentBlock};
-use crate::json::{Members, wrong};
+use crate::json::{Members, mismatch, wrong};
 use crate::{Error, JsonObject, Result};
 
 impl ChatMessage {
@@ -19,7 +19,7 @@ impl ChatMessage {
         let mut data = Members::new(json);
         let role = match data.take("role") {
             None => super::MessageRole::default(),
-            Some(role) => serde_json::from_value(role).map_err(|error| refused("role", error))?,
+            Some(role) => serde_json::from_value(role).map_err(|error| refused("role", &error))?,
         };
         let additional_kwargs = data.object("additional_kwargs")?.unwrap_or_default();
         let blocks = data.take("blocks");
@@ -42,10 +42,11 @@ impl<'de> Deserialize<'de> for ChatMessage {
 
 fn read_blocks(value: Value) -> Result<Vec<ContentBlock>> {
     let Value::Array(items) = value else { return Err(wrong("blocks", "a list of blocks", &value)) };
-    let read = |(i, item)| block_only(item).map_err(|error| refused(&format!("blocks[{i}]"), error));
+    let read = |(i, item)| block_only(item).map_err(|error| refused(&format!("blocks[{i}]"), &error));
     items.into_iter().enumerate().map(read).collect()
 }
 
-fn refused(name: &str, error: serde_json::Error) -> Error {
-    Error::invalid_input(format!("{name} of the chat message: {error}")).with_source(error)
+/// The error itself is no source: it may show the value.
+fn refused(name: &str, error: &serde_json::Error) -> Error {
+    Error::invalid_input(format!("{name} of the chat message: {}", mismatch(error)))
 }

@@ -7,7 +7,7 @@ use super::{
     ImageContent, IndexContent, METADATA_SEPARATOR, METADATA_TEMPLATE, MediaContent, MediaResource, Node,
     NodeContent, NodeId, Related, RelatedNode, Relationship, Relationships, TEXT_TEMPLATE, TextContent,
 };
-use crate::json::{Members, floats, wrong};
+use crate::json::{Members, floats, shorten, wrong};
 use crate::python::python_json;
 use crate::{Error, JsonObject, Result};
 
@@ -52,7 +52,8 @@ impl Node {
             "5" if !is_oldest => Class::Multimodal,
             other => {
                 return Err(Error::invalid_input(format!(
-                    "unknown node type {other:?} in \"__type__\"; known are \"1\" to \"5\""
+                    "unknown node type {:?} in \"__type__\"; known are \"1\" to \"5\"",
+                    shorten(other)
                 )));
             }
         };
@@ -228,7 +229,8 @@ fn relationships(object: JsonObject) -> Result<Relationships> {
     for (key, value) in object {
         let Some(relationship) = Relationship::from_key(&key) else {
             return Err(Error::invalid_input(format!(
-                "unknown relationship {key:?}; known are \"1\" to \"5\""
+                "unknown relationship {:?}; known are \"1\" to \"5\"",
+                shorten(&key)
             )));
         };
         let related = match value {

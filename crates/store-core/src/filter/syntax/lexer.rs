@@ -4,6 +4,7 @@ use super::report::Problem;
 use super::{continues_name, keyword, starts_name};
 use crate::filter::Timestamp;
 use crate::filter::validate::is_json_integer;
+use crate::json::shorten;
 
 type Result<T, E = Problem> = std::result::Result<T, E>;
 
@@ -275,14 +276,4 @@ fn number_kind(text: &str) -> Option<NumberKind> {
     }
     let integer = fraction.is_none() && exponent.is_none();
     Some(if integer { NumberKind::Integer } else { NumberKind::Float })
-}
-
-/// Text of the filter in a message: on one line, cut short.
-pub(super) fn shorten(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let text = text.replace(char::is_control, " ");
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or("")),
-        None => text,
-    }
 }

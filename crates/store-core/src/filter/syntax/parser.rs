@@ -1,10 +1,11 @@
 //! Tokens into a filter, by recursive descent: `or` above `and` above `not` above conditions.
 
-use super::lexer::{Lexed, Lexer, Token, shorten};
+use super::lexer::{Lexed, Lexer, Token};
 use super::report::Problem;
 use crate::Result as CrateResult;
 use crate::filter::build::grouped;
 use crate::filter::{Condition, Field, Filter, MAX_DEPTH, Scalar, field};
+use crate::json::shorten;
 
 type Result<T, E = Problem> = std::result::Result<T, E>;
 
