@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use store_core::{Error, Result, check};
+use store_core::{Error, Result, check, url_text};
 
 use crate::OpenOptions;
 
@@ -67,6 +67,10 @@ impl Target {
         let (before_fragment, fragment) = split_at_char(url, '#');
         let (base, query) = split_at_char(before_fragment, '?');
         let Some(query) = query.strip_prefix('?') else { return Ok(url.to_owned()) };
+        // Of a password with a ? in it, the rest would be taken for settings, and shown.
+        if let Some((_, behind)) = before_fragment.split_once("://").filter(|(_, behind)| !behind.starts_with('/')) {
+            url_text::split(behind).map_err(|error| error.with_operation("open"))?;
+        }
         let mut theirs = Vec::new();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

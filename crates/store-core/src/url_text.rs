@@ -1,4 +1,4 @@
-//! Text in URLs: what stands behind a `%`.
+//! Text in URLs: their parts, and what stands behind a `%`.
 
 use crate::{Error, Result};
 
@@ -23,6 +23,33 @@ pub fn decode(text: &str) -> Result<String> {
         bytes.extend_from_slice(rest.as_bytes());
     }
     String::from_utf8(bytes).map_err(|_| refuse())
+}
+
+/// Parts `user:password@place?query`, what stands behind the `://` of a server's URL: the user with the password, the
+/// place, the query, each as it stands there.
+///
+/// `Config` for a `#`, and for an `@` behind the `?` where none stands before. An `@` there may be that after a password
+/// whose `?` was not encoded: what follows it would be taken for options, and shown.
+///
+/// ```
+/// use store_core::url_text::split;
+/// assert_eq!(split("me:s3cret@host:1/db?tls=true")?, (Some("me:s3cret"), "host:1/db", "tls=true"));
+/// assert_eq!(split("host")?, (None, "host", ""));
+/// assert!(split("me:s3?cret@host").is_err());
+/// # Ok::<(), store_core::Error>(())
+/// ```
+pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
+    if text.contains('#') {
+        return Err(Error::config("the URL has a # in it; write %23 for it, also in a password"));
+    }
+    let (before, query) = text.split_once('?').unwrap_or((text, ""));
+    match before.rsplit_once('@') {
+        Some((user, place)) => Ok((Some(user), place, query)),
+        None if query.contains('@') => Err(Error::config(
+            "the URL has an @ behind its ?, and none before; write %3F for a ? in a password, %40 for an @ in an option",
+        )),
+        None => Ok((None, before, query)),
+    }
 }
 
 /// Encodes all but letters, digits and `-._~`, so that the text may stand in any part of a URL.

@@ -47,11 +47,7 @@ pub(super) fn read(url: &str) -> Result<(CassandraConfig, Vec<(String, String)>)
     else {
         return Err(refused("the URL does not begin with cassandra://"));
     };
-    if rest.contains('#') {
-        return Err(refused("the URL has a # in it; write %23 for it"));
-    }
-    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (user, place) = before.rsplit_once('@').map_or((None, before), |(user, rest)| (Some(user), rest));
+    let (user, place, query) = url_text::split(rest).map_err(|error| refused(error.message()))?;
     let (hosts, keyspace) = place.split_once('/').unwrap_or((place, ""));
     let keyspace = keyspace.strip_suffix('/').unwrap_or(keyspace);
 
@@ -166,9 +162,12 @@ pub(super) fn split_host(host: &str) -> Option<(&str, u16)> {
     Some((name, if port.is_empty() { PORT } else { port.parse().ok()? }))
 }
 
+/// The hosts themselves are not shown: a password that is not encoded may be taken for one.
 pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
-    match hosts.iter().find(|host| split_host(host).is_none()) {
-        None => Ok(()),
-        Some(host) => Err(refused(format!("the host {host:?} is none; write host, host:port or [v6]:port"))),
-    }
+    let Some(place) = hosts.iter().position(|host| split_host(host).is_none()) else { return Ok(()) };
+    Err(refused(format!(
+        "node {} of {} can not be read: write host, host:port or [v6]:port; {USER}",
+        place + 1,
+        hosts.len()
+    )))
 }

@@ -39,11 +39,7 @@ pub(super) fn read(url: &str) -> Result<(DynamoDbConfig, Vec<(String, String)>)>
     else {
         return Err(refused("the URL does not begin with dynamodb://"));
     };
-    if rest.contains('#') {
-        return Err(refused("the URL has a # in it; write %23 for it"));
-    }
-    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (user, place) = before.rsplit_once('@').map_or((None, before), |(user, rest)| (Some(user), rest));
+    let (user, place, query) = url_text::split(rest).map_err(|error| refused(error.message()))?;
     let (region, table) = place.split_once('/').unwrap_or((place, ""));
     let table = table.strip_suffix('/').unwrap_or(table);
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());

@@ -80,6 +80,8 @@ pub(super) fn unknown(key: &str) -> Error {
 
 /// Takes the settings of ours out of a URL: the URL without them, and their keys and decoded values.
 pub(super) fn take_own(url: &str) -> Result<(String, Vec<(String, String)>)> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    url_text::split(rest).map_err(|error| refused(error.message()))?;
     let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), Vec::new())) };
     let (own, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| pair.starts_with("store."));
     let own = own.into_iter().map(|pair| {
@@ -114,11 +116,7 @@ impl Parts {
             "mongodb+srv" => true,
             _ => return Err(refused("the URL begins neither with mongodb:// nor with mongodb+srv://")),
         };
-        if rest.contains('#') {
-            return Err(refused("the URL has a # in it; write %23 for it, also in a password"));
-        }
-        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (user, place) = before.rsplit_once('@').map_or((None, before), |(user, rest)| (Some(user), rest));
+        let (user, place, query) = url_text::split(rest).map_err(|error| refused(error.message()))?;
         user.map_or(Ok(()), check_user)?;
         let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
         check_hosts(hosts, srv)?;
@@ -398,6 +396,9 @@ fn check_options(options: &ClientOptions) -> Result<()> {
         Some(Tls::Enabled(tls)) => Some(tls),
         _ => None,
     };
+    if tls.is_some_and(|tls| tls.allow_invalid_certificates == Some(true)) {
+        tracing::warn!("any certificate is taken for the server's; leave tlsAllowInvalidCertificates and tlsInsecure out");
+    }
     if let Some(path) = tls.and_then(|tls| tls.ca_file_path.as_deref()) {
         pem("tlsCAFile", path, &["CERTIFICATE"])?;
     }

@@ -44,6 +44,8 @@ pub(super) fn unknown(key: &str) -> Error {
 
 /// Takes the settings of ours out of a URL: the URL without them, and their keys and decoded values.
 pub(super) fn take_own(url: &str) -> Result<(String, Vec<(String, String)>)> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    url_text::split(rest).map_err(|error| refused(error.message()))?;
     let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), Vec::new())) };
     let (own, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| pair.starts_with("store."));
     let own = own.into_iter().map(|pair| {
@@ -58,11 +60,7 @@ pub(super) fn take_own(url: &str) -> Result<(String, Vec<(String, String)>)> {
 pub(super) fn read(url: &str) -> Result<RedisConnection> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
     let (topology, tls) = read_scheme(&scheme.to_ascii_lowercase())?;
-    if rest.contains('#') {
-        return Err(refused("the URL has a # in it; write %23 for it, also in a password"));
-    }
-    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (user, place) = before.rsplit_once('@').map_or((None, before), |(user, rest)| (Some(user), rest));
+    let (user, place, query) = url_text::split(rest).map_err(|error| refused(error.message()))?;
     let (hosts, path) = place.split_once('/').unwrap_or((place, ""));
     if hosts.is_empty() {
         return Err(refused("no server is named; write redis://host:6379"));
