@@ -9,7 +9,6 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::{Error, Result};
 
@@ -47,11 +46,6 @@ pub(crate) fn unpack(stored: &[u8]) -> Result<Cow<'_, [u8]>> {
     let json = lz4_flex::block::decompress_with_dict(block, length, WORDS)
         .map_err(|error| damaged().with_source(error))?;
     if json.len() == length { Ok(Cow::Owned(json)) } else { Err(damaged()) }
-}
-
-/// A value as packed JSON.
-pub(crate) fn to_packed(value: &impl Serialize) -> Result<Vec<u8>> {
-    codec::to_json(value).map(pack)
 }
 
 /// A value from its packed JSON.
@@ -92,7 +86,7 @@ mod tests {
 
     #[test]
     fn damage_is_told() {
-        let packed = to_packed(&Node::text("a text").with_id("0")).unwrap();
+        let packed = pack(codec::to_json(&Node::text("a text").with_id("0")).unwrap());
         assert_eq!(packed.first(), Some(&TAG));
         for end in 1..packed.len() {
             assert_eq!(unpack(&packed[..end]).unwrap_err().kind(), ErrorKind::Corrupt, "{end}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use store_core::{
-    AddMode, Backend, DistinctOptions, Filter, GetOptions, MemoryBackend, MetadataPatch, Metric, Node,
+    AddMode, Backend, DistinctOptions, ErrorKind, Filter, GetOptions, MemoryBackend, MetadataPatch, Metric, Node,
     QueryKind, Selector, VectorConfig, VectorQuery, VectorStore, VectorStoreExt,
 };
 use store_embedded::{EmbeddedBackend, EmbeddedConfig};
@@ -379,4 +379,46 @@ async fn a_merge_after_opening_again_brings_no_replaced_words_back() {
         assert_eq!(write(&vectors, "other", &["other".into()]).await, ["x", "y", "z"]);
     }
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_that_makes_a_node_too_large_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedBackend::open(EmbeddedConfig::new(folder.path())).await.unwrap().vectors().unwrap();
+    store.configure(VectorConfig::new(1, Metric::Dot)).await.unwrap();
+    let half = "x".repeat(9 << 20);
+    let node = Node::text("").with_id("a").with_metadata("half", half.clone()).with_embedding([1.0]);
+    store.upsert(vec![node], AddMode::Overwrite).await.unwrap();
+    let patch = MetadataPatch::new().with_set("other", half);
+    let error = store.update(&Selector::ids(["a"]), &patch).await.unwrap_err();
+    assert_eq!((error.kind(), error.key()), (ErrorKind::LimitExceeded, Some("a")));
+    let page = store.get(&Selector::all(), &GetOptions::default()).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+}
+
+/// Memory is taken up to the highest row: a damaged number of one must not take it all.
+#[tokio::test]
+async fn a_stored_vector_that_no_node_has_is_damage() {
+    const VECTORS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("default/vectors");
+    let embedding = 1.0_f32.to_le_bytes();
+    for (row, bytes) in [(u32::MAX, embedding.as_slice()), (1, &embedding), (0, &embedding[..3])] {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || EmbeddedBackend::open(EmbeddedConfig::new(folder.path()));
+        let backend = open().await.unwrap();
+        let store = backend.vectors().unwrap();
+        store.configure(VectorConfig::new(1, Metric::Dot)).await.unwrap();
+        store.upsert(vec![Node::text("").with_embedding([1.0])], AddMode::Overwrite).await.unwrap();
+        drop(store);
+        backend.close().await.unwrap();
+
+        let database = redb::Database::open(folder.path().join("store.redb")).unwrap();
+        let tx = database.begin_write().unwrap();
+        tx.open_table(VECTORS).unwrap().insert(&row.to_be_bytes()[..], bytes).unwrap();
+        tx.commit().unwrap();
+        drop(database);
+
+        let store = open().await.unwrap().vectors().unwrap();
+        let error = store.query(&VectorQuery::dense(vec![1.0], 1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
 }

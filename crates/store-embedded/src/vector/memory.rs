@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use store_core::Result;
 use store_core::vector_table::{VectorSnapshot, VectorTable};
+use store_core::{Error, Result};
 
 use super::filter::row_number;
 use super::rows::{Change, Version, configured, read_vector, version};
@@ -43,10 +43,19 @@ impl SharedVectors {
         // Writes that commit meanwhile wait for the lock before they tell memory, and find it behind them.
         let mut table = VectorTable::new(configured(&meta)?.dimensions);
         let mut vector = Vec::with_capacity(table.dimensions());
+        // Row numbers are given one after the other, and those of removed nodes again: memory is taken up to the
+        // highest, which a damaged one must not say.
+        let numbers = tx.table(&tables.vector_rows)?.len()?.saturating_add(tx.table(&tables.vector_free)?.len()?);
         for row in tx.table(&tables.vectors)?.range(&Span::all())? {
             let (row, bytes) = row?;
+            let row = row_number(row.value())?;
             read_vector(bytes.value(), &mut vector);
-            table.set(row_number(row.value())?, &vector)?;
+            if u64::from(row) >= numbers {
+                return Err(Error::corrupt(format!("the stored vector {row} is of no node")));
+            }
+            table.set(row, &vector).map_err(|error| {
+                Error::corrupt(format!("the stored vector {row} can not be read: {}", error.message()))
+            })?;
         }
         let snapshot = table.snapshot();
         *memory = Some(Memory { generation, version: wanted, table });

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::filter::{Index, row_number};
 use super::metadata_keys;
-use crate::codec::{Span, from_json, join, split, take_u64, to_json};
+use crate::codec::{Span, from_json, join, split, take_u64, text, to_json};
 use crate::engine::{Table, WriteTable, WriteTx};
-use crate::packed::{from_packed, pack, to_packed};
+use crate::packed::{from_packed, pack};
 use crate::schema::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tables};
 
 /// Rows of the table `vector_meta`.
@@ -47,7 +47,12 @@ pub(super) fn version(meta: &dyn Table) -> Result<Version> {
     let incarnation = incarnation
         .map_err(|error| Error::corrupt("the vector store's own id is damaged").with_source(error))?
         .unwrap_or_default();
-    Ok(Version { incarnation, number: number(meta, VERSION)? })
+    let number = number(meta, VERSION)?;
+    // No store gets so far; what comes after it could not be told.
+    if number == u64::MAX {
+        return Err(Error::corrupt("the vector store's version is damaged"));
+    }
+    Ok(Version { incarnation, number })
 }
 
 /// The version after which the word log begins.
@@ -240,7 +245,12 @@ impl<'tx> Writer<'tx> {
         if let Some(Value::Object(data)) = json.get_mut("__data__") {
             data.insert("metadata".into(), Value::Object(new.clone()));
         }
-        self.nodes.insert(&number, &to_packed(&json)?)?;
+        let json = to_json(&json)?;
+        if json.len() > MAX_VALUE_BYTES {
+            let id = self.rows.get(&number)?.map(|id| text(id.value()).map(str::to_owned)).transpose()?;
+            check::within("node", id.as_deref().unwrap_or_default(), json.len(), MAX_VALUE_BYTES)?;
+        }
+        self.nodes.insert(&number, &pack(json))?;
         self.describe(row, Some((&old, ref_doc.as_deref())), Some((&new, ref_doc.as_deref())))
     }
 
