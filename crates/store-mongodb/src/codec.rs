@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use store_core::{Error, ErrorKind, JsonObject, Result};
@@ -15,6 +15,8 @@ use crate::serializer::{self, Serializer};
 
 /// The server's own limit is 100 levels; a value stands a few levels deep in its document.
 pub(crate) const MAX_DEPTH: usize = 90;
+/// No server holds more levels, however it is set. What says it has more must not exhaust the stack.
+const MAX_STORED_DEPTH: usize = 256;
 /// The server refuses larger documents (`maxBsonObjectSize`).
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
@@ -276,22 +278,58 @@ impl Index {
 /// The members of a stored document as JSON. What JSON has no type for becomes text or a number: an `ObjectId` its
 /// 24 hex digits, a date RFC 3339 in UTC, bytes base64, a Decimal128 an integer where it is one and a float else.
 pub(crate) fn to_json(document: &RawDocument) -> Result<JsonObject> {
-    // Stepping over the members costs less than a map that grows.
-    let mut object = Map::with_capacity(document.iter().count());
-    for member in document {
-        let (name, value) = member.map_err(damaged)?;
-        object.insert(name.to_string(), to_value(value)?);
-    }
-    Ok(object)
+    object_within(document, MAX_STORED_DEPTH)
 }
 
 /// A stored value as JSON, as [`to_json`] does it.
 pub(crate) fn to_value(value: RawBsonRef<'_>) -> Result<Value> {
+    value_within(value, MAX_STORED_DEPTH)
+}
+
+/// Refuses a stored value with more levels than any server holds.
+pub(crate) fn check_depth(value: RawBsonRef<'_>) -> Result<()> {
+    fn check(value: RawBsonRef<'_>, levels: usize) -> Result<()> {
+        match value {
+            RawBsonRef::Array(items) => {
+                let below = one_less(levels)?;
+                items.into_iter().try_for_each(|item| check(item.map_err(damaged)?, below))
+            }
+            RawBsonRef::Document(document) => {
+                let below = one_less(levels)?;
+                document.into_iter().try_for_each(|member| check(member.map_err(damaged)?.1, below))
+            }
+            _ => Ok(()),
+        }
+    }
+    check(value, MAX_STORED_DEPTH)
+}
+
+fn one_less(levels: usize) -> Result<usize> {
+    levels.checked_sub(1).ok_or_else(|| {
+        Error::corrupt(format!("a stored value is nested more than {MAX_STORED_DEPTH} levels deep"))
+    })
+}
+
+fn object_within(document: &RawDocument, levels: usize) -> Result<JsonObject> {
+    let below = one_less(levels)?;
+    // Stepping over the members costs less than a map that grows.
+    let mut object = Map::with_capacity(document.iter().count());
+    for member in document {
+        let (name, value) = member.map_err(damaged)?;
+        object.insert(name.to_string(), value_within(value, below)?);
+    }
+    Ok(object)
+}
+
+fn value_within(value: RawBsonRef<'_>, levels: usize) -> Result<Value> {
     Ok(match value {
         RawBsonRef::Double(value) => Number::from_f64(value).map_or(Value::Null, Value::Number),
         RawBsonRef::String(text) | RawBsonRef::JavaScriptCode(text) | RawBsonRef::Symbol(text) => text.into(),
-        RawBsonRef::Array(items) => to_list(items)?,
-        RawBsonRef::Document(document) => Value::Object(to_json(document)?),
+        RawBsonRef::Array(items) => {
+            let below = one_less(levels)?;
+            items.into_iter().map(|item| value_within(item.map_err(damaged)?, below)).collect::<Result<_>>()?
+        }
+        RawBsonRef::Document(document) => Value::Object(object_within(document, levels)?),
         RawBsonRef::Boolean(value) => value.into(),
         RawBsonRef::Null | RawBsonRef::Undefined => Value::Null,
         RawBsonRef::Int32(value) => value.into(),
@@ -313,10 +351,6 @@ pub(crate) fn to_value(value: RawBsonRef<'_>) -> Result<Value> {
         }
         other => plain_text(other).into(),
     })
-}
-
-fn to_list(items: &RawArray) -> Result<Value> {
-    items.into_iter().map(|item| to_value(item.map_err(damaged)?)).collect()
 }
 
 /// The error of a document that is no valid BSON.

@@ -159,3 +159,23 @@ fn decimals_are_integers_where_they_can_be() {
         assert_eq!(read(text), value, "{text}");
     }
 }
+
+/// Servers refuse such a document; what answers in a server's place may not.
+#[test]
+fn stored_values_of_any_depth_are_no_danger() {
+    let nested = |levels: usize| {
+        (1..levels).fold(vec![5, 0, 0, 0, 0], |inner, _| {
+            let length = i32::try_from(inner.len() + 8).unwrap();
+            [length.to_le_bytes().as_slice(), &[DOCUMENT, b'a', 0], &inner, &[0]].concat()
+        })
+    };
+    let read = |levels: usize| {
+        let document = RawDocumentBuf::from_bytes(nested(levels)).unwrap();
+        let text = crate::python_text::python_str(RawBsonRef::Document(&document));
+        (to_json(&document).map(drop).map_err(|error| error.kind()), text.map(drop).map_err(|error| error.kind()))
+    };
+    assert_eq!(read(MAX_STORED_DEPTH), (Ok(()), Ok(())));
+    for levels in [MAX_STORED_DEPTH + 1, 5_000] {
+        assert_eq!(read(levels), (Err(ErrorKind::Corrupt), Err(ErrorKind::Corrupt)));
+    }
+}

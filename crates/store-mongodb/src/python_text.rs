@@ -9,7 +9,7 @@ use bson::spec::BinarySubtype;
 use serde_json::{Number, Value};
 use store_core::{Result, python};
 
-use crate::codec::damaged;
+use crate::codec::{check_depth, damaged};
 
 /// Python's `str(value)`.
 pub(crate) fn python_str(value: RawBsonRef<'_>) -> Result<String> {
@@ -29,7 +29,10 @@ pub(crate) fn push_str(out: &mut String, value: RawBsonRef<'_>) -> Result<()> {
         RawBsonRef::DateTime(date) => push_date(out, date),
         RawBsonRef::Decimal128(decimal) => out.push_str(&decimal.to_string()),
         RawBsonRef::Binary(binary) => push_bytes(out, binary.bytes),
-        other => push_repr(out, other)?,
+        other => {
+            check_depth(other)?;
+            push_repr(out, other)?;
+        }
     }
     Ok(())
 }
