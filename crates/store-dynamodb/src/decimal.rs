@@ -49,7 +49,8 @@ impl Decimal {
             return Some(Self { negative: false, digits, point: 0 });
         }
         digits.drain(..zeros);
-        let point = exponent + i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?;
+        let shift = i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?;
+        let point = exponent.checked_add(shift)?;
         Some(Self { negative, digits, point })
     }
 
@@ -102,7 +103,7 @@ mod tests {
             assert_eq!(decimal(same[0]), decimal(same[1]));
         }
         assert_ne!(decimal("1"), decimal("-1"));
-        for bad in ["", "-", ".", "e5", "1e", "x", "1.2.3", "NaN", "1 "] {
+        for bad in ["", "-", ".", "e5", "1e", "x", "1.2.3", "NaN", "1 ", "1e9223372036854775807"] {
             assert_eq!(Decimal::parse(bad), None, "{bad}");
         }
     }

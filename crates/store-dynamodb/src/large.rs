@@ -25,6 +25,8 @@ use crate::tables::Keys;
 pub(crate) const MAX_BYTES: usize = 16 << 20;
 /// Bytes in a chunk; keys and names fit beside them.
 const CHUNK: usize = 390 << 10;
+/// The most chunks of a value.
+const MAX_CHUNKS: usize = MAX_BYTES.div_ceil(CHUNK);
 /// How long an unfinished write may take before its chunks count as left over.
 const LEFT_OVER: u128 = 3_600_000;
 
@@ -40,6 +42,15 @@ impl Head {
     pub(crate) fn of(item: &Item) -> Option<Self> {
         let mut parts = item.get(LARGE)?.as_s().ok()?.split(' ');
         Some(Self { id: parts.next()?.to_owned(), chunks: parts.next()?.parse().ok()? })
+    }
+
+    /// Refuses one that no writer wrote: each chunk that it says would be asked for.
+    fn check(&self) -> Result<()> {
+        if self.chunks <= MAX_CHUNKS {
+            return Ok(());
+        }
+        let chunks = self.chunks;
+        Err(Error::corrupt(format!("the stored value says that it has {chunks} chunks; it can have {MAX_CHUNKS}")))
     }
 }
 
@@ -102,6 +113,7 @@ pub(crate) async fn load(
     name: &str,
     head: &Head,
 ) -> Result<Option<JsonObject>> {
+    head.check().map_err(|error| error.with_key(name))?;
     let partition = partition(collection, name);
     let wanted = (0..head.chunks).map(|number| key(keys, &partition, &sort(&head.id, number))).collect();
     // Chunks are written before what names them.
@@ -215,5 +227,12 @@ mod tests {
         assert_eq!(Head::of(&item("x-y 3 900000")), Some(Head { id: "x-y".to_owned(), chunks: 3 }));
         assert_eq!(Head::of(&item("x")), None);
         assert_eq!(Head::of(&Item::new()), None);
+    }
+
+    #[test]
+    fn a_head_that_asks_for_too_much_is_damaged() {
+        let head = |chunks: usize| Head { id: "x-y".to_owned(), chunks };
+        head(MAX_CHUNKS).check().unwrap();
+        assert_eq!(head(usize::MAX).check().unwrap_err().kind(), store_core::ErrorKind::Corrupt);
     }
 }
