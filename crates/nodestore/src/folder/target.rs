@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::list::{DEFAULT_VECTORS, DOCSTORE, INDEX_STORE};
 use crate::{Error, ErrorKind, Result};
@@ -50,8 +50,12 @@ impl Target {
         Ok(target)
     }
 
-    /// A new file in the folder.
+    /// A new file in the folder. A name that leads out of it is refused: names come from the store, where others write.
     pub(super) fn create(&self, name: &str) -> Result<Out> {
+        let mut parts = Path::new(name).components();
+        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(only)), None) if only == name) {
+            return Err(Error::corrupt(format!("the store names a file {name:?}, which is no name of a file in a folder")));
+        }
         let path = self.aside.join(name);
         let file = File::create_new(&path).map_err(|error| failed(&path, error))?;
         Ok(Out { writer: BufWriter::with_capacity(BUFFER, file), path, bytes: 0 })

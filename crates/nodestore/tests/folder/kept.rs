@@ -1,6 +1,7 @@
 //! Files and index structs that are kept as they are.
 
-use nodestore::IndexStruct;
+use nodestore::folder::Export;
+use nodestore::{ErrorKind, IndexStruct, KvStoreExt as _};
 
 use crate::{Folder, SUMMARIES, memory, on_disk};
 
@@ -55,4 +56,23 @@ async fn an_index_struct_too_large_for_a_value_is_kept_whole() {
     let report = folder.import(&store).await.unwrap();
     assert_eq!(report.contents.index_structs, 2);
     assert_eq!(String::from_utf8_lossy(&folder.export_beside(&store).await["index_store.json"]), text);
+}
+
+/// The note of an imported folder is in the store, where others write, too.
+#[tokio::test]
+async fn no_file_is_written_outside_of_the_folder() {
+    let (folder, store) = (Folder::small(), memory().await);
+    folder.import(&store).await.unwrap();
+    let kv = store.kv().unwrap();
+    let note = kv.get("nodestore", "folder").await.unwrap().unwrap();
+    let outside = folder.storage().with_file_name("outside");
+    for name in ["../outside", outside.to_str().unwrap(), "..", "", "a/b", "a/"] {
+        let mut note = note.clone();
+        note["files"] = serde_json::json!([{"name": name, "bytes": 0, "chunks": 0}]);
+        kv.put("nodestore", "folder", note).await.unwrap();
+        let out = folder.storage().with_file_name("out");
+        let error = Export::new(&out).run(&*store).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{name:?}: {error}");
+        assert!(!outside.exists() && !out.exists(), "{name:?}");
+    }
 }
