@@ -82,7 +82,7 @@ impl Failure {
         say(format_args!("{error}error:{error:#} {}", crate::output::printable(&self.message)));
         let mut cause = self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static));
         while let (true, Some(error)) = (verbose > 0, cause) {
-            say(format_args!("cause: {error}"));
+            say(format_args!("cause: {}", crate::output::printable(&error.to_string())));
             cause = error.source();
         }
         if let Some(text) = &self.help {
