@@ -40,6 +40,10 @@ bench *args:
 soak *args:
     scripts/soak {{ args }}
 
+# The fuzz targets of what reads stored data, filters and URLs: all or one, for so many seconds each
+fuzz *args:
+    scripts/fuzz {{ args }}
+
 # A dry run of publishing every crate
 package:
     scripts/package

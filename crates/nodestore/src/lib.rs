@@ -5,6 +5,8 @@ pub mod copy;
 mod drivers;
 mod embedder;
 pub mod folder;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 mod open;
 pub mod prelude;
 mod registry;

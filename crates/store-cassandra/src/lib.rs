@@ -10,6 +10,8 @@ mod diagnose;
 mod docs;
 mod error;
 mod filter;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 mod kv;
 mod kv_layout;
 mod kv_scan;

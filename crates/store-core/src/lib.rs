@@ -19,6 +19,8 @@ pub mod exact_search;
 pub mod field_values;
 pub mod filter;
 mod forward;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 pub mod fusion;
 mod hash_embedder;
 mod index;

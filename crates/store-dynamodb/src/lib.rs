@@ -14,6 +14,8 @@ mod docs;
 mod docs_find;
 mod error;
 mod filter;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 mod kv;
 mod kv_layout;
 mod kv_scan;

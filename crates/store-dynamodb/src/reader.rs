@@ -16,6 +16,8 @@ use store_core::records::RecordShape;
 use store_core::{BoxStream, Cursor, Document, Filter, Reader};
 
 pub use self::key::{DynamoDbKey, DynamoDbSortKey};
+#[cfg(any(test, nodestore_fuzz))]
+pub(crate) use self::place::read_cursor;
 use self::rows::Rows;
 use crate::DynamoDbBackend;
 use crate::space::Space;
@@ -23,6 +25,12 @@ use crate::space::Space;
 const READ: &str = "reader.read";
 /// Segments of a table, unless the caller says otherwise.
 const SEGMENTS: usize = 4;
+
+/// Whether a statement only reads: for the fuzz target.
+#[cfg(any(test, nodestore_fuzz))]
+pub(crate) fn read_only(statement: &str) -> store_core::Result<()> {
+    statement::read_only(statement).map(drop)
+}
 
 /// What is read.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@ mod diagnose;
 mod docs;
 mod engine;
 mod error;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 mod index;
 mod kv;
 mod packed;

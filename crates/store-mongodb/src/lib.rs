@@ -15,6 +15,8 @@ mod docs_query;
 mod error;
 mod field_path;
 mod filter;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 mod grid_fs;
 mod indexes;
 mod insert_once;

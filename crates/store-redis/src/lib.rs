@@ -9,6 +9,8 @@ mod docs;
 mod driver;
 mod error;
 mod filter;
+#[cfg(any(test, nodestore_fuzz))]
+pub mod fuzzing;
 mod keys;
 mod kv;
 mod kv_scan;

@@ -72,7 +72,7 @@ impl Select {
     }
 
     /// The statement for the server, which answers at most so many rows.
-    pub(super) fn text(&self, keyspace: &str, rows: u64) -> String {
+    pub(crate) fn text(&self, keyspace: &str, rows: u64) -> String {
         let Self { begin, rest, table, .. } = self;
         let filtering = if self.filtering { " ALLOW FILTERING" } else { "" };
         format!("{begin} {}.{}{rest} LIMIT {rows}{filtering}", quoted(keyspace), quoted(table))

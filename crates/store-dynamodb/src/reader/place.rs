@@ -144,6 +144,12 @@ pub(super) fn decode(reading: &str, cursor: &Cursor, parts: usize) -> Result<Vec
     Err(Error::invalid_input("the place to go on from is damaged; begin again without one"))
 }
 
+/// Reads a cursor, whoever made it: for the fuzz target.
+#[cfg(any(test, nodestore_fuzz))]
+pub(crate) fn read_cursor(cursor: &Cursor) -> Result<()> {
+    decode("", cursor, 1)?.iter().try_for_each(|place| place.key().map(drop))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

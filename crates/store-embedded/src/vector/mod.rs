@@ -23,6 +23,8 @@ use store_core::{
 pub(crate) use self::diagnose::{WordState, bytes_in_memory, is_configured, word_state};
 use self::filter::{Index, row_number};
 pub(crate) use self::memory::SharedVectors;
+#[cfg(any(test, nodestore_fuzz))]
+pub(crate) use self::metadata_keys::read_key;
 use self::rows::{Change, Prepared, Writer};
 use crate::codec::{Span, text};
 use crate::engine::{ReadTx, Table as _, WriteTx, blocking};

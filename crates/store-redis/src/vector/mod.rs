@@ -38,6 +38,8 @@ use self::beside::Beside;
 use self::engine::Engine;
 use self::exact::ReadAll;
 pub use self::options::{RedisVectorEngine, RedisVectorIndex, RedisVectorOptions};
+#[cfg(any(test, nodestore_fuzz))]
+pub(crate) use self::rows::{Keep, from_bytes, spelled, spelled_back, to_bytes, to_fields, to_node};
 use self::search::ModuleSearch;
 use self::set::Set;
 pub(crate) use self::set::{Memories, set_names};
