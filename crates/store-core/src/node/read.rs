@@ -108,11 +108,31 @@ fn content(class: Class, mut data: Members) -> Result<NodeContent> {
 /// A node inside takes today's form, too.
 fn index_obj(obj: Value) -> Value {
     match obj {
-        Value::Object(obj) if obj.contains_key("__data__") => {
-            Node::from_json(obj.clone()).map_or(Value::Object(obj), |node| Value::Object(node.to_json()))
-        }
+        Value::Object(obj) if obj.contains_key("__data__") => index_node(obj),
         Value::Null | Value::Object(_) | Value::String(_) => obj,
         obj => Value::String(python_json(&obj)),
+    }
+}
+
+/// A node inside a node; what is none stays as it is.
+fn index_node(mut obj: JsonObject) -> Value {
+    // What stands inside in turn is taken out before the copy, or as many copies would be held as there are levels.
+    let data = obj.get_mut("__data__").filter(|data| data.get("extra_info").is_none());
+    let slot = data.and_then(|data| data.get_mut("obj"));
+    let inner = slot.map(|slot| index_obj(std::mem::take(slot)));
+    match Node::from_json(obj.clone()) {
+        Ok(mut node) => {
+            if let (NodeContent::Index(index), Some(inner)) = (&mut node.content, inner) {
+                index.obj = inner;
+            }
+            Value::Object(node.to_json())
+        }
+        Err(_) => {
+            if let (Some(slot), Some(inner)) = (obj.get_mut("__data__").and_then(|data| data.get_mut("obj")), inner) {
+                *slot = inner;
+            }
+            Value::Object(obj)
+        }
     }
 }
 
