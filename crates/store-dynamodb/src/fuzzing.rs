@@ -40,7 +40,7 @@ pub fn dynamodb(data: &[u8]) {
         assert!(text.chars().all(safe), "a user's text stands in an expression: {text}");
     }
     match read_only(other) {
-        Ok(()) => assert!(other.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"))),
+        Ok(()) => assert!(other.to_ascii_lowercase().contains("select"), "{other}"),
         Err(error) => assert!(error.message().contains("refused"), "{error}"),
     }
     if let Err(error) = read_cursor(&Cursor::new(other)) {
