@@ -2,8 +2,8 @@
 
 use std::error::Error as StdError;
 
-use serde_json::Value;
 use super::Error;
+use serde_json::Value;
 
 /// What stands for a text that somebody stored: an error may show the beginning of a name, never the whole.
 pub(crate) const STORED: &str = "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2";

@@ -68,7 +68,9 @@ impl Target {
         let (base, query) = split_at_char(before_fragment, '?');
         let Some(query) = query.strip_prefix('?') else { return Ok(url.to_owned()) };
         // Of a password with a ? in it, the rest would be taken for settings, and shown.
-        if let Some((_, behind)) = before_fragment.split_once("://").filter(|(_, behind)| !behind.starts_with('/')) {
+        if let Some((_, behind)) =
+            before_fragment.split_once("://").filter(|(_, behind)| !behind.starts_with('/'))
+        {
             url_text::split(behind).map_err(|error| error.with_operation("open"))?;
         }
         let mut theirs = Vec::new();

@@ -29,7 +29,10 @@ fn what_security_md_names_is_there() {
     for name in promised.split('`').skip(1).step_by(2) {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if name.ends_with(".rs") && !name.contains('*') && name.contains('/') {
-            assert!(root.join("crates").join(name).is_file(), "SECURITY.md names {name}, which is no file in crates");
+            assert!(
+                root.join("crates").join(name).is_file(),
+                "SECURITY.md names {name}, which is no file in crates"
+            );
         } else if name.chars().all(plain) {
             let target = root.join("fuzz/targets").join(format!("{name}.rs")).is_file();
             let test = tests.contains(&format!("fn {name}("));

@@ -19,9 +19,9 @@ pub mod exact_search;
 pub mod field_values;
 pub mod filter;
 mod forward;
+pub mod fusion;
 #[cfg(any(test, nodestore_fuzz))]
 pub mod fuzzing;
-pub mod fusion;
 mod hash_embedder;
 mod index;
 mod index_struct;

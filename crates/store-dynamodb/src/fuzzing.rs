@@ -24,7 +24,8 @@ pub fn dynamodb(data: &[u8]) {
     let keys = Keys { partition: "pk".to_owned(), sort: "sk".to_owned() };
     if let Some(Value::Object(value)) = json(value) {
         comes_back(value.clone(), &keys);
-        let item: Item = value.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect();
+        let item: Item =
+            value.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect();
         let (_, _) = (codec::item_size(&item), codec::from_map(item.clone()));
         // What somebody else's item holds is a value as any other.
         comes_back(codec::decode(item, &keys), &keys);
@@ -62,7 +63,8 @@ fn comes_back(value: JsonObject, keys: &Keys) {
 /// An attribute in the JSON of the service.
 fn attribute(value: &Value) -> Option<AttributeValue> {
     let (kind, value) = value.as_object().filter(|members| members.len() == 1)?.iter().next()?;
-    let texts = || value.as_array()?.iter().map(|text| Some(text.as_str()?.to_owned())).collect::<Option<Vec<_>>>();
+    let texts =
+        || value.as_array()?.iter().map(|text| Some(text.as_str()?.to_owned())).collect::<Option<Vec<_>>>();
     Some(match kind.as_str() {
         "S" => AttributeValue::S(value.as_str()?.to_owned()),
         "N" => AttributeValue::N(value.as_str()?.to_owned()),
@@ -74,7 +76,11 @@ fn attribute(value: &Value) -> Option<AttributeValue> {
         "L" => AttributeValue::L(value.as_array()?.iter().map(attribute).collect::<Option<_>>()?),
         "M" => {
             let members = value.as_object()?.iter();
-            AttributeValue::M(members.map(|(name, value)| Some((name.clone(), attribute(value)?))).collect::<Option<_>>()?)
+            AttributeValue::M(
+                members
+                    .map(|(name, value)| Some((name.clone(), attribute(value)?)))
+                    .collect::<Option<_>>()?,
+            )
         }
         _ => return None,
     })

@@ -50,7 +50,9 @@ impl Head {
             return Ok(());
         }
         let chunks = self.chunks;
-        Err(Error::corrupt(format!("the stored value says that it has {chunks} chunks; it can have {MAX_CHUNKS}")))
+        Err(Error::corrupt(format!(
+            "the stored value says that it has {chunks} chunks; it can have {MAX_CHUNKS}"
+        )))
     }
 }
 

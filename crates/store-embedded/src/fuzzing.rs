@@ -10,8 +10,8 @@ use std::sync::{Once, OnceLock};
 use common::{check_place, parts};
 use futures::TryStreamExt as _;
 use store_core::{
-    AddMode, AddOptions, Backend as _, ChatMessage, Error, ErrorKind, GetOptions, IndexStruct,
-    JsonObject, KvStoreExt as _, Metric, Node, Result, ScanOptions, Selector, VectorConfig, VectorQuery,
+    AddMode, AddOptions, Backend as _, ChatMessage, Error, ErrorKind, GetOptions, IndexStruct, JsonObject,
+    KvStoreExt as _, Metric, Node, Result, ScanOptions, Selector, VectorConfig, VectorQuery,
     VectorStoreExt as _,
 };
 

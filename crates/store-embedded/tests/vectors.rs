@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use store_core::{
-    AddMode, Backend, DistinctOptions, ErrorKind, Filter, GetOptions, MemoryBackend, MetadataPatch, Metric, Node,
-    QueryKind, Selector, VectorConfig, VectorQuery, VectorStore, VectorStoreExt,
+    AddMode, Backend, DistinctOptions, ErrorKind, Filter, GetOptions, MemoryBackend, MetadataPatch, Metric,
+    Node, QueryKind, Selector, VectorConfig, VectorQuery, VectorStore, VectorStoreExt,
 };
 use store_embedded::{EmbeddedBackend, EmbeddedConfig};
 

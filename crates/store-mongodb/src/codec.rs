@@ -327,7 +327,10 @@ fn value_within(value: RawBsonRef<'_>, levels: usize) -> Result<Value> {
         RawBsonRef::String(text) | RawBsonRef::JavaScriptCode(text) | RawBsonRef::Symbol(text) => text.into(),
         RawBsonRef::Array(items) => {
             let below = one_less(levels)?;
-            items.into_iter().map(|item| value_within(item.map_err(damaged)?, below)).collect::<Result<_>>()?
+            items
+                .into_iter()
+                .map(|item| value_within(item.map_err(damaged)?, below))
+                .collect::<Result<_>>()?
         }
         RawBsonRef::Document(document) => Value::Object(object_within(document, levels)?),
         RawBsonRef::Boolean(value) => value.into(),

@@ -172,7 +172,10 @@ fn stored_values_of_any_depth_are_no_danger() {
     let read = |levels: usize| {
         let document = RawDocumentBuf::from_bytes(nested(levels)).unwrap();
         let text = crate::python_text::python_str(RawBsonRef::Document(&document));
-        (to_json(&document).map(drop).map_err(|error| error.kind()), text.map(drop).map_err(|error| error.kind()))
+        (
+            to_json(&document).map(drop).map_err(|error| error.kind()),
+            text.map(drop).map_err(|error| error.kind()),
+        )
     };
     assert_eq!(read(MAX_STORED_DEPTH), (Ok(()), Ok(())));
     for levels in [MAX_STORED_DEPTH + 1, 5_000] {

@@ -1,5 +1,10 @@
 //! The bodies of the fuzz targets of this crate: see `fuzz/` and `scripts/fuzz`.
-#![allow(clippy::indexing_slicing, clippy::missing_panics_doc, clippy::unwrap_used, reason = "tests, in the shape that a fuzzer wants")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "tests, in the shape that a fuzzer wants"
+)]
 
 #[path = "../../../fuzz/common.rs"]
 #[allow(dead_code, reason = "each crate needs a part of it")]
@@ -27,7 +32,10 @@ pub fn mongodb(data: &[u8]) {
         let written = writer.members(&object).and_then(|()| writer.finish());
         match written {
             Ok(document) => {
-                assert_eq!(Value::Object(to_json(&document).unwrap()).to_string(), Value::Object(object).to_string());
+                assert_eq!(
+                    Value::Object(to_json(&document).unwrap()).to_string(),
+                    Value::Object(object).to_string()
+                );
                 bytes = document.into_bytes();
             }
             Err(error) => return check_error(&error),
@@ -84,11 +92,48 @@ fn stored(document: &RawDocument) {
 /// No name of a user's is an operator, in a match or in an expression.
 fn operators(matches: &Document) {
     const KNOWN: [&str; 42] = [
-        "$add", "$and", "$anyElementTrue", "$arrayElemAt", "$concat", "$cond", "$dateFromParts", "$dayOfMonth",
-        "$elemMatch", "$eq", "$exists", "$expr", "$getField", "$gt", "$gte", "$ifNull", "$in", "$indexOfBytes",
-        "$isArray", "$let", "$literal", "$lt", "$lte", "$map", "$multiply", "$ne", "$nin", "$nor", "$not",
-        "$options", "$or", "$regex", "$regexFind", "$regexMatch", "$size", "$substrBytes", "$subtract",
-        "$toDecimal", "$toInt", "$toLong", "$type", "$alwaysFalse",
+        "$add",
+        "$and",
+        "$anyElementTrue",
+        "$arrayElemAt",
+        "$concat",
+        "$cond",
+        "$dateFromParts",
+        "$dayOfMonth",
+        "$elemMatch",
+        "$eq",
+        "$exists",
+        "$expr",
+        "$getField",
+        "$gt",
+        "$gte",
+        "$ifNull",
+        "$in",
+        "$indexOfBytes",
+        "$isArray",
+        "$let",
+        "$literal",
+        "$lt",
+        "$lte",
+        "$map",
+        "$multiply",
+        "$ne",
+        "$nin",
+        "$nor",
+        "$not",
+        "$options",
+        "$or",
+        "$regex",
+        "$regexFind",
+        "$regexMatch",
+        "$size",
+        "$substrBytes",
+        "$subtract",
+        "$toDecimal",
+        "$toInt",
+        "$toLong",
+        "$type",
+        "$alwaysFalse",
     ];
     for (name, value) in matches {
         assert!(!name.starts_with('$') || KNOWN.contains(&name.as_str()), "{name} in {matches}");

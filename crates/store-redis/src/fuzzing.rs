@@ -1,5 +1,10 @@
 //! The bodies of the fuzz targets of this crate: see `fuzz/` and `scripts/fuzz`.
-#![allow(clippy::indexing_slicing, clippy::missing_panics_doc, clippy::unwrap_used, reason = "tests, in the shape that a fuzzer wants")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "tests, in the shape that a fuzzer wants"
+)]
 
 #[path = "../../../fuzz/common.rs"]
 #[allow(dead_code, reason = "each crate needs a part of it")]
@@ -42,7 +47,10 @@ pub fn redis(data: &[u8]) {
     }
     if let Some(value) = json(all[0]) {
         let value = answer(&value);
-        let _ = (value.clone().to::<Vec<String>>(), value.clone().to::<std::collections::BTreeMap<String, f64>>());
+        let _ = (
+            value.clone().to::<Vec<String>>(),
+            value.clone().to::<std::collections::BTreeMap<String, f64>>(),
+        );
         let _ = (value.clone().to::<Json>(), value.to::<(bool, Option<u8>, i64)>());
     }
     row(all, &config);
@@ -50,7 +58,8 @@ pub fn redis(data: &[u8]) {
 
 /// A node's row comes back as it is.
 fn row(all: [&[u8]; 5], config: &VectorConfig) {
-    let values = all.map(|part| if part.is_empty() { Value::Null } else { Value::Bytes(Bytes::copy_from_slice(part)) });
+    let values = all
+        .map(|part| if part.is_empty() { Value::Null } else { Value::Bytes(Bytes::copy_from_slice(part)) });
     let node = match to_node("id", values.to_vec()) {
         Ok(Some(node)) => node,
         Ok(None) => return,
@@ -85,7 +94,9 @@ fn answer(value: &Json) -> RedisValue {
         Json::Object(members) => RedisValue::Map(
             members
                 .iter()
-                .map(|(name, value)| (RedisValue::Bytes(Bytes::copy_from_slice(name.as_bytes())), answer(value)))
+                .map(|(name, value)| {
+                    (RedisValue::Bytes(Bytes::copy_from_slice(name.as_bytes())), answer(value))
+                })
                 .collect(),
         ),
     }

@@ -54,7 +54,9 @@ impl Target {
     pub(super) fn create(&self, name: &str) -> Result<Out> {
         let mut parts = Path::new(name).components();
         if !matches!((parts.next(), parts.next()), (Some(Component::Normal(only)), None) if only == name) {
-            return Err(Error::corrupt(format!("the store names a file {name:?}, which is no name of a file in a folder")));
+            return Err(Error::corrupt(format!(
+                "the store names a file {name:?}, which is no name of a file in a folder"
+            )));
         }
         let path = self.aside.join(name);
         let file = File::create_new(&path).map_err(|error| failed(&path, error))?;

@@ -128,7 +128,9 @@ fn index_node(mut obj: JsonObject) -> Value {
             Value::Object(node.to_json())
         }
         Err(_) => {
-            if let (Some(slot), Some(inner)) = (obj.get_mut("__data__").and_then(|data| data.get_mut("obj")), inner) {
+            if let (Some(slot), Some(inner)) =
+                (obj.get_mut("__data__").and_then(|data| data.get_mut("obj")), inner)
+            {
                 *slot = inner;
             }
             Value::Object(obj)

@@ -45,7 +45,8 @@ impl SharedVectors {
         let mut vector = Vec::with_capacity(table.dimensions());
         // Row numbers are given one after the other, and those of removed nodes again: memory is taken up to the
         // highest, which a damaged one must not say.
-        let numbers = tx.table(&tables.vector_rows)?.len()?.saturating_add(tx.table(&tables.vector_free)?.len()?);
+        let numbers =
+            tx.table(&tables.vector_rows)?.len()?.saturating_add(tx.table(&tables.vector_free)?.len()?);
         for row in tx.table(&tables.vectors)?.range(&Span::all())? {
             let (row, bytes) = row?;
             let row = row_number(row.value())?;

@@ -397,7 +397,9 @@ fn check_options(options: &ClientOptions) -> Result<()> {
         _ => None,
     };
     if tls.is_some_and(|tls| tls.allow_invalid_certificates == Some(true)) {
-        tracing::warn!("any certificate is taken for the server's; leave tlsAllowInvalidCertificates and tlsInsecure out");
+        tracing::warn!(
+            "any certificate is taken for the server's; leave tlsAllowInvalidCertificates and tlsInsecure out"
+        );
     }
     if let Some(path) = tls.and_then(|tls| tls.ca_file_path.as_deref()) {
         pem("tlsCAFile", path, &["CERTIFICATE"])?;
