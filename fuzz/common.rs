@@ -36,7 +36,9 @@ pub(crate) fn shown(error: &Error) -> String {
 /// An error names a place: a member, a line, a number, or the key.
 pub(crate) fn check_place(error: &Error) {
     let message = error.message();
-    let names = message.contains(['"', '`', '\'', '^', '[', '_']) || message.contains("line ");
+    let names = message.contains(['"', '`', '\'', '^', '[', '_'])
+        || message.contains("line ")
+        || message.contains(": ");
     let counts = message.chars().any(|c| c.is_ascii_digit());
     assert!(names || counts || error.key().is_some(), "no place: {error}");
 }

@@ -31,7 +31,7 @@ pub fn node(data: &[u8]) {
         Ok(index) => {
             assert_eq!(IndexStruct::from_json(index.to_json()).unwrap(), index);
             assert_eq!(IndexStruct::from_json(index.to_stored_json()).unwrap(), index);
-            index.node_ids();
+            let _ = index.node_ids();
         }
         Err(error) => check_error(&error),
     }
@@ -50,7 +50,7 @@ fn comes_back(node: &Node) {
     assert_eq!(again, *node);
     assert_eq!(Value::Object(again.to_json()).to_string(), Value::Object(object.clone()).to_string());
     assert_eq!(serde_json::to_string(node).unwrap(), Value::Object(object).to_string());
-    node.hash();
+    let _ = node.hash();
     for mode in [MetadataMode::All, MetadataMode::Embed, MetadataMode::Llm, MetadataMode::None] {
         if let Err(error) = node.content_with(mode) {
             check_error(&error);
@@ -73,7 +73,7 @@ pub fn chat(data: &[u8]) {
             let again = ChatMessage::from_json(object.clone()).unwrap();
             assert_eq!(again, message);
             assert_eq!(Value::Object(again.to_json()).to_string(), Value::Object(object).to_string());
-            message.text();
+            let _ = message.text();
         }
         Err(error) => check_error(&error),
     }
@@ -122,7 +122,7 @@ pub fn texts(data: &[u8]) {
                 assert_eq!(Scalar::from_json(&scalar.to_json()).unwrap(), scalar);
             }
             if let Value::Object(object) = value {
-                doc_query::project_json(object, Some(&["metadata.a.b".to_owned()]));
+                let _ = doc_query::project_json(object, Some(&["metadata.a.b".to_owned()]));
             }
         }
         Err(error) => check_error(&error),

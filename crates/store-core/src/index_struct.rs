@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::json::Members;
+use crate::json::{Members, shorten};
 use crate::python::{parse_json, python_json};
 use crate::{Error, JsonObject, Result};
 
@@ -44,12 +44,13 @@ impl IndexStruct {
     pub fn new(type_name: impl Into<String>, data: JsonObject) -> Result<Self> {
         let type_name = type_name.into();
         if type_name.is_empty() {
-            return Err(Error::invalid_input("the index struct has an empty type name"));
+            return Err(Error::invalid_input("the \"__type__\" of the index struct is empty"));
         }
         match data.get("index_id") {
             Some(Value::String(id)) if !id.is_empty() => Ok(Self { type_name, data }),
             _ => Err(Error::invalid_input(format!(
-                "the index struct of type {type_name:?} needs an \"index_id\" that is text and not empty"
+                "the index struct of type {:?} needs an \"index_id\" that is text and not empty",
+                shorten(&type_name)
             ))),
         }
     }

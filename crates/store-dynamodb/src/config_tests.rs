@@ -64,7 +64,7 @@ fn what_can_not_be_is_refused() {
         ("dynamodb://eu-central-1/app?s3cret", "key=value"),
         ("dynamodb://eu-central-1/app#s3cret", "%23"),
         ("dynamodb://eu-central-1/app?endpoint_url=127.0.0.1:8000", "http://host:port"),
-        ("dynamodb://eu-central-1/app?endpoint_url=http://a:s3cret@h", "without a user"),
+        ("dynamodb://eu-central-1/app?endpoint_url=http://a:s3cret%40h", "without a user"),
         ("dynamodb://eu-central-1/app?endpoint_url=http://h&use_fips=true", "use_fips"),
         ("dynamodb://eu-central-1/app?use_fips=yes", "true or false"),
         ("dynamodb://eu-central-1/app?max_attempts=0", "max_attempts"),

@@ -76,7 +76,7 @@ async fn read_all(folder: &Path) -> Result<()> {
     keep(chat.keys(None).try_for_each(|_| async { Ok(()) }).await);
     keep(chat.messages("s", None).await.map(drop));
     let vectors = backend.vectors()?;
-    keep(vectors.get(&Selector::all(), &GetOptions::default()).await.map(drop));
+    keep(vectors.get(&Selector::all(), GetOptions::default()).await.map(drop));
     keep(vectors.query(&VectorQuery::dense(vec![1.0, 0.0], 3)).await.map(drop));
     let filter: store_core::Filter = r#"n > 1 and t != "x""#.parse()?;
     keep(vectors.count(&Selector::all().with_filter(filter)).await.map(drop));

@@ -392,7 +392,7 @@ async fn a_change_that_makes_a_node_too_large_is_refused() {
     let patch = MetadataPatch::new().with_set("other", half);
     let error = store.update(&Selector::ids(["a"]), &patch).await.unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::LimitExceeded, Some("a")));
-    let page = store.get(&Selector::all(), &GetOptions::default()).await.unwrap();
+    let page = store.get(&Selector::all(), GetOptions::default()).await.unwrap();
     assert_eq!(page.items.len(), 1);
 }
 

@@ -48,7 +48,7 @@ pub fn mongodb(data: &[u8]) {
     } else if let Some(text) = text(data) {
         assert_eq!(spelled_back(&member_name(text)), text);
         if let Err(error) = text.parse::<WatchToken>() {
-            check_error(&error);
+            assert!(error.message().contains("the token is none"), "{error}");
         }
         if let Ok(filter) = Filter::parse(text) {
             for place in [Place::Docs, Place::Vectors] {

@@ -59,7 +59,7 @@ fn broken_structs_are_refused() {
         (r#"{"__type__":"list","__data__":"{"}"#, "not valid JSON"),
         (r#"{"__type__":"list","__data__":{}}"#, r#"needs an "index_id""#),
         (r#"{"__type__":"list","__data__":{"index_id":""}}"#, r#"needs an "index_id""#),
-        (r#"{"__type__":"","__data__":{"index_id":"i"}}"#, "empty type name"),
+        (r#"{"__type__":"","__data__":{"index_id":"i"}}"#, "is empty"),
     ] {
         assert_refused(IndexStruct::from_json(object(text)), part, text);
     }
