@@ -401,7 +401,7 @@ async fn a_change_that_makes_a_node_too_large_is_refused() {
 async fn a_stored_vector_that_no_node_has_is_damage() {
     const VECTORS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("default/vectors");
     let embedding = 1.0_f32.to_le_bytes();
-    for (row, bytes) in [(u32::MAX, embedding.as_slice()), (1, &embedding), (0, &embedding[..3])] {
+    for (row, bytes) in [(u32::MAX, &embedding[..]), (1, &embedding[..]), (0, &embedding[..3])] {
         let folder = tempfile::tempdir().unwrap();
         let open = || EmbeddedBackend::open(EmbeddedConfig::new(folder.path()));
         let backend = open().await.unwrap();
