@@ -4,7 +4,7 @@
 #[path = "../../../fuzz/common.rs"]
 #[allow(dead_code, reason = "each crate needs a part of it")]
 mod common;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{check_place, parts, shown, text};
 use store_core::url_text::encode;
@@ -91,7 +91,7 @@ pub fn folder(data: &[u8]) {
 }
 
 /// The error is of the folder that was given; what we wrote ourselves must be whole.
-async fn there_and_back(from: &PathBuf, to: &Path) -> Result<()> {
+async fn there_and_back(from: &Path, to: &Path) -> Result<()> {
     Import::new(from).check().await?;
     let (first, second) = (MemoryBackend::new(), MemoryBackend::new());
     Import::new(from).run(&first).await?;
