@@ -24,13 +24,13 @@ pub(crate) fn replay(target: &str, body: fn(&[u8])) {
 
 /// All that a person may see of an error: its sentence, its `Debug`, its causes.
 pub(crate) fn shown(error: &Error) -> String {
-    let mut text = format!("{error} {error:?}");
+    let mut shown = vec![format!("{error} {error:?}")];
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(" {error} {error:?}"));
+        shown.push(format!("{error} {error:?}"));
         cause = error.source();
     }
-    text
+    shown.join(" ")
 }
 
 /// An error names a place: a member, a line, a number, or the key.

@@ -120,22 +120,18 @@ fn index_node(mut obj: JsonObject) -> Value {
     let data = obj.get_mut("__data__").filter(|data| data.get("extra_info").is_none());
     let slot = data.and_then(|data| data.get_mut("obj"));
     let inner = slot.map(|slot| index_obj(std::mem::take(slot)));
-    match Node::from_json(obj.clone()) {
-        Ok(mut node) => {
-            if let (NodeContent::Index(index), Some(inner)) = (&mut node.content, inner) {
-                index.obj = inner;
-            }
-            Value::Object(node.to_json())
+    let Ok(mut node) = Node::from_json(obj.clone()) else {
+        if let (Some(slot), Some(inner)) =
+            (obj.get_mut("__data__").and_then(|data| data.get_mut("obj")), inner)
+        {
+            *slot = inner;
         }
-        Err(_) => {
-            if let (Some(slot), Some(inner)) =
-                (obj.get_mut("__data__").and_then(|data| data.get_mut("obj")), inner)
-            {
-                *slot = inner;
-            }
-            Value::Object(obj)
-        }
+        return Value::Object(obj);
+    };
+    if let (NodeContent::Index(index), Some(inner)) = (&mut node.content, inner) {
+        index.obj = inner;
     }
+    Value::Object(node.to_json())
 }
 
 fn text_content(data: &mut Members) -> Result<TextContent> {
