@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Reader, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader,
+    Result, VectorStore, check,
 };
 
 use crate::chat::CassandraChatStore;
@@ -54,10 +54,6 @@ impl CassandraBackend {
     }
 }
 
-fn set_name(name: &str) -> Result<()> {
-    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
-}
-
 #[async_trait]
 impl Backend for CassandraBackend {
     fn name(&self) -> &'static str {
@@ -86,13 +82,7 @@ impl Backend for CassandraBackend {
 
     async fn drop_namespace(&self) -> Result<()> {
         let drop = async {
-            if self.space.config.namespace.is_none() {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "the store was opened without a namespace, and others may share its keyspace; open it with \
-                     store.namespace, or drop the tables yourself",
-                ));
-            }
+            check::may_drop(self.space.config.namespace.as_deref(), "keyspace", "drop the tables")?;
             tables::drop_all(&self.space).await
         };
         drop.await.map_err(at("drop_namespace"))
@@ -125,7 +115,7 @@ impl Backend for CassandraBackend {
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
-        set_name(name).map_err(at("vector_set"))?;
+        check::vector_set_name(name).map_err(at("vector_set"))?;
         Ok(Arc::new(CassandraVectorStore::new(Arc::clone(&self.space), Some(name))))
     }
 
@@ -135,7 +125,7 @@ impl Backend for CassandraBackend {
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
         let drop = async {
-            name.map_or(Ok(()), set_name)?;
+            name.map_or(Ok(()), check::vector_set_name)?;
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use store_core::bm25::Bm25Scan;
-use store_core::{DEFAULT_TOP_K, Document, Error, ErrorKind, Reader as _, Result, Retriever, ScoredNode};
+use store_core::{DEFAULT_TOP_K, Document, Error, ErrorKind, Reader as _, Result, Retriever, ScoredNode, check};
 
 use crate::CassandraReader;
 use crate::error::at;
@@ -78,21 +78,8 @@ impl CassandraTextRetriever {
         self
     }
 
-    fn check(&self, question: &str) -> Result<()> {
-        if self.top_k == 0 {
-            return Err(Error::invalid_input("top_k is 0: ask for at least 1 answer"));
-        }
-        if self.min_score.is_some_and(f64::is_nan) {
-            return Err(Error::invalid_input("min_score is not a number"));
-        }
-        if question.trim().is_empty() {
-            return Err(Error::invalid_input("the question is empty: give at least one word"));
-        }
-        Ok(())
-    }
-
     async fn answer(&self, question: &str) -> Result<Vec<ScoredNode>> {
-        self.check(question)?;
+        check::question(question, self.top_k, self.min_score)?;
         let mut scan: Bm25Scan<Document> = Bm25Scan::new(question);
         if scan.is_empty() {
             return Ok(Vec::new());

@@ -26,6 +26,46 @@ pub fn plain_name(what: &str, name: &str) -> Result<()> {
     )))
 }
 
+/// Refuses the name of a vector set that is no [`plain_name`].
+pub fn vector_set_name(name: &str) -> Result<()> {
+    plain_name("vector set", name).map_err(|error| error.with_key(name))
+}
+
+/// Refuses to drop a store that was opened without a namespace. `place` is what it may share with others, `by_hand` what
+/// the user can do instead.
+pub fn may_drop(namespace: Option<&str>, place: &str, by_hand: &str) -> Result<()> {
+    if namespace.is_some() {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!(
+        "the store was opened without a namespace, and others may share its {place}; open it with store.namespace, or \
+         {by_hand} yourself"
+    )))
+}
+
+/// Refuses a page of no items.
+pub fn page_limit(limit: Option<usize>) -> Result<()> {
+    if limit == Some(0) {
+        return Err(Error::invalid_input("the limit is 0; it must be at least 1, or absent for everything"));
+    }
+    Ok(())
+}
+
+/// Refuses what no [`Retriever`](crate::Retriever) could answer: a question without words, no answers, a least score that
+/// is no number.
+pub fn question(question: &str, top_k: usize, min_score: Option<f64>) -> Result<()> {
+    if top_k == 0 {
+        return Err(Error::invalid_input("top_k is 0: ask for at least 1 answer"));
+    }
+    if min_score.is_some_and(f64::is_nan) {
+        return Err(Error::invalid_input("min_score is not a number"));
+    }
+    if question.trim().is_empty() {
+        return Err(Error::invalid_input("the question is empty: give at least one word"));
+    }
+    Ok(())
+}
+
 /// Refuses an empty collection or an empty key among `keys`.
 pub fn collection_and_keys<'a>(collection: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<()> {
     non_empty("collection name", collection)?;

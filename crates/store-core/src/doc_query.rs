@@ -24,9 +24,7 @@ pub fn validate(query: &DocQuery) -> Result<()> {
     if let Some(filter) = &query.filter {
         filter.validate()?;
     }
-    if query.limit == Some(0) {
-        return Err(Error::invalid_input("the limit is 0; it must be at least 1, or absent for everything"));
-    }
+    check::page_limit(query.limit)?;
     let paths = query.sort.iter().map(|(key, _)| key).chain(query.projection.iter().flatten());
     for path in paths {
         if path.split('.').any(str::is_empty) {

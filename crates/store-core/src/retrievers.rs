@@ -9,7 +9,7 @@ use futures::future::{self, Either};
 use crate::fusion::reciprocal_rank_fusion;
 use crate::{
     DocStore, Embedder, Embedding, Error, Node, NodeId, QueryKind, QueryKindName, Result, Retriever,
-    ScoredNode, Selector, VectorQuery, VectorStore, VectorStoreExt,
+    ScoredNode, Selector, VectorQuery, VectorStore, VectorStoreExt, check,
 };
 
 /// Answers of a retriever unless [`with_top_k`](VectorRetriever::with_top_k) says otherwise.
@@ -34,16 +34,7 @@ impl Options {
 
     /// Refuses what no store could answer, before anything is embedded.
     fn check(&self, question: &str) -> Result<()> {
-        if self.top_k == 0 {
-            return Err(Error::invalid_input("top_k is 0: ask for at least 1 answer"));
-        }
-        if self.min_score.is_some_and(f64::is_nan) {
-            return Err(Error::invalid_input("min_score is not a number"));
-        }
-        if question.trim().is_empty() {
-            return Err(Error::invalid_input("the question is empty: give at least one word"));
-        }
-        Ok(())
+        check::question(question, self.top_k, self.min_score)
     }
 
     fn query(&self, kind: QueryKind) -> VectorQuery {

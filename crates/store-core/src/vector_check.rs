@@ -1,14 +1,47 @@
 //! Checks that every vector store makes before it writes or searches.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::{
-    AddMode, Embedding, Error, MetadataPatch, Node, QueryKind, Result, VectorConfig, VectorQuery, check,
-    doc_query,
+    AddMode, Cursor, Embedding, Error, GetOptions, MetadataPatch, Node, QueryKind, Result, Selector,
+    VectorConfig, VectorQuery, check, doc_query,
 };
 
 /// The error of every call before [`configure`](crate::VectorStore::configure).
 #[must_use]
 pub fn not_configured() -> Error {
     Error::config("the vector store is not configured yet: call configure with dimensions and metric first")
+}
+
+/// A call of [`get`](crate::VectorStore::get) that was found right: where its page begins, and what its cursors are
+/// bound to.
+#[derive(Clone, Debug)]
+pub struct PageStart<P> {
+    bound: String,
+    /// Where the page before it ended.
+    pub after: Option<P>,
+    /// The most nodes of the page.
+    pub limit: usize,
+}
+
+impl<P: DeserializeOwned> PageStart<P> {
+    /// Refuses a selector that can not be, a page of no nodes, and a cursor of another selector.
+    pub fn of(selector: &Selector, options: &GetOptions) -> Result<Self> {
+        check::valid_selector(selector)?;
+        check::page_limit(options.limit)?;
+        let bound = format!("vectors.get {selector:?}");
+        let after = options.after.as_ref().map(|cursor| cursor.decode(&bound)).transpose()?;
+        Ok(Self { bound, after, limit: options.limit.unwrap_or(usize::MAX) })
+    }
+}
+
+impl<P> PageStart<P> {
+    /// The cursor of the page that begins after this place.
+    #[must_use]
+    pub fn next(&self, place: &impl Serialize) -> Cursor {
+        Cursor::encode(&self.bound, place)
+    }
 }
 
 /// Refuses a configuration without dimensions, past `max_dimensions`, or with an empty field path.

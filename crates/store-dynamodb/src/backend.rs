@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Reader, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader,
+    Result, VectorStore, check,
 };
 
 use crate::chat::chat_store;
@@ -55,10 +55,6 @@ impl DynamoDbBackend {
     }
 }
 
-fn set_name(name: &str) -> Result<()> {
-    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
-}
-
 #[async_trait]
 impl Backend for DynamoDbBackend {
     fn name(&self) -> &'static str {
@@ -90,13 +86,7 @@ impl Backend for DynamoDbBackend {
 
     async fn drop_namespace(&self) -> Result<()> {
         let drop = async {
-            if self.space.config.namespace.is_none() {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "the store was opened without a namespace, and others may share its table; open it with \
-                     store.namespace, or delete the table yourself",
-                ));
-            }
+            check::may_drop(self.space.config.namespace.as_deref(), "table", "delete the table")?;
             for table in tables::of_store(&self.space).await? {
                 tables::delete(&self.space, &table).await?;
             }
@@ -132,7 +122,7 @@ impl Backend for DynamoDbBackend {
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
-        set_name(name).map_err(at("vector_set"))?;
+        check::vector_set_name(name).map_err(at("vector_set"))?;
         Ok(Arc::new(DynamoDbVectorStore::new(Arc::clone(&self.space), Some(name))))
     }
 
@@ -142,7 +132,7 @@ impl Backend for DynamoDbBackend {
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
         let drop = async {
-            name.map_or(Ok(()), set_name)?;
+            name.map_or(Ok(()), check::vector_set_name)?;
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))

@@ -71,10 +71,6 @@ impl EmbeddedBackend {
     }
 }
 
-fn set_name(name: &str) -> Result<()> {
-    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
-}
-
 #[async_trait]
 impl Backend for EmbeddedBackend {
     fn name(&self) -> &'static str {
@@ -143,7 +139,7 @@ impl Backend for EmbeddedBackend {
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
-        set_name(name).map_err(at("vector_set"))?;
+        check::vector_set_name(name).map_err(at("vector_set"))?;
         Ok(Arc::new(EmbeddedVectorStore::new(self.set(name))))
     }
 
@@ -157,7 +153,7 @@ impl Backend for EmbeddedBackend {
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
         let drop = async {
-            name.map_or(Ok(()), set_name)?;
+            name.map_or(Ok(()), check::vector_set_name)?;
             let handle = name.map_or_else(|| Arc::clone(&self.handle), |name| self.set(name));
             vector::drop_set(handle.space()?).await
         };

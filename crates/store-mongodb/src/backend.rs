@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bson::doc;
 use mongodb::Client;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Reader, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader,
+    Result, VectorStore, check,
 };
 
 use crate::chat::MongoChatStore;
@@ -71,10 +71,6 @@ impl MongoBackend {
     }
 }
 
-fn set_name(name: &str) -> Result<()> {
-    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
-}
-
 #[async_trait]
 impl Backend for MongoBackend {
     fn name(&self) -> &'static str {
@@ -106,13 +102,7 @@ impl Backend for MongoBackend {
 
     async fn drop_namespace(&self) -> Result<()> {
         let drop = async {
-            if self.space.config.namespace.is_none() {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "the store was opened without a namespace, and others may share its databases; open it with \
-                     store.namespace, or drop the collections yourself",
-                ));
-            }
+            check::may_drop(self.space.config.namespace.as_deref(), "databases", "drop the collections")?;
             let database = self.space.kv_database()?;
             self.space.known.clear();
             self.space.searches.clear();
@@ -148,7 +138,7 @@ impl Backend for MongoBackend {
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
-        set_name(name).map_err(at("vector_set"))?;
+        check::vector_set_name(name).map_err(at("vector_set"))?;
         Ok(Arc::new(MongoVectorStore::new(Arc::clone(&self.space), Some(name))))
     }
 
@@ -158,7 +148,7 @@ impl Backend for MongoBackend {
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
         let drop = async {
-            name.map_or(Ok(()), set_name)?;
+            name.map_or(Ok(()), check::vector_set_name)?;
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))

@@ -7,7 +7,7 @@ use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
 use futures::TryStreamExt as _;
 use serde_json::Value;
-use store_core::{DEFAULT_TOP_K, Error, ErrorKind, JsonObject, Node, Result, Retriever, ScoredNode};
+use store_core::{DEFAULT_TOP_K, Error, ErrorKind, JsonObject, Node, Result, Retriever, ScoredNode, check};
 use tokio::sync::OnceCell;
 
 use crate::MongoBackend;
@@ -160,15 +160,7 @@ impl MongoTextRetriever {
     }
 
     fn check(&self, question: &str) -> Result<()> {
-        if self.top_k == 0 {
-            return Err(Error::invalid_input("top_k is 0: ask for at least 1 answer"));
-        }
-        if self.min_score.is_some_and(f64::is_nan) {
-            return Err(Error::invalid_input("min_score is not a number"));
-        }
-        if question.trim().is_empty() {
-            return Err(Error::invalid_input("the question is empty: give at least one word"));
-        }
+        check::question(question, self.top_k, self.min_score)?;
         field_path::check("text field", &self.text_field)?;
         field_path::check("metadata field", &self.metadata_field)?;
         field_path::check("embedding field", &self.embedding_field)

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use fred::clients::Pool;
 use futures::TryStreamExt as _;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, Error, ErrorKind, IndexStore, KvIndexStore,
-    KvStore, Reader, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader,
+    Result, VectorStore, check,
 };
 
 use crate::chat::RedisChatStore;
@@ -78,10 +78,6 @@ impl RedisBackend {
     }
 }
 
-fn set_name(name: &str) -> Result<()> {
-    check::plain_name("vector set", name).map_err(|error| error.with_key(name))
-}
-
 #[async_trait]
 impl Backend for RedisBackend {
     fn name(&self) -> &'static str {
@@ -109,13 +105,7 @@ impl Backend for RedisBackend {
 
     async fn drop_namespace(&self) -> Result<()> {
         let drop = async {
-            if self.space.config.namespace.is_none() {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "the store was opened without a namespace, and others may share its server; open it with \
-                     store.namespace, or remove the keys yourself",
-                ));
-            }
+            check::may_drop(self.space.config.namespace.as_deref(), "server", "remove the keys")?;
             vector::drop_indexes(&self.space).await?;
             remove_all(&self.space).await
         };
@@ -150,7 +140,7 @@ impl Backend for RedisBackend {
     }
 
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>> {
-        set_name(name).map_err(at("vector_set"))?;
+        check::vector_set_name(name).map_err(at("vector_set"))?;
         let store = RedisVectorStore::new(Arc::clone(&self.space), Some(name)).map_err(at("vector_set"))?;
         Ok(Arc::new(store))
     }
@@ -161,7 +151,7 @@ impl Backend for RedisBackend {
 
     async fn drop_vector_set(&self, name: Option<&str>) -> Result<bool> {
         let drop = async {
-            name.map_or(Ok(()), set_name)?;
+            name.map_or(Ok(()), check::vector_set_name)?;
             vector::drop_set(&self.space, name).await
         };
         drop.await.map_err(at("drop_vector_set"))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use store_core::{DEFAULT_TOP_K, Error, ErrorKind, Node, Result, Retriever, ScoredNode};
+use store_core::{DEFAULT_TOP_K, Error, ErrorKind, Node, Result, Retriever, ScoredNode, check};
 
 use crate::RedisBackend;
 use crate::error::at;
@@ -12,6 +12,8 @@ use crate::space::Space;
 use crate::vector::{IndexQuery, IndexRow, search_index};
 
 const RETRIEVE: &str = "retriever.retrieve";
+/// Answers that the search module gives to one question.
+const MOST: usize = 10_000;
 
 /// Finds the hashes of any index of the search module that hold a word of a question, best first (BM25), as nodes.
 ///
@@ -92,17 +94,10 @@ impl RedisTextRetriever {
     }
 
     fn check(&self, question: &str) -> Result<()> {
-        if !(1..=10_000).contains(&self.top_k) {
-            return Err(Error::invalid_input(format!(
-                "top_k is {} where 1 to 10,000 is expected",
-                self.top_k
-            )));
-        }
-        if self.min_score.is_some_and(f64::is_nan) {
-            return Err(Error::invalid_input("min_score is not a number"));
-        }
-        if question.trim().is_empty() {
-            return Err(Error::invalid_input("the question is empty: give at least one word"));
+        check::question(question, self.top_k, self.min_score)?;
+        if self.top_k > MOST {
+            let message = format!("top_k is {}; the search module answers at most {MOST}", self.top_k);
+            return Err(Error::invalid_input(message));
         }
         // It becomes a part of the query.
         let name = &self.text_field;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use store_core::{BoxStream, Cursor, Error, GetOptions, Node, Page, Result, Selector, check};
+use store_core::vector_check::PageStart;
+use store_core::{BoxStream, GetOptions, Node, Page, Result, Selector};
 
 use super::CassandraVectorStore;
 use super::exact::by_name;
@@ -84,24 +85,16 @@ impl CassandraVectorStore {
         selector: &Selector,
         options: &GetOptions,
     ) -> Result<Page<Node>> {
-        check::valid_selector(selector)?;
-        if options.limit == Some(0) {
-            return Err(Error::invalid_input(
-                "the limit is 0; it must be at least 1, or absent for everything",
-            ));
-        }
-        let bound = format!("vectors.get {selector:?}");
-        let place = options.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
-        let after = place.map(|place| (place.partition, place.id));
-        let limit = options.limit.unwrap_or(usize::MAX);
+        let mut start = PageStart::<Place>::of(selector, options)?;
+        let after = start.after.take().map(|place| (place.partition, place.id));
         let mut rows = self.selected(ready, selector, Keep::node(options.with_embeddings), after);
         let mut items = Vec::new();
         while let Some(part) = rows.try_next().await? {
             for row in part {
                 items.extend(row.node);
-                if items.len() == limit {
+                if items.len() == start.limit {
                     let place = Place { partition: row.partition, id: row.id };
-                    return Ok(Page { items, next: Some(Cursor::encode(&bound, &place)) });
+                    return Ok(Page { items, next: Some(start.next(&place)) });
                 }
             }
         }

@@ -142,8 +142,7 @@ impl Backend for MemoryBackend {
 const NAME: &str = "memory";
 
 fn set_name(operation: &'static str, name: &str) -> Result<()> {
-    check::plain_name("vector set", name)
-        .map_err(|error| error.with_backend(NAME).with_operation(operation).with_key(name))
+    check::vector_set_name(name).map_err(|error| error.with_backend(NAME).with_operation(operation))
 }
 
 /// Reads under a lock that a panic elsewhere does not take down with it: every change here is made whole.

@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use super::{NAME, read, write};
 use crate::bm25::Bm25Index;
 use crate::fusion::reciprocal_rank_fusion_by;
+use crate::vector_check::PageStart;
 use crate::vector_search::{Rows, ScoredRow, Search};
 use crate::vector_table::VectorTable;
 use crate::{
-    AddMode, AddReport, Cursor, Error, GetOptions, JsonObject, MetadataPass, MetadataPatch, Node, Page,
+    AddMode, AddReport, Error, GetOptions, JsonObject, MetadataPass, MetadataPatch, Node, Page,
     QueryKind, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields,
     VectorQuery, VectorStore, check, vector_check,
 };
@@ -299,21 +300,13 @@ impl VectorStore for MemoryVectorStore {
 
     async fn get(&self, selector: &Selector, options: GetOptions) -> Result<Page<Node>> {
         self.with("vectors.get", |state| {
-            check::valid_selector(selector)?;
-            if options.limit == Some(0) {
-                return Err(Error::invalid_input(
-                    "the limit is 0; it must be at least 1, or absent for everything",
-                ));
-            }
-            let bound = format!("vectors.get {selector:?}");
-            let after = options.after.as_ref().map(|cursor| cursor.decode::<String>(&bound)).transpose()?;
-            let past = |row: &u32| after.as_ref().is_none_or(|after| state.id(*row) > after.as_str());
-            let limit = options.limit.unwrap_or(usize::MAX);
-            let rows = state.select(selector).filter(past).take(limit);
+            let start = PageStart::<String>::of(selector, &options)?;
+            let past = |row: &u32| start.after.as_ref().is_none_or(|after| state.id(*row) > after.as_str());
+            let rows = state.select(selector).filter(past).take(start.limit);
             let items: Vec<Node> =
                 rows.filter_map(|row| state.answer(row, options.with_embeddings)).collect();
-            let last = items.last().filter(|_| items.len() == limit);
-            let next = last.map(|node| Cursor::encode(&bound, &node.id.as_str()));
+            let last = items.last().filter(|_| items.len() == start.limit);
+            let next = last.map(|node| start.next(&node.id.as_str()));
             Ok(Page { items, next })
         })
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use store_core::{BoxStream, Cursor, Error, GetOptions, Node, NodeId, Page, Result, Selector, check};
+use store_core::vector_check::PageStart;
+use store_core::{BoxStream, GetOptions, Node, NodeId, Page, Result, Selector};
 
 use super::DynamoDbVectorStore;
 use super::exact::parted;
@@ -97,16 +98,9 @@ impl DynamoDbVectorStore {
         selector: &Selector,
         options: &GetOptions,
     ) -> Result<Page<Node>> {
-        check::valid_selector(selector)?;
-        if options.limit == Some(0) {
-            return Err(Error::invalid_input(
-                "the limit is 0; it must be at least 1, or absent for everything",
-            ));
-        }
-        let bound = format!("vectors.get {selector:?}");
-        let place = options.after.as_ref().map(|cursor| cursor.decode::<Place>(&bound)).transpose()?;
-        let place = place.unwrap_or(Place { partition: 0, after: None });
-        let limit = options.limit.unwrap_or(usize::MAX);
+        let mut start = PageStart::of(selector, options)?;
+        let place = start.after.take().unwrap_or(Place { partition: 0, after: None });
+        let limit = start.limit;
         let keep = Keep::node(options.with_embeddings);
         let consistent = self.set.space.config.consistent_reads;
         let selector = resolved(&self.set, ready, selector, consistent).await?;
@@ -122,7 +116,7 @@ impl DynamoDbVectorStore {
         };
         Ok(match whole {
             None => Page::whole(items),
-            Some(place) => Page { items, next: Some(Cursor::encode(&bound, &place)) },
+            Some(place) => Page { items, next: Some(start.next(&place)) },
         })
     }
 

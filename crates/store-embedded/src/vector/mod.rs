@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use store_core::vector_check::PageStart;
 use store_core::{
-    AddMode, AddReport, Cursor, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
+    AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
     ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
     vector_check,
 };
@@ -281,19 +282,13 @@ fn count(rows: u64) -> usize {
 
 /// A page of nodes by id, in the order of ids.
 fn get(tx: &ReadTx, tables: &Tables, selector: &Selector, options: &GetOptions) -> Result<Page<Node>> {
-    check::valid_selector(selector)?;
-    if options.limit == Some(0) {
-        return Err(Error::invalid_input("the limit is 0; it must be at least 1, or absent for everything"));
-    }
-    let bound = format!("vectors.get {selector:?}");
-    let after = options.after.as_ref().map(|cursor| cursor.decode::<String>(&bound)).transpose()?;
+    let start = PageStart::<String>::of(selector, options)?;
     let selected = with_index(tx, tables, |index| index.select(selector))?;
-    let limit = options.limit.unwrap_or(usize::MAX);
     let ids = tx.table(&tables.vector_ids)?;
     let answers = search::Answers::open(tx, tables, options.with_embeddings)?;
     let mut items = Vec::new();
     let mut last = None;
-    let span = after.map_or_else(Span::all, |after| Span::all().after(after.as_bytes()));
+    let span = start.after.as_ref().map_or_else(Span::all, |after| Span::all().after(after.as_bytes()));
     for row in ids.range(&span)? {
         let (id, row) = row?;
         let row = row_number(row.value())?;
@@ -301,8 +296,8 @@ fn get(tx: &ReadTx, tables: &Tables, selector: &Selector, options: &GetOptions) 
             continue;
         }
         items.extend(answers.node(row)?);
-        if items.len() >= limit {
-            last = Some(Cursor::encode(&bound, &text(id.value())?));
+        if items.len() >= start.limit {
+            last = Some(start.next(&text(id.value())?));
             break;
         }
     }

@@ -25,8 +25,9 @@ use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
+use store_core::vector_check::PageStart;
 use store_core::{
-    AddMode, AddReport, Cursor, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
+    AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
     ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
     vector_check,
 };
@@ -254,16 +255,9 @@ impl MongoVectorStore {
     }
 
     async fn page(&self, selector: &Selector, options: &GetOptions) -> Result<Page<Node>> {
-        check::valid_selector(selector)?;
-        if options.limit == Some(0) {
-            return Err(Error::invalid_input(
-                "the limit is 0; it must be at least 1, or absent for everything",
-            ));
-        }
-        let bound = format!("vectors.get {selector:?}");
-        let after = options.after.as_ref().map(|cursor| cursor.decode::<String>(&bound)).transpose()?;
+        let start = PageStart::<String>::of(selector, options)?;
         let mut matches = self.matches(Selected::of(selector)?).await?;
-        if let Some(after) = after {
+        if let Some(after) = &start.after {
             matches = both([matches, doc! {"_id": {"$gt": after}}]);
         }
         let collection = self.collection()?;
@@ -282,7 +276,7 @@ impl MongoVectorStore {
             items.extend(rows::to_node(&document)?);
         }
         let more = options.limit.is_some_and(|limit| seen >= limit);
-        let next = last.filter(|_| more).map(|last| Cursor::encode(&bound, &last));
+        let next = last.filter(|_| more).map(|last| start.next(&last));
         Ok(Page { items, next })
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::{BoxStream, Cursor, Error, GetOptions, Node, Page, Result, Selector, VectorConfig, check};
+use store_core::vector_check::PageStart;
+use store_core::{BoxStream, GetOptions, Node, Page, Result, Selector, VectorConfig};
 
 use super::RedisVectorStore;
 use super::engine::Candidates;
@@ -62,15 +63,8 @@ impl RedisVectorStore {
         selector: &Selector,
         options: &GetOptions,
     ) -> Result<Page<Node>> {
-        check::valid_selector(selector)?;
-        if options.limit == Some(0) {
-            return Err(Error::invalid_input(
-                "the limit is 0; it must be at least 1, or absent for everything",
-            ));
-        }
-        let bound = format!("vectors.get {selector:?}");
-        let mut after = options.after.as_ref().map(|cursor| cursor.decode::<String>(&bound)).transpose()?;
-        let limit = options.limit.unwrap_or(usize::MAX);
+        let mut start = PageStart::<String>::of(selector, options)?;
+        let (mut after, limit) = (start.after.take(), start.limit);
         let keep = Keep { embedding: options.with_embeddings };
         let mut items: Vec<Node> = Vec::new();
         loop {
@@ -81,7 +75,7 @@ impl RedisVectorStore {
                     if !selector.selects(&node) {
                         continue;
                     }
-                    let next = Cursor::encode(&bound, &node.id.as_str());
+                    let next = start.next(&node.id.as_str());
                     items.push(node);
                     if items.len() == limit {
                         return Ok(Page { items, next: Some(next) });
