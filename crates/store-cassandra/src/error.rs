@@ -11,7 +11,7 @@ use store_core::{Error, ErrorKind};
 pub(crate) const NAME: &str = "cassandra";
 
 /// What is not known after a call that was cut off.
-const UNKNOWN_WRITE: &str = "whether a write was made is not known";
+const UNKNOWN_WRITE: &str = Error::UNKNOWN_WRITE;
 
 /// What is wrong when replicas did not answer the node that was asked.
 const LATE: &str = "replicas that must answer did in time";
@@ -192,15 +192,12 @@ pub(crate) fn may_be_made(error: &Error) -> bool {
 
 /// The error of a call that took longer than the configured timeout.
 pub(crate) fn timed_out(limit: Duration) -> Error {
-    let message = format!("no answer within {} ms; {UNKNOWN_WRITE}", limit.as_millis());
-    Error::new(ErrorKind::Timeout, message).with_backend(NAME)
+    Error::timed_out(limit).with_backend(NAME)
 }
 
 /// The error of every call after `close`.
 pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Unavailable, "the store was closed; open it again")
-        .with_retryable(false)
-        .with_backend(NAME)
+    Error::closed().with_backend(NAME)
 }
 
 /// Names the backend and the operation in an error on its way out.

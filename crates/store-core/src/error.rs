@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// The result of every fallible call in nodestore.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -100,6 +101,9 @@ struct Inner {
 }
 
 impl Error {
+    /// What a message says of a write whose answer was lost.
+    pub const UNKNOWN_WRITE: &'static str = "whether a write was made is not known";
+
     /// A new error; whether a retry helps follows from `kind` until [`Error::with_retryable`] says otherwise.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -140,6 +144,19 @@ impl Error {
         Self::new(ErrorKind::Unsupported, "this backend does not offer the operation")
             .with_backend(backend)
             .with_operation(operation)
+    }
+
+    /// [`ErrorKind::Timeout`]: the error of a call that took longer than the configured time.
+    #[must_use]
+    pub fn timed_out(limit: Duration) -> Self {
+        let message = format!("no answer within {} ms; {}", limit.as_millis(), Self::UNKNOWN_WRITE);
+        Self::new(ErrorKind::Timeout, message)
+    }
+
+    /// [`ErrorKind::Unavailable`]: the error of every call after [`close`](crate::Backend::close).
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::new(ErrorKind::Unavailable, "the store was closed; open it again").with_retryable(false)
     }
 
     /// Names the backend (`"mongodb"`); the first name given stays.

@@ -12,7 +12,7 @@ use store_core::{Error, ErrorKind};
 pub(crate) const NAME: &str = "dynamodb";
 
 /// What is not known after a call that was cut off.
-const UNKNOWN_WRITE: &str = "whether a write was made is not known";
+const UNKNOWN_WRITE: &str = Error::UNKNOWN_WRITE;
 /// What is known after no connection was made.
 const NOTHING_SENT: &str = "nothing was sent";
 /// What a proxy or a load balancer, and the service itself, answer to a request that is too long.
@@ -253,15 +253,12 @@ pub(crate) fn cut_off(last: &Attempt, limit: Duration, maybe_done: bool) -> Erro
 
 /// The error of a call that took longer than the configured timeout.
 pub(crate) fn timed_out(limit: Duration) -> Error {
-    let message = format!("the service did not answer within {} ms; {UNKNOWN_WRITE}", limit.as_millis());
-    Error::new(ErrorKind::Timeout, message).with_backend(NAME)
+    Error::timed_out(limit).with_backend(NAME)
 }
 
 /// The error of every call after `close`.
 pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Unavailable, "the store was closed; open it again")
-        .with_retryable(false)
-        .with_backend(NAME)
+    Error::closed().with_backend(NAME)
 }
 
 /// Names the backend and the operation in an error on its way out.

@@ -321,7 +321,7 @@ impl DynamoDbReader {
     /// All attributes and paths that are looked at, besides the keys.
     fn looked_at(&self) -> impl Iterator<Item = &str> {
         let fields = self.shape.fields().chain(self.id_field.as_deref());
-        fields.chain(self.filter.as_ref().map(keys).unwrap_or_default())
+        fields.chain(self.filter.as_ref().map(Filter::keys).unwrap_or_default())
     }
 
     /// Whether each item is a document, or an error.
@@ -330,14 +330,6 @@ impl DynamoDbReader {
     }
 }
 
-/// The fields that a filter is about.
-fn keys(filter: &Filter) -> Vec<&str> {
-    match filter {
-        Filter::All(filters) | Filter::Any(filters) => filters.iter().flat_map(keys).collect(),
-        Filter::Not(filter) => keys(filter),
-        Filter::Field { key, .. } => vec![key],
-    }
-}
 
 impl Reader for DynamoDbReader {
     fn read(&self) -> BoxStream<Document> {

@@ -90,9 +90,7 @@ pub(crate) fn from_panic(panic: &(dyn std::any::Any + Send)) -> Error {
 
 /// The error of every call after `close`.
 pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Unavailable, "the store was closed; open it again")
-        .with_retryable(false)
-        .with_backend(NAME)
+    Error::closed().with_backend(NAME)
 }
 
 /// Names the backend and the operation in an error on its way out.

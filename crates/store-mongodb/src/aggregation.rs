@@ -273,7 +273,6 @@ pub mod stage {
     use crate::date_range::DateRange;
     use crate::field_path;
     use crate::filter::{Place, translate};
-    use crate::reader::keys;
 
     /// `$match`: the field equals the value, or is a list with such an element. A document is compared whole, also
     /// one that looks like an operator.
@@ -291,7 +290,7 @@ pub mod stage {
     /// server can not answer wholly (`imatches` with a small sigma).
     pub fn filter(filter: &Filter) -> Result<Document> {
         filter.validate()?;
-        keys(filter).into_iter().try_for_each(|key| field_path::check("field of the filter", key))?;
+        filter.keys().into_iter().try_for_each(|key| field_path::check("field of the filter", key))?;
         let translated = translate(filter, Place::Root);
         match translated.rest {
             None => Ok(doc! {"$match": translated.matches}),

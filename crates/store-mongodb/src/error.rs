@@ -322,14 +322,14 @@ fn from_io(kind: Io, text: &str) -> (ErrorKind, String) {
     match kind {
         Io::TimedOut => (
             ErrorKind::Timeout,
-            "the connection to the server timed out; whether a write was made is not known".to_owned(),
+            format!("the connection to the server timed out; {}", Error::UNKNOWN_WRITE),
         ),
         Io::InvalidData if text.contains("certificate") || text.contains("alert") => {
             (ErrorKind::Config, format!("the server and this program do not agree on TLS: {text}"))
         }
         _ => (
             ErrorKind::Unavailable,
-            format!("the connection to the server failed: {text}; whether a write was made is not known"),
+            format!("the connection to the server failed: {text}; {}", Error::UNKNOWN_WRITE),
         ),
     }
 }
@@ -351,18 +351,12 @@ fn from_grid_fs(failure: &GridFsErrorKind) -> (ErrorKind, String) {
 
 /// The error of a call that took longer than the configured timeout.
 pub(crate) fn timed_out(limit: Duration) -> Error {
-    let message = format!(
-        "the server did not answer within {} ms; whether a write was made is not known",
-        limit.as_millis()
-    );
-    Error::new(ErrorKind::Timeout, message).with_backend(NAME)
+    Error::timed_out(limit).with_backend(NAME)
 }
 
 /// The error of every call after `close`.
 pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Unavailable, "the store was closed; open it again")
-        .with_retryable(false)
-        .with_backend(NAME)
+    Error::closed().with_backend(NAME)
 }
 
 /// Names the backend and the operation in an error on its way out.

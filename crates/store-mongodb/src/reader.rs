@@ -306,7 +306,7 @@ impl MongoReader {
         }
         if let Some(filter) = &self.filter {
             filter.validate()?;
-            keys(filter).into_iter().try_for_each(|key| field_path::check("field of the filter", key))?;
+            filter.keys().into_iter().try_for_each(|key| field_path::check("field of the filter", key))?;
         }
         Ok(())
     }
@@ -323,7 +323,7 @@ impl MongoReader {
 
     fn find_options(&self, left: Option<u64>, rest: Option<&Filter>) -> FindOptions {
         let mut options = FindOptions::default();
-        options.projection = Some(projection(self.paths().chain(rest.map(keys).unwrap_or_default())));
+        options.projection = Some(projection(self.paths().chain(rest.map(Filter::keys).unwrap_or_default())));
         options.sort = (!self.natural_order).then(|| doc! {"_id": 1});
         // A filter may serve better than the index on _id; its documents are then sorted, on disk if they must be.
         options.allow_disk_use = (!self.natural_order).then_some(true);
@@ -423,11 +423,3 @@ impl fmt::Debug for MongoReader {
     }
 }
 
-/// The fields that a filter is about.
-pub(crate) fn keys(filter: &Filter) -> Vec<&str> {
-    match filter {
-        Filter::All(filters) | Filter::Any(filters) => filters.iter().flat_map(keys).collect(),
-        Filter::Not(filter) => keys(filter),
-        Filter::Field { key, .. } => vec![key],
-    }
-}

@@ -121,7 +121,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     tokio::spawn(change).await.unwrap_or_else(|error| {
-        let message = "the call was cut off as its runtime ended; whether a write was made is not known";
+        let message = format!("the call was cut off as its runtime ended; {}", Error::UNKNOWN_WRITE);
         Err(Error::new(ErrorKind::Unavailable, message).with_retryable(false).with_source(error))
     })
 }

@@ -15,12 +15,12 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::ResumeToken;
 use mongodb::options::{ChangeStreamOptions, FullDocumentType};
 use serde::{Deserialize, Serialize};
-use store_core::{BoxStream, Document, Error, ErrorKind, NodeId, Result, Timestamp};
+use store_core::{BoxStream, Document, Error, ErrorKind, Filter, NodeId, Result, Timestamp};
 
 use crate::codec::{damaged, to_json};
 use crate::error::server_code;
 use crate::python_text::python_str;
-use crate::reader::{MongoReader, keys, projection};
+use crate::reader::{MongoReader, projection};
 use crate::space::Space;
 use crate::target::{backoff, criteria};
 
@@ -250,7 +250,7 @@ impl MongoWatch {
     /// Only what is needed: an update of a large document would not fit into an event with all that changed.
     fn pipeline(&self) -> [BsonDocument; 2] {
         let kinds = ["insert", "update", "replace", "delete", "drop", "rename", "dropDatabase", "invalidate"];
-        let filtered = self.reader.filter.as_ref().map(keys).unwrap_or_default();
+        let filtered = self.reader.filter.as_ref().map(Filter::keys).unwrap_or_default();
         let mut fields = doc! {"operationType": 1, "documentKey": 1, "clusterTime": 1};
         for (path, shown) in projection(self.reader.paths().chain(filtered)) {
             fields.insert(format!("fullDocument.{path}"), shown);

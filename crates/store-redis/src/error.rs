@@ -9,7 +9,7 @@ use store_core::{Error, ErrorKind};
 pub(crate) const NAME: &str = "redis";
 
 /// What is not known after a call that was cut off.
-const UNKNOWN_WRITE: &str = "whether a write was made is not known";
+const UNKNOWN_WRITE: &str = Error::UNKNOWN_WRITE;
 
 /// Where a URL for one server leads to a part of a cluster.
 const ONE_OF_MANY: &str = "the server is one node of a cluster, and others hold its other keys; open it with redis-cluster://, or \
@@ -304,15 +304,12 @@ pub(crate) fn one_of_many() -> Error {
 
 /// The error of a call that took longer than the configured timeout.
 pub(crate) fn timed_out(limit: Duration) -> Error {
-    let message = format!("the server did not answer within {} ms; {UNKNOWN_WRITE}", limit.as_millis());
-    Error::new(ErrorKind::Timeout, message).with_backend(NAME)
+    Error::timed_out(limit).with_backend(NAME)
 }
 
 /// The error of every call after `close`.
 pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Unavailable, "the store was closed; open it again")
-        .with_retryable(false)
-        .with_backend(NAME)
+    Error::closed().with_backend(NAME)
 }
 
 /// Whether a node of a cluster has sent a command on to another, and not done it.

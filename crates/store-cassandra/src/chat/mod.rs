@@ -128,7 +128,7 @@ impl CassandraChatStore {
             change.await
         });
         tokio::spawn(in_turn).await.unwrap_or_else(|error| {
-            let message = "the call was cut off as its runtime ended; whether a write was made is not known";
+            let message = format!("the call was cut off as its runtime ended; {}", Error::UNKNOWN_WRITE);
             Err(Error::new(ErrorKind::Unavailable, message).with_retryable(false).with_source(error))
         })
     }

@@ -207,6 +207,18 @@ pub enum Scalar {
     Timestamp(Timestamp),
 }
 
+impl Filter {
+    /// The keys of all conditions, in order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        match self {
+            Self::All(filters) | Self::Any(filters) => filters.iter().flat_map(Self::keys).collect(),
+            Self::Not(filter) => filter.keys(),
+            Self::Field { key, .. } => vec![key],
+        }
+    }
+}
+
 /// Matches everything.
 impl Default for Filter {
     fn default() -> Self {
