@@ -5,7 +5,9 @@
 //! whole milliseconds and a count: it must not begin in the millisecond of a plain write that it is to replace.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use store_core::epoch;
 
 /// Microseconds of a millisecond.
 const MILLI: i64 = 1_000;
@@ -39,9 +41,9 @@ pub(crate) async fn wait_past(time: i64, now: i64) {
     }
 }
 
-fn micros() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+/// The time in microseconds of the epoch, as timestamps of writes are counted.
+pub(crate) fn micros() -> i64 {
+    i64::try_from(epoch::micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use store_core::{Error, JsonObject, Result};
+use store_core::{Error, JsonObject, Result, epoch};
 
 use crate::codec::{int, text};
 use crate::schema::Table;
@@ -86,8 +86,7 @@ pub(crate) fn encode(value: &JsonObject) -> Result<String> {
 /// The seconds of `USING TTL` for a time to live that begins now, 0 for none. The node counts from the beginning of its
 /// second: with clocks in step nothing ends sooner than asked for, and at most a second later.
 pub(crate) fn seconds(ttl: Option<Duration>) -> i32 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    seconds_from(ttl, now)
+    seconds_from(ttl, epoch::now())
 }
 
 fn seconds_from(ttl: Option<Duration>, now: Duration) -> i32 {

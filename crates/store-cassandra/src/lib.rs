@@ -37,9 +37,8 @@ pub use config::{
     CassandraConsistency, CassandraReplication,
 };
 pub use patterns::{
-    BucketEstimate, CassandraBegun, CassandraCounter, CassandraIdempotency, CassandraIdempotencyClaim,
-    CassandraIndex, CassandraLock, CassandraLockGuard, CassandraSeries, CassandraTimeSeries, CassandraView,
-    CounterConfig, IdempotencyConfig, LockConfig, SchemaDifference, SchemaReport, SeriesType, TimeSample,
+    Begun, BucketEstimate, CassandraCounter, CassandraIdempotency, CassandraIndex, CassandraLock, CassandraSeries, CassandraTimeSeries, CassandraView,
+    CounterConfig, IdempotencyClaim, IdempotencyConfig, LockConfig, LockGuard, SchemaDifference, SchemaReport, SeriesType, TimeSample,
 };
 pub use reader::CassandraReader;
 pub use retriever::CassandraTextRetriever;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::time::Duration;
 
 use crate::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, Selector};
 
@@ -24,6 +25,29 @@ pub fn plain_name(what: &str, name: &str) -> Result<()> {
         "the {what} {name:?} is not allowed: it starts with a letter a–z and holds only a–z and 0–9, at most 32 \
          characters"
     )))
+}
+
+/// Refuses an empty name and one of more than `limit` bytes; `what` says of what.
+pub fn name(what: &str, name: &str, limit: usize) -> Result<()> {
+    non_empty(what, name)?;
+    if name.len() > limit {
+        return Err(Error::invalid_input(format!(
+            "the name of the {what} takes {} bytes, at most {limit} are allowed",
+            name.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a time under a millisecond and one over `most`, some whole years; `what` names it.
+pub fn time(what: &str, time: Duration, most: Duration) -> Result<()> {
+    if time < Duration::from_millis(1) || time > most {
+        let years = most.as_secs() / (366 * 24 * 3600);
+        return Err(Error::invalid_input(format!(
+            "the {what} is {time:?}; it is at least a millisecond and at most {years} years"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses the name of a vector set that is no [`plain_name`].

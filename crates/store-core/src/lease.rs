@@ -15,6 +15,10 @@ use uuid::Uuid;
 
 use crate::{Error, ErrorKind, Result};
 
+mod lock;
+
+pub use lock::{LockConfig, LockGuard};
+
 /// The longest wait for anything: a hundred years.
 const MAX_WAIT: Duration = Duration::from_hours(100 * 366 * 24);
 /// How many times in a lease it is renewed.

@@ -1,9 +1,10 @@
 //! Key-values as items, and what stands in them besides the value.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use store_core::{JsonObject, Result};
+pub(crate) use store_core::epoch::seconds as now;
+use store_core::{JsonObject, Result, epoch};
 
 use crate::codec::{self, Item};
 use crate::schema::EXPIRES;
@@ -40,15 +41,10 @@ pub(crate) fn is_expired(item: &Item, now: u64) -> bool {
     expires.and_then(|expires| expires.parse::<u64>().ok()).is_some_and(|second| second <= now)
 }
 
-/// The second that it is now.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
 
 /// The second at which something expires that lives so long from now: never sooner, and up to a second later.
 pub(crate) fn expiry(ttl: Duration) -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let end = since.saturating_add(ttl);
+    let end = epoch::now().saturating_add(ttl);
     end.as_secs().saturating_add(u64::from(end.subsec_nanos() > 0)).min(LATEST)
 }
 

@@ -5,13 +5,12 @@
 //! between are chunks that no item names; a later writer of a large value of that key, or in the place of one, removes
 //! them when they are an hour old.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use store_core::epoch::millis;
 use store_core::{Error, JsonObject, Result, check};
 
 use crate::batch::{self, Read, Write};
@@ -28,7 +27,7 @@ const CHUNK: usize = 390 << 10;
 /// The most chunks of a value.
 const MAX_CHUNKS: usize = MAX_BYTES.div_ceil(CHUNK);
 /// How long an unfinished write may take before its chunks count as left over.
-const LEFT_OVER: u128 = 3_600_000;
+const LEFT_OVER: u64 = 3_600_000;
 
 /// What an item says of the chunks of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +189,7 @@ async fn try_sweep(
         for item in page.items.into_iter().flatten() {
             let Some(AttributeValue::S(sort)) = item.get(&keys.sort) else { continue };
             let id = sort.split('/').next().unwrap_or_default();
-            let begun = id.split('-').next().and_then(|millis| millis.parse::<u128>().ok());
+            let begun = id.split('-').next().and_then(|millis| millis.parse::<u64>().ok());
             let left_over = begun.is_some_and(|begun| begun.saturating_add(LEFT_OVER) < now);
             let is = |head: Option<&Head>| head.is_some_and(|head| head.id == id);
             if !is(keep) && (left_over || is(gone)) {
@@ -204,9 +203,6 @@ async fn try_sweep(
     }
 }
 
-fn millis() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
-}
 
 #[cfg(test)]
 mod tests {

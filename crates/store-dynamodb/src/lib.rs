@@ -40,9 +40,8 @@ pub use config::{
     DynamoDbRetryMode, DynamoDbTableOptions,
 };
 pub use patterns::{
-    CacheConfig, CacheStats, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter,
-    DynamoDbIdempotency, DynamoDbIdempotencyClaim, DynamoDbLock, DynamoDbLockGuard, DynamoDbTimeSeries,
-    IdempotencyConfig, LockConfig, TimePoint, TimeSeriesConfig,
+    Begun, CacheConfig, CacheStats, CounterConfig, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
+    DynamoDbLock, DynamoDbTimeSeries, IdempotencyClaim, IdempotencyConfig, LockConfig, LockGuard, TimePoint, TimeSeriesConfig,
 };
 pub use reader::{DynamoDbKey, DynamoDbReader, DynamoDbSortKey};
 pub use single_table::{

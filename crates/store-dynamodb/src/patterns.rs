@@ -6,19 +6,19 @@ mod idempotency;
 mod lock;
 mod time_series;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use store_core::{Error, Result, check};
+use store_core::{Result, check, epoch};
 
 pub use cache::{CacheConfig, DynamoDbCache};
 pub use counter::{CounterConfig, DynamoDbCounter};
-pub use idempotency::{DynamoDbBegun, DynamoDbIdempotency, DynamoDbIdempotencyClaim, IdempotencyConfig};
-pub use lock::{DynamoDbLock, DynamoDbLockGuard, LockConfig};
+pub use idempotency::DynamoDbIdempotency;
+pub use lock::DynamoDbLock;
 pub use store_core::cache::CacheStats;
+pub use store_core::idempotency::{Begun, IdempotencyClaim, IdempotencyConfig};
+pub use store_core::lease::{LockConfig, LockGuard};
 pub use time_series::{DynamoDbTimeSeries, TimePoint, TimeSeriesConfig};
 
 use crate::codec::Item;
@@ -40,21 +40,10 @@ const MAX_TIME: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// The partition of something with a name.
 fn partition(kind: &str, name: &str) -> Result<String> {
-    self::name(kind, name, MAX_NAME)?;
+    check::name(kind, name, MAX_NAME)?;
     Ok(format!("{OWN}{kind}/{}", escaped(name)))
 }
 
-/// Refuses an empty name and one that is too long; `what` says of what.
-fn name(what: &str, name: &str, most: usize) -> Result<()> {
-    check::non_empty(what, name)?;
-    if name.len() > most {
-        return Err(Error::invalid_input(format!(
-            "the name of the {what} takes {} bytes, at most {most} are allowed",
-            name.len()
-        )));
-    }
-    Ok(())
-}
 
 /// A name that does not look like another name with something behind it.
 fn escaped(name: &str) -> String {
@@ -63,7 +52,7 @@ fn escaped(name: &str) -> String {
 
 /// The partition of a key of something with a name; `what` says of what kind the key is.
 fn keyed(what: &str, base: &str, key: &str) -> Result<String> {
-    name(what, key, MAX_KEY)?;
+    check::name(what, key, MAX_KEY)?;
     let partition = format!("{base}/{key}");
     check::within("name with the key", key, partition.len(), MAX_PARTITION)?;
     Ok(partition)
@@ -71,23 +60,13 @@ fn keyed(what: &str, base: &str, key: &str) -> Result<String> {
 
 /// Refuses a time that can not be; `what` names it.
 fn time(what: &str, time: Duration) -> Result<()> {
-    if time < Duration::from_millis(1) || time > MAX_TIME {
-        return Err(Error::invalid_input(format!(
-            "the {what} is {time:?}; it is at least a millisecond and at most a hundred years"
-        )));
-    }
-    Ok(())
+    check::time(what, time, MAX_TIME)
 }
 
-/// The time in milliseconds of the epoch.
-fn millis() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// The millisecond so long from now.
 fn millis_after(time: Duration) -> u64 {
-    millis().saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    epoch::millis().saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn number(number: impl Into<i128>) -> AttributeValue {
@@ -108,20 +87,6 @@ fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// A value as JSON.
-fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| {
-        Error::invalid_input(format!("the value can not be written as JSON: {error}")).with_source(error)
-    })
-}
-
-/// A value from its JSON.
-fn from_json<T: DeserializeOwned>(json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|error| {
-        Error::corrupt(format!("what is stored is no value of the type asked for: {error}"))
-            .with_source(error)
-    })
-}
 
 /// An item of the main table, as it is now.
 async fn get(space: &Space, partition: &str, sort: &str, consistent: bool) -> Result<Option<Item>> {

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
+use store_core::epoch::millis;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result,
     ScanOptions, Update, UpdateFn, check,
@@ -59,7 +60,7 @@ impl EmbeddedKvStore {
         if entries.is_empty() {
             return Ok(());
         }
-        let expiry = options.ttl.map_or(0, |ttl| expiry_of(ttl, now()));
+        let expiry = options.ttl.map_or(0, |ttl| expiry_of(ttl, millis()));
         let mut records: Vec<Record> = Vec::with_capacity(entries.len());
         for (key, value) in &entries {
             // The values of a batch tend to be alike.
@@ -72,7 +73,7 @@ impl EmbeddedKvStore {
         let insert = options.mode == PutMode::Insert;
         let space = self.handle.space()?;
         let inner = Arc::clone(&space);
-        let write = move |tx: &WriteTx| put_records(tx, &inner, &records, insert, now());
+        let write = move |tx: &WriteTx| put_records(tx, &inner, &records, insert, millis());
         let existing = space.engine.write(write).await?;
         if existing.is_empty() {
             return Ok(());
@@ -98,7 +99,7 @@ impl EmbeddedKvStore {
         for _ in 0..UPDATE_ROUNDS {
             let wanted: Vec<Vec<u8>> = open.iter().filter_map(|place| rows.get(*place).cloned()).collect();
             let read = self.handle.read(move |tx, tables| {
-                let (table, now) = (tx.table(&tables.kv)?, now());
+                let (table, now) = (tx.table(&tables.kv)?, millis());
                 wanted.iter().map(|row| read_alive(&table, row, now)).collect::<Result<Vec<_>>>()
             });
             let mut changes = Vec::new();
@@ -124,7 +125,7 @@ impl EmbeddedKvStore {
                 Vec::new()
             } else {
                 let inner = Arc::clone(&space);
-                space.engine.write(move |tx| swap_records(tx, &inner, &changes, now())).await?
+                space.engine.write(move |tx| swap_records(tx, &inner, &changes, millis())).await?
             };
             if let Some(error) = refused {
                 return Err(error);
@@ -146,11 +147,6 @@ type Record = (Vec<u8>, Vec<u8>);
 /// A change of [`swap_records`]: place in the call, row, the record that must still be there, the new one.
 type Swap = (usize, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Milliseconds since 1970, by the machine's clock.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// When something that lives so long from now expires, rounded up to a millisecond.
 fn expiry_of(ttl: Duration, now: u64) -> u64 {
@@ -355,7 +351,7 @@ impl KvStore for EmbeddedKvStore {
         }
         let rows = joined(collection, keys);
         let read = self.handle.read(move |tx, tables| {
-            let (table, now) = (tx.table(&tables.kv)?, now());
+            let (table, now) = (tx.table(&tables.kv)?, millis());
             rows.iter().map(|row| Ok(read_alive(&table, row, now)?.map(|(_, value)| value))).collect()
         });
         read.await.map_err(at("kv.get_many"))
@@ -379,7 +375,7 @@ impl KvStore for EmbeddedKvStore {
         let write = async {
             let space = self.handle.space()?;
             let inner = Arc::clone(&space);
-            space.engine.write(move |tx| remove_records(tx, &inner, &rows, now())).await
+            space.engine.write(move |tx| remove_records(tx, &inner, &rows, millis())).await
         };
         write.await.map_err(at("kv.delete_many"))
     }
@@ -402,7 +398,7 @@ impl KvStore for EmbeddedKvStore {
             span = span.after(&codec::join(collection, after.as_bytes()));
         }
         self.handle.stream("kv.scan", move |tx, tables, after| {
-            let (table, now) = (tx.table(&tables.kv)?, now());
+            let (table, now) = (tx.table(&tables.kv)?, millis());
             let span = after.map_or_else(|| span.clone(), |after| span.clone().after(after));
             let rows = table.range(&span)?.filter_map(|row| scanned(row, now).transpose());
             Chunk::fill(rows)

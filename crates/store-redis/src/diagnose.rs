@@ -2,10 +2,10 @@
 //!
 //! The server is asked for more than a user of the store need be allowed to see; what it refuses is left out.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use fred::types::Value;
-use store_core::{Diagnosis, ErrorKind, Finding, Result};
+use store_core::{Diagnosis, ErrorKind, Finding, Result, epoch};
 
 use crate::config::{RedisConfig, RedisConnection, Topology};
 use crate::driver::{Cmd, integer, items, text};
@@ -416,10 +416,9 @@ fn setting_findings(connection: &RedisConnection) -> Vec<Finding> {
 
 /// How far the server's clock is from ours; zero when it lies within the time the question took, or is not told.
 async fn skew(space: &Space) -> Duration {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let before = now();
+    let before = epoch::now();
     let Ok(answer) = space.call(Cmd::keyless("TIME")).await else { return Duration::ZERO };
-    let after = now();
+    let after = epoch::now();
     let parts: Vec<u64> =
         items(answer).iter().filter_map(|part| u64::try_from(integer(part)?).ok()).collect();
     match parts.as_slice() {

@@ -16,19 +16,20 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::{Error, Result, check};
+use store_core::{Result, check, own_types};
 
 pub use cache::{CacheConfig, RedisCache};
 pub use event_group::{GroupConfig, GroupLag, GroupStart, RedisEventGroup};
 pub use event_log::{Appended, DeadLetter, EventLogConfig, LogEvent, RedisEventLog};
 pub use leaderboard::{LeaderboardConfig, LeaderboardEntry, RedisLeaderboard, ScoreMode};
-pub use lock::{LockConfig, RedisLock, RedisLockGuard};
+pub use lock::{LockConfig, RedisLock};
 pub use pub_sub::{PubSubEvent, RedisPubSub};
 pub use rate_limit::{OnFailure, RateDecision, RateLimit, RedisRateLimiter};
 pub use semantic_cache::{CacheScope, SemanticCache, SemanticHit};
 pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};
 pub use sessions::RedisSessions;
 pub use store_core::cache::CacheStats;
+pub use store_core::lease::LockGuard;
 
 use crate::command::MAX_STRING;
 use crate::space::Space;
@@ -46,14 +47,7 @@ fn key(space: &Space, kind: &str, name: &str) -> Result<String> {
 
 /// Refuses an empty name and one that is too long; `what` says of what.
 fn name(what: &str, name: &str) -> Result<()> {
-    check::non_empty(what, name)?;
-    if name.len() > MAX_NAME {
-        return Err(Error::invalid_input(format!(
-            "the name of the {what} takes {} bytes, at most {MAX_NAME} are allowed",
-            name.len()
-        )));
-    }
-    Ok(())
+    check::name(what, name, MAX_NAME)
 }
 
 /// A name that neither ends a hash tag nor looks like another name with something behind it.
@@ -73,30 +67,20 @@ fn escaped(name: &str) -> String {
 
 /// A duration in milliseconds, as the server counts; `what` names it where it can not be.
 fn millis(what: &str, time: Duration) -> Result<i64> {
-    if time < Duration::from_millis(1) || time > MAX_TIME {
-        return Err(Error::invalid_input(format!(
-            "the {what} is {time:?}; it is at least a millisecond and at most a hundred years"
-        )));
-    }
+    check::time(what, time, MAX_TIME)?;
     Ok(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A value as JSON, small enough for the server.
 fn to_json<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Vec<u8>> {
-    let json = serde_json::to_vec(value).map_err(|error| {
-        Error::invalid_input(format!("the value can not be written as JSON: {error}")).with_source(error)
-    })?;
+    let json = own_types::to_json(value)?.into_bytes();
     check::within("value", key, json.len(), MAX_STRING)?;
     Ok(json)
 }
 
 /// A value from its JSON.
 fn from_json<T: DeserializeOwned>(key: &str, json: &[u8]) -> Result<T> {
-    serde_json::from_slice(json).map_err(|error| {
-        Error::corrupt(format!("what is stored is no value of the type asked for: {error}"))
-            .with_key(key)
-            .with_source(error)
-    })
+    own_types::from_json(json).map_err(|error| error.with_key(key))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use store_cassandra::{
-    CassandraBackend, CassandraBegun, CassandraCounter, CassandraIdempotency, CassandraLock, CounterConfig,
+    Begun, CassandraBackend, CassandraCounter, CassandraIdempotency, CassandraLock, CounterConfig,
     IdempotencyConfig, LockConfig,
 };
 use store_core::{
@@ -254,15 +254,15 @@ fn patterns() -> Done {
                     counter.add(1).await?;
                     loop {
                         match records.begin(&format!("work {round}")).await? {
-                            CassandraBegun::New(claim) => {
+                            Begun::New(claim) => {
                                 begun += 1;
                                 claim.complete(&round).await?;
                             }
-                            CassandraBegun::Done(answer) if answer == round => break,
-                            CassandraBegun::Done(answer) => {
+                            Begun::Done(answer) if answer == round => break,
+                            Begun::Done(answer) => {
                                 return Err(format!("{answer} is no answer to {round}").into());
                             }
-                            CassandraBegun::Running(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                            Begun::Running(_) => tokio::time::sleep(Duration::from_millis(5)).await,
                         }
                     }
                 }

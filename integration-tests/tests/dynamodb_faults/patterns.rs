@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use store_dynamodb::{
-    CounterConfig, DynamoDbBackend, DynamoDbBegun, DynamoDbCounter, DynamoDbIdempotency, DynamoDbLock,
+    Begun, CounterConfig, DynamoDbBackend, DynamoDbCounter, DynamoDbIdempotency, DynamoDbLock,
     IdempotencyConfig, LockConfig,
 };
 
@@ -177,7 +177,7 @@ async fn begin(
         // The others may be at work on it, or one may have begun whose answer was lost to it.
         for _ in 0..3 {
             match records.begin(&key).await {
-                Ok(DynamoDbBegun::New(claim)) => {
+                Ok(Begun::New(claim)) => {
                     if !begun.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
                         return Err(format!("{key} begins a second time").into());
                     }
@@ -187,14 +187,14 @@ async fn begin(
                         }
                     }
                 }
-                Ok(DynamoDbBegun::Done(answer)) => {
+                Ok(Begun::Done(answer)) => {
                     if !answer.starts_with(&format!("{key} by ")) {
                         return Err(format!("{key} is answered by {answer:?}").into());
                     }
                     given += 1;
                     break;
                 }
-                Ok(DynamoDbBegun::Running(_)) => {}
+                Ok(Begun::Running(_)) => {}
                 Err(error) if error.is_retryable() => {}
                 Err(error) => return Err(error.into()),
             }

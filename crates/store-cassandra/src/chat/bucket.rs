@@ -6,7 +6,8 @@ use store_core::{Result, batches};
 use tracing::warn;
 
 use super::CassandraChatStore;
-use super::head::{Bucket, FULL_BYTES, FULL_MESSAGES, Head, long, micros};
+use super::head::{Bucket, FULL_BYTES, FULL_MESSAGES, Head, long};
+use crate::clock::micros;
 use crate::codec::{bigint, int, text};
 use crate::schema::Table;
 use crate::session::{Call, Class, Row, Rows, Value, bytes};

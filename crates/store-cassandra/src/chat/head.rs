@@ -1,11 +1,11 @@
 //! What is known of a history and of its buckets, and messages as they are stored.
 
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use store_core::chat_place::FIRST;
 use store_core::python::parse_json;
 use store_core::{ChatMessage, Error, Result, check};
 
+use crate::clock::micros;
 use crate::session::Row;
 use crate::transaction::Marks;
 
@@ -163,11 +163,6 @@ pub(super) fn long(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-/// The time in microseconds of the epoch, as timestamps of writes are counted.
-pub(super) fn micros() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// The time in seconds of the epoch.
 pub(super) fn seconds() -> i64 {

@@ -4,7 +4,8 @@ use futures::{TryStreamExt as _, stream};
 use store_core::{Error, Result};
 
 use super::CassandraChatStore;
-use super::head::{Bucket, Root, last_expiry, micros, seconds};
+use super::head::{Bucket, Root, last_expiry, seconds};
+use crate::clock::micros;
 use crate::codec::{bigint, int, text};
 use crate::schema::Table;
 use crate::session::{Call, Class};

@@ -1,18 +1,19 @@
 //! Records of what was done, so that it is not done again.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::{Error, ErrorKind, Result, check};
+use store_core::idempotency::{Begun, Idempotency, IdempotencyBegun, IdempotencyConfig, IdempotencyPlace};
+use store_core::{Error, Result, check};
 
 use crate::CassandraBackend;
 use crate::codec::{int, text};
 use crate::deadline;
-use crate::error::at;
+use crate::error::{NAME, at};
 use crate::schema::Table;
 use crate::session::{Call, Class, Value};
 use crate::space::Space;
@@ -30,38 +31,6 @@ const FREE: &str = "holder = null AND answer = null";
 /// The longest key, in bytes.
 const MAX_KEY: usize = 1_024;
 
-/// How a [`CassandraIdempotency`] keeps its records. The nodes count whole seconds, and give up to two more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IdempotencyConfig {
-    /// How long one who began is believed to be at work; default a minute. Take more than the work needs.
-    pub lease: Duration,
-    /// How long answers are kept; default a day.
-    pub keep: Duration,
-}
-
-impl Default for IdempotencyConfig {
-    fn default() -> Self {
-        Self { lease: Duration::from_mins(1), keep: Duration::from_hours(24) }
-    }
-}
-
-impl IdempotencyConfig {
-    /// Sets how long one who began is believed to be at work.
-    #[must_use]
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// Sets how long answers are kept.
-    #[must_use]
-    pub fn with_keep(mut self, keep: Duration) -> Self {
-        self.keep = keep;
-        self
-    }
-}
-
 /// Records of requests by their idempotency keys: who comes first does the work and leaves the answer, who comes later
 /// is given that answer. Also for inserting an event once, whatever it is: the event is the answer.
 ///
@@ -78,57 +47,35 @@ impl IdempotencyConfig {
 /// and a lightweight transaction, to complete another; who comes later only reads.
 ///
 /// ```no_run
-/// # use store_cassandra::{CassandraBackend, CassandraBegun, CassandraConfig, CassandraIdempotency, IdempotencyConfig};
+/// # use store_cassandra::{Begun, CassandraBackend, CassandraConfig, CassandraIdempotency, IdempotencyConfig};
 /// # async fn charge() -> store_core::Result<String> { Ok(String::new()) }
 /// # async fn example(request_id: &str) -> store_core::Result<Option<String>> {
 /// let store = CassandraBackend::connect(CassandraConfig::new("app").with_create(true)).await?;
 /// let charges: CassandraIdempotency<String> =
 ///     CassandraIdempotency::new(&store, "charges", IdempotencyConfig::default())?;
 /// match charges.begin(request_id).await? {
-///     CassandraBegun::New(claim) => {
+///     Begun::New(claim) => {
 ///         let receipt = charge().await?;
 ///         claim.complete(&receipt).await?;
 ///         Ok(Some(receipt))
 ///     }
-///     CassandraBegun::Done(receipt) => Ok(Some(receipt)),
-///     CassandraBegun::Running(_) => Ok(None),
+///     Begun::Done(receipt) => Ok(Some(receipt)),
+///     Begun::Running(_) => Ok(None),
 /// }
 /// # }
 /// ```
-pub struct CassandraIdempotency<T> {
-    records: Arc<Records>,
-    answer: PhantomData<fn() -> T>,
-}
-
-#[derive(Debug)]
-struct Records {
-    space: Arc<Space>,
-    name: String,
-    config: IdempotencyConfig,
-}
+pub struct CassandraIdempotency<T>(Idempotency<T>);
 
 impl<T> Clone for CassandraIdempotency<T> {
     fn clone(&self) -> Self {
-        Self { records: Arc::clone(&self.records), answer: PhantomData }
+        Self(self.0.clone())
     }
 }
 
 impl<T> fmt::Debug for CassandraIdempotency<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CassandraIdempotency").field("name", &self.records.name).finish_non_exhaustive()
+        f.debug_tuple("CassandraIdempotency").field(&self.0).finish()
     }
-}
-
-/// What [`CassandraIdempotency::begin`] found.
-#[derive(Debug)]
-#[must_use = "work that was begun is to be completed"]
-pub enum CassandraBegun<T> {
-    /// The caller is the first, or the one before did not come to an end: do the work.
-    New(CassandraIdempotencyClaim<T>),
-    /// It was done, with this answer.
-    Done(T),
-    /// Another is at work, and is believed to be for so long.
-    Running(Duration),
 }
 
 impl<T: Serialize + DeserializeOwned> CassandraIdempotency<T> {
@@ -141,44 +88,26 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotency<T> {
             .and_then(|()| super::time("lease", config.lease))
             .and_then(|()| super::time("time that answers are kept", config.keep))
             .map_err(at("idempotency"))?;
-        let records = Records { space: Arc::clone(&backend.space), name: name.to_owned(), config };
-        Ok(Self { records: Arc::new(records), answer: PhantomData })
+        let place = Place { space: Arc::clone(&backend.space), name: name.to_owned(), config };
+        Ok(Self(Idempotency::new(place, NAME)))
     }
 
-    /// Begins what the key stands for, or answers what became of it.
+    /// Begins what the key stands for, or answers what became of it. An answer may be of `store.max_value_bytes`.
     ///
     /// # Errors
     /// `InvalidInput` for an empty key, `LimitExceeded` for one over 1,024 bytes (hash longer ones), `Corrupt` for an
     /// answer of another type, and what the nodes say: nothing is known then, call it again.
-    pub async fn begin(&self, key: &str) -> Result<CassandraBegun<T>> {
-        let begin = async {
-            check::non_empty("idempotency key", key)?;
-            check::within("idempotency key", key, key.len(), MAX_KEY)?;
-            let claim = CassandraIdempotencyClaim {
-                records: Arc::clone(&self.records),
-                key: key.to_owned(),
-                token: super::token(),
-                answer: PhantomData,
-            };
-            claim.begin().await
-        };
-        begin.await.map_err(|error| at("idempotency.begin")(error).with_key(key))
+    pub async fn begin(&self, key: &str) -> Result<Begun<T>> {
+        self.0.begin(key).await
     }
 }
 
-/// The right to leave the answer of what was begun. Dropped, the work counts as begun until the lease ends.
-#[must_use = "work that was begun is to be completed"]
-pub struct CassandraIdempotencyClaim<T> {
-    records: Arc<Records>,
-    key: String,
-    token: String,
-    answer: PhantomData<fn(&T)>,
-}
-
-impl<T> fmt::Debug for CassandraIdempotencyClaim<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CassandraIdempotencyClaim").field("key", &self.key).finish_non_exhaustive()
-    }
+/// The rows of some records.
+#[derive(Debug)]
+struct Place {
+    space: Arc<Space>,
+    name: String,
+    config: IdempotencyConfig,
 }
 
 /// What a row holds.
@@ -190,14 +119,20 @@ struct State {
     left: u64,
 }
 
-impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
-    async fn state(&self, class: Class) -> Result<State> {
+impl State {
+    fn is_of(&self, token: &str) -> bool {
+        self.holder.as_deref() == Some(token)
+    }
+}
+
+impl Place {
+    async fn state(&self, class: Class, key: &str) -> Result<State> {
         let read = |table: &str| {
             let read =
                 format!("SELECT holder, answer, TTL(holder) AS left FROM {table} WHERE name = ? AND key = ?");
-            Call::new(class, read, self.row().to_vec())
+            Call::new(class, read, self.row(key).to_vec())
         };
-        let rows = self.records.space.on(&RECORDS, read).await?;
+        let rows = self.space.on(&RECORDS, read).await?;
         let Some(row) = rows.first() else { return Ok(State::default()) };
         let left = row.integer("left")?.and_then(|left| u64::try_from(left).ok()).unwrap_or_default();
         let owned = |column| Ok::<_, Error>(row.text(column)?.map(str::to_owned));
@@ -205,127 +140,95 @@ impl<T: Serialize + DeserializeOwned> CassandraIdempotencyClaim<T> {
     }
 
     /// The values of the row's key.
-    fn row(&self) -> [Value; 2] {
-        [text(self.records.name.as_str()), text(self.key.as_str())]
+    fn row(&self, key: &str) -> [Value; 2] {
+        [text(self.name.as_str()), text(key)]
     }
 
     /// Changes the row once if it is as it must be. `set` has the values before the row's key, `condition` those behind
     /// it; `fate` says what a row tells of the change.
     async fn change(
         &self,
+        key: &str,
         set: (&str, Vec<Value>),
         condition: (&str, Vec<Value>),
         fate: impl Fn(&State) -> Fate,
     ) -> Result<bool> {
-        let all: Vec<Value> = set.1.into_iter().chain(self.row()).chain(condition.1).collect();
+        let all: Vec<Value> = set.1.into_iter().chain(self.row(key)).chain(condition.1).collect();
         let change = |table: &str| {
             let change = format!("UPDATE {table} {} WHERE name = ? AND key = ? IF {}", set.0, condition.0);
             Call::new(Class::Conditional, change, all.clone())
         };
-        let space = &self.records.space;
-        let attempt = || async { space.on(&RECORDS, change).await?.applied() };
-        let look = || async { self.state(Class::SerialRead).await.map(|state| fate(&state)) };
-        once(space.config.operation_timeout, attempt, look).await
+        let attempt = || async { self.space.on(&RECORDS, change).await?.applied() };
+        let look = || async { self.state(Class::SerialRead, key).await.map(|state| fate(&state)) };
+        once(self.space.config.operation_timeout, attempt, look).await
     }
 
-    fn is_ours(&self, state: &State) -> bool {
-        state.holder.as_deref() == Some(self.token.as_str())
-    }
-
-    async fn begin(self) -> Result<CassandraBegun<T>> {
-        deadline::within(self.records.space.config.operation_timeout, self.begin_or_wait()).await
-    }
-
-    async fn begin_or_wait(self) -> Result<CassandraBegun<T>> {
+    async fn begin_or_wait(&self, key: &str, token: &str) -> Result<IdempotencyBegun> {
         let mut class = Class::Read;
         loop {
-            let state = self.state(class).await?;
+            let state = self.state(class, key).await?;
             if let Some(answer) = state.answer {
-                return from_json(&answer).map(CassandraBegun::Done);
+                return Ok(IdempotencyBegun::Done(answer));
             }
-            if self.is_ours(&state) {
-                return Ok(CassandraBegun::New(self));
+            if state.is_of(token) {
+                return Ok(IdempotencyBegun::New);
             }
             if state.holder.is_some() {
-                return Ok(CassandraBegun::Running(Duration::from_secs(state.left)));
+                return Ok(IdempotencyBegun::Running(Duration::from_secs(state.left)));
             }
-            let ttl = int(super::ttl(self.records.config.lease));
-            let set = ("USING TTL ? SET holder = ?", vec![ttl, text(self.token.as_str())]);
+            let ttl = int(super::ttl(self.config.lease));
+            let set = ("USING TTL ? SET holder = ?", vec![ttl, text(token)]);
             let fate = |now: &State| match now.holder {
-                Some(_) if self.is_ours(now) => Fate::Made,
+                Some(_) if now.is_of(token) => Fate::Made,
                 None if now.answer.is_none() => Fate::Open,
                 _ => Fate::Missed,
             };
-            if self.change(set, (FREE, Vec::new()), fate).await? {
-                return Ok(CassandraBegun::New(self));
+            if self.change(key, set, (FREE, Vec::new()), fate).await? {
+                return Ok(IdempotencyBegun::New);
             }
             // Another was faster, which the next look tells.
             class = Class::SerialRead;
         }
     }
+}
 
-    /// Leaves the answer, for all who come with the key while it is kept.
-    ///
-    /// It may be left again, as after an error.
-    ///
-    /// # Errors
-    /// `Conflict` when the lease had ended and another began: that one's answer counts. `LimitExceeded` for an answer of
-    /// more than `store.max_value_bytes`.
-    pub async fn complete(&self, answer: &T) -> Result<()> {
-        self.leave(answer)
-            .await
-            .map_err(|error| at("idempotency.complete")(error).with_key(self.key.as_str()))
+#[async_trait]
+impl IdempotencyPlace for Place {
+    async fn begin(&self, key: &str, token: &str) -> Result<IdempotencyBegun> {
+        check::non_empty("idempotency key", key)?;
+        check::within("idempotency key", key, key.len(), MAX_KEY)?;
+        deadline::within(self.space.config.operation_timeout, self.begin_or_wait(key, token)).await
     }
 
-    async fn leave(&self, answer: &T) -> Result<()> {
-        let Records { space, config, .. } = &*self.records;
-        let answer = serde_json::to_string(answer).map_err(|error| {
-            Error::invalid_input(format!("the answer can not be written as JSON: {error}")).with_source(error)
-        })?;
-        check::within("answer", &self.key, answer.len(), space.config.max_value_bytes)?;
-        let token = || text(self.token.as_str());
-        let ttl = super::ttl(config.keep);
+    async fn complete(&self, key: &str, token: &str, answer: &str) -> Result<bool> {
+        check::within("answer", key, answer.len(), self.space.config.max_value_bytes)?;
+        let ttl = super::ttl(self.config.keep);
         // Where the lease has ended and nobody began since, the answer is welcome all the same.
-        for condition in [("holder = ?", vec![token()]), (FREE, Vec::new())] {
-            let set =
-                ("USING TTL ? SET holder = ?, answer = ?", vec![int(ttl), token(), text(answer.as_str())]);
+        for condition in [("holder = ?", vec![text(token)]), (FREE, Vec::new())] {
+            let set = ("USING TTL ? SET holder = ?, answer = ?", vec![int(ttl), text(token), text(answer)]);
             let held = condition.0 != FREE;
             let fate = |now: &State| match now.holder {
-                Some(_) if self.is_ours(now) && now.answer.as_ref() == Some(&answer) => Fate::Made,
-                Some(_) if self.is_ours(now) && held => Fate::Open,
+                Some(_) if now.is_of(token) && now.answer.as_deref() == Some(answer) => Fate::Made,
+                Some(_) if now.is_of(token) && held => Fate::Open,
                 None if now.answer.is_none() && !held => Fate::Open,
                 _ => Fate::Missed,
             };
-            if self.change(set, condition, fate).await? {
-                return Ok(());
+            if self.change(key, set, condition, fate).await? {
+                return Ok(true);
             }
         }
-        let message =
-            "the lease ended and another began the same, so that its answer counts; take a longer lease";
-        Err(Error::new(ErrorKind::Conflict, message).with_retryable(false))
+        Ok(false)
     }
 
-    /// Lets others begin at once, since the work failed and left nothing; `false` when another began already.
-    pub async fn give_up(self) -> Result<bool> {
-        let give = async {
-            let set = ("SET holder = null", Vec::new());
-            let condition = ("holder = ? AND answer = null", vec![text(self.token.as_str())]);
-            let fate = |now: &State| match (&now.holder, &now.answer) {
-                (Some(_), None) if self.is_ours(now) => Fate::Open,
-                _ => Fate::Missed,
-            };
-            // Where nobody is at work it was given up, or the lease has ended.
-            Ok(self.change(set, condition, fate).await?
-                || self.state(Class::SerialRead).await?.holder.is_none())
+    async fn give_up(&self, key: &str, token: &str) -> Result<bool> {
+        let set = ("SET holder = null", Vec::new());
+        let condition = ("holder = ? AND answer = null", vec![text(token)]);
+        let fate = |now: &State| match (&now.holder, &now.answer) {
+            (Some(_), None) if now.is_of(token) => Fate::Open,
+            _ => Fate::Missed,
         };
-        give.await.map_err(|error| at("idempotency.give_up")(error).with_key(self.key.as_str()))
+        // Where nobody is at work it was given up, or the lease has ended.
+        Ok(self.change(key, set, condition, fate).await?
+            || self.state(Class::SerialRead, key).await?.holder.is_none())
     }
-}
-
-/// An answer from its JSON.
-fn from_json<T: DeserializeOwned>(json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|error| {
-        Error::corrupt(format!("what is stored is no answer of the type asked for: {error}"))
-            .with_source(error)
-    })
 }

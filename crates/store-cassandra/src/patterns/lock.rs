@@ -1,13 +1,14 @@
 //! Locks.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::Result;
-use store_core::lease::{Lease, LeaseHeld, LeasePlace, LeaseTaken, LeaseTerms};
+use store_core::lease::{Lease, LeasePlace, LeaseTaken, LeaseTerms, LockConfig, LockGuard};
 
 use crate::CassandraBackend;
+use crate::clock::micros;
 use crate::codec::{bigint, int, text};
 use crate::deadline;
 use crate::error::{NAME, at};
@@ -26,49 +27,6 @@ static LOCKS: Table = Table {
 /// The first and the longest wait before something that is taken is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// How a [`CassandraLock`] is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockConfig {
-    /// After what time the lock of a holder that is gone is free again; default 30 s. The nodes count whole seconds, and
-    /// give up to two more.
-    pub lease: Duration,
-    /// By how much the clocks of the nodes may differ: so much longer the nodes keep the lock of a holder that is gone;
-    /// default 1 s.
-    pub clock_skew: Duration,
-    /// Whether the lease is renewed, three times in each lease, while the lock is held; default `true`.
-    pub renew: bool,
-}
-
-impl Default for LockConfig {
-    fn default() -> Self {
-        Self { lease: Duration::from_secs(30), clock_skew: Duration::from_secs(1), renew: true }
-    }
-}
-
-impl LockConfig {
-    /// Sets the lease.
-    #[must_use]
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// Sets by how much the clocks of the nodes may differ.
-    #[must_use]
-    pub fn with_clock_skew(mut self, skew: Duration) -> Self {
-        self.clock_skew = skew;
-        self
-    }
-
-    /// Says whether the lease is renewed.
-    #[must_use]
-    pub fn with_renewal(mut self, renew: bool) -> Self {
-        self.renew = renew;
-        self
-    }
-}
-
 /// A lock across processes, by its name.
 ///
 /// **What it guarantees.** While a holder's lease runs nobody else gets the lock, as long as the clocks of the nodes
@@ -79,7 +37,7 @@ impl LockConfig {
 ///
 /// **What it does not.** A holder that is stopped for longer than its lease does not know that it lost the lock. So on
 /// its own it saves work that need not be done twice, and does not make that impossible: what must not be, give the
-/// [fencing number](CassandraLockGuard::fence) to the store that is written to, and let that refuse a smaller one than it
+/// [fencing number](LockGuard::fence) to the store that is written to, and let that refuse a smaller one than it
 /// has seen; in Cassandra by `IF fence < ?`. With `store.local_serial` (the default) it is a lock of one datacentre.
 /// There is no queue: whoever asks first after a release gets it, those who wait ask again after 10 to 500 ms, in part by
 /// chance.
@@ -133,8 +91,8 @@ impl CassandraLock {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn try_acquire(&self) -> Result<Option<CassandraLockGuard>> {
-        Ok(self.lease.try_acquire().await?.map(CassandraLockGuard))
+    pub async fn try_acquire(&self) -> Result<Option<LockGuard>> {
+        Ok(self.lease.try_acquire().await?.map(LockGuard::from))
     }
 
     /// Takes the lock, and waits so long while others hold it or the nodes can not be reached. Dropped, it is as with
@@ -145,40 +103,8 @@ impl CassandraLock {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn acquire(&self, patience: Duration) -> Result<CassandraLockGuard> {
-        self.lease.acquire(patience).await.map(CassandraLockGuard)
-    }
-}
-
-/// A lock that is held. Dropped, it is released in the background; [`release`](Self::release) waits for it.
-#[derive(Debug)]
-#[must_use = "the lock is released when the guard is dropped"]
-pub struct CassandraLockGuard(LeaseHeld);
-
-impl CassandraLockGuard {
-    /// The fencing number: greater than that of every holder before.
-    #[must_use]
-    pub fn fence(&self) -> u64 {
-        self.0.number()
-    }
-
-    /// Whether the lock was lost, as far as is known here: its lease ended, or someone removed it.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.0.is_lost()
-    }
-
-    /// Waits until the lock is lost, if ever.
-    pub async fn lost(&self) {
-        self.0.lost().await;
-    }
-
-    /// Ends the renewal, then releases the lock; `false` if it had been lost, and another may have it since.
-    ///
-    /// # Errors
-    /// When the nodes can not be reached: it is tried again in the background, and the lease ends.
-    pub async fn release(self) -> Result<bool> {
-        self.0.release().await
+    pub async fn acquire(&self, patience: Duration) -> Result<LockGuard> {
+        self.lease.acquire(patience).await.map(LockGuard::from)
     }
 }
 
@@ -308,6 +234,7 @@ impl Place {
                 Some(_) => return Ok(LeaseTaken::ByAnother(Duration::from_secs(state.left + 1))),
                 None => {}
             }
+            // The time is a number of nobody yet.
             let fence = state.fence.map_or(0, |fence| fence.saturating_add(1)).max(micros());
             let fate = |now: &State| match now.holder {
                 Some(_) if now.is_of(token) && now.fence == Some(fence) => Fate::Made,
@@ -322,8 +249,3 @@ impl Place {
     }
 }
 
-/// The time in microseconds: a number of nobody yet.
-fn micros() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}

@@ -12,14 +12,16 @@ mod views;
 
 use std::time::Duration;
 
-use store_core::{Error, Result, check};
+use store_core::{Result, check};
 
 pub use counter::{CassandraCounter, CounterConfig};
 pub use ensure::{SchemaDifference, SchemaReport};
-pub use idempotency::{CassandraBegun, CassandraIdempotency, CassandraIdempotencyClaim, IdempotencyConfig};
+pub use idempotency::CassandraIdempotency;
 pub use indexes::CassandraIndex;
-pub use lock::{CassandraLock, CassandraLockGuard, LockConfig};
+pub use lock::CassandraLock;
 pub use series::{BucketEstimate, CassandraSeries, SeriesType};
+pub use store_core::idempotency::{Begun, IdempotencyClaim, IdempotencyConfig};
+pub use store_core::lease::{LockConfig, LockGuard};
 pub use time_series::{CassandraTimeSeries, TimeSample};
 pub use views::CassandraView;
 
@@ -30,24 +32,12 @@ const MAX_TIME: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Refuses an empty name and one that is too long; `what` says of what.
 fn name(what: &str, name: &str) -> Result<()> {
-    check::non_empty(what, name)?;
-    if name.len() > MAX_NAME {
-        return Err(Error::invalid_input(format!(
-            "the name of the {what} takes {} bytes, at most {MAX_NAME} are allowed",
-            name.len()
-        )));
-    }
-    Ok(())
+    check::name(what, name, MAX_NAME)
 }
 
 /// Refuses a time that can not be; `what` names it.
 fn time(what: &str, time: Duration) -> Result<()> {
-    if time < Duration::from_millis(1) || time > MAX_TIME {
-        return Err(Error::invalid_input(format!(
-            "the {what} is {time:?}; it is at least a millisecond and at most ten years"
-        )));
-    }
-    Ok(())
+    check::time(what, time, MAX_TIME)
 }
 
 /// The seconds of `USING TTL` for something that must not end sooner: a node counts from the beginning of its second.
@@ -56,10 +46,6 @@ fn ttl(time: Duration) -> i32 {
     i32::try_from(whole.saturating_add(1)).unwrap_or(i32::MAX)
 }
 
-/// What tells one caller from all others.
-fn token() -> String {
-    format!("{:032x}", fastrand::u128(..))
-}
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use futures::TryStreamExt as _;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use store_cassandra::{
-    CassandraBackend, CassandraBegun, CassandraCounter, CassandraIdempotency, CassandraLock, CassandraSeries,
+    Begun, CassandraBackend, CassandraCounter, CassandraIdempotency, CassandraLock, CassandraSeries,
     CassandraTimeSeries, CounterConfig, IdempotencyConfig, LockConfig, SeriesType,
 };
 
@@ -70,13 +70,13 @@ pub(crate) async fn idempotent(stores: &[CassandraBackend], key: &str, tasks: us
         tokio::spawn(async move {
             loop {
                 match records.begin(&key).await.unwrap() {
-                    CassandraBegun::New(claim) => {
+                    Begun::New(claim) => {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                         claim.complete(&number).await.unwrap();
                         return (true, number);
                     }
-                    CassandraBegun::Done(by) => return (false, by),
-                    CassandraBegun::Running(left) => {
+                    Begun::Done(by) => return (false, by),
+                    Begun::Running(left) => {
                         assert!(left <= Duration::from_secs(62), "{left:?}");
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }

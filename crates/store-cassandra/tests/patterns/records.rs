@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use store_cassandra::{
-    CassandraBegun, CassandraCounter, CassandraIdempotency, CounterConfig, IdempotencyConfig,
+    Begun, CassandraCounter, CassandraIdempotency, CounterConfig, IdempotencyConfig,
 };
 use store_core::ErrorKind;
 
@@ -83,22 +83,22 @@ fn records(db: &Db, config: IdempotencyConfig) -> CassandraIdempotency<String> {
 
 async fn idempotency_replays_the_answer(db: Db) {
     let records = records(&db, IdempotencyConfig::default().with_keep(Duration::from_secs(2)));
-    let CassandraBegun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
-    let CassandraBegun::Running(left) = records.begin("k").await.unwrap() else { panic!("not at work") };
+    let Begun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
+    let Begun::Running(left) = records.begin("k").await.unwrap() else { panic!("not at work") };
     assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(61), "{left:?}");
     claim.complete(&"done".to_owned()).await.unwrap();
     // An answer may be left again, as by one who did not hear that it was.
     claim.complete(&"done".to_owned()).await.unwrap();
-    let CassandraBegun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
+    let Begun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
     assert_eq!(answer, "done");
-    assert!(matches!(records.begin("other").await.unwrap(), CassandraBegun::New(_)));
+    assert!(matches!(records.begin("other").await.unwrap(), Begun::New(_)));
     let numbers: CassandraIdempotency<u8> =
         CassandraIdempotency::new(&db.store, "r", IdempotencyConfig::default()).unwrap();
     let error = numbers.begin("k").await.map(drop).unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some("k")));
     // What is no longer kept is new.
     eventually("it is forgotten", || async {
-        matches!(records.begin("k").await.unwrap(), CassandraBegun::New(_))
+        matches!(records.begin("k").await.unwrap(), Begun::New(_))
     })
     .await;
 }
@@ -107,31 +107,31 @@ async fn idempotency_lease_ends(db: Db) {
     let records = records(&db, IdempotencyConfig::default().with_lease(Duration::from_millis(500)));
     let again = async |key: &str| {
         for _ in 0..600 {
-            if let CassandraBegun::New(claim) = records.begin(key).await.unwrap() {
+            if let Begun::New(claim) = records.begin(key).await.unwrap() {
                 return claim;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("never new")
     };
-    let CassandraBegun::New(slow) = records.begin("k").await.unwrap() else { panic!("not new") };
+    let Begun::New(slow) = records.begin("k").await.unwrap() else { panic!("not new") };
     let second = again("k").await;
     let error = slow.complete(&"slow".to_owned()).await.unwrap_err();
     assert_eq!((error.kind(), error.key(), error.is_retryable()), (ErrorKind::Conflict, Some("k"), false));
     assert!(!slow.give_up().await.unwrap());
     second.complete(&"second".to_owned()).await.unwrap();
-    let CassandraBegun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
+    let Begun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
     assert_eq!(answer, "second");
     // What failed may be begun at once.
-    let CassandraBegun::New(claim) = records.begin("f").await.unwrap() else { panic!("not new") };
+    let Begun::New(claim) = records.begin("f").await.unwrap() else { panic!("not new") };
     assert!(claim.give_up().await.unwrap());
-    let CassandraBegun::New(claim) = records.begin("f").await.unwrap() else { panic!("not new") };
+    let Begun::New(claim) = records.begin("f").await.unwrap() else { panic!("not new") };
     assert!(claim.give_up().await.unwrap());
     // An answer is welcome after the lease, too, where nobody else began.
-    let CassandraBegun::New(late) = records.begin("l").await.unwrap() else { panic!("not new") };
+    let Begun::New(late) = records.begin("l").await.unwrap() else { panic!("not new") };
     assert!(again("l").await.give_up().await.unwrap());
     late.complete(&"late".to_owned()).await.unwrap();
-    assert!(matches!(records.begin("l").await.unwrap(), CassandraBegun::Done(_)));
+    assert!(matches!(records.begin("l").await.unwrap(), Begun::Done(_)));
 }
 
 /// Calls that are cut off while the nodes go on with them.
@@ -147,12 +147,12 @@ async fn idempotency_with_lost_answers_is_done_once(db: Db) {
         for number in 0..20 {
             let key = format!("{hurry}/{number}");
             match hurried.begin(&key).await {
-                Ok(CassandraBegun::New(claim)) => {
+                Ok(Begun::New(claim)) => {
                     // Whoever is told to do it is the only one.
-                    assert!(!matches!(patient.begin(&key).await.unwrap(), CassandraBegun::New(_)));
+                    assert!(!matches!(patient.begin(&key).await.unwrap(), Begun::New(_)));
                     let completed = claim.complete(&number).await;
                     match patient.begin(&key).await.unwrap() {
-                        CassandraBegun::Done(answer) => assert_eq!(answer, number),
+                        Begun::Done(answer) => assert_eq!(answer, number),
                         other => assert!(completed.is_err(), "{other:?}"),
                     }
                     new += 1;
@@ -191,7 +191,7 @@ async fn records_refuse_what_can_not_be(db: Db) {
     }
     let error = records(&db, config).begin(&long).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
-    let CassandraBegun::New(claim) = records(&db, config).begin("k").await.unwrap() else {
+    let Begun::New(claim) = records(&db, config).begin("k").await.unwrap() else {
         panic!("not new")
     };
     let error = claim.complete(&"x".repeat(3 << 20)).await.unwrap_err();

@@ -8,16 +8,15 @@ mod read;
 mod stage;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use store_core::{ChatStore, Error};
+use store_core::{ChatStore, Error, epoch};
 
 use crate::config::DynamoDbChatLayout;
 use crate::error::at;
 use crate::space::Space;
 
 pub(crate) use own::Shared;
-pub(crate) use place::micros;
+
 
 /// The chat role in the configured layout.
 pub(crate) fn chat_store(space: &Arc<Space>) -> Arc<dyn ChatStore> {
@@ -34,6 +33,5 @@ fn named(operation: &'static str, session: &str) -> impl Fn(Error) -> Error {
 
 /// The time in seconds of the epoch, as expiries are counted.
 fn seconds() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(epoch::seconds()).unwrap_or(i64::MAX)
 }

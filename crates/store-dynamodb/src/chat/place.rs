@@ -1,8 +1,7 @@
 //! Where a message stands in its history (see [`chat_place`](store_core::chat_place)), and the names of generations.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use store_core::chat_place;
+use store_core::epoch::micros;
 
 pub(super) use store_core::chat_place::{FIRST, after, place};
 
@@ -25,11 +24,6 @@ pub(super) fn generation_micros(generation: &str) -> Option<u64> {
     u64::from_str_radix(generation.get(..16)?, 16).ok()
 }
 
-/// The time in microseconds.
-pub(crate) fn micros() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
-}
 
 #[cfg(test)]
 mod tests {

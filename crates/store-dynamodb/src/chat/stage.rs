@@ -1,11 +1,12 @@
 //! Batches that are written before they are seen, and the removal of what is seen no more.
 
 use store_core::Result;
+use store_core::epoch::micros;
 use tracing::warn;
 
 use super::item::{Encoded, LAST, RUNS, Run, SLOTS, in_run, key, partition, sort_of};
 use super::own::OwnChatStore;
-use super::place::{FIRST, after, generation_micros, micros, place};
+use super::place::{FIRST, after, generation_micros, place};
 use crate::batch::{self, Write};
 use crate::query::{self, Part};
 

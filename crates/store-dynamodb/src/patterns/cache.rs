@@ -10,11 +10,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::cache::{CacheCounters, CacheStats};
+use store_core::epoch::millis;
+use store_core::own_types::{from_json, to_json};
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{change, from_json, get, millis, millis_after, number, number_of, text, text_of, to_json};
+use super::{change, get, millis_after, number, number_of, text, text_of};
 use crate::DynamoDbBackend;
 use crate::codec::MAX_ITEM_BYTES;
 use crate::error::{NAME, at};
@@ -450,7 +452,7 @@ impl Drop for Flight {
 }
 
 fn decode<T: DeserializeOwned>(value: Option<&str>) -> Result<Option<T>> {
-    value.map(from_json).transpose()
+    value.map(|json| from_json(json.as_bytes())).transpose()
 }
 
 /// Whether an error says that the cache can not be asked at all.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::ReturnValue;
-use store_core::{Error, ErrorKind, Result};
+use store_core::{Error, ErrorKind, Result, check};
 
 use super::{number, number_of};
 use crate::DynamoDbBackend;
@@ -144,7 +144,7 @@ impl DynamoDbCounter {
     }
 
     async fn try_add_once(&self, once: &str, by: i64) -> Result<bool> {
-        super::name("addition", once, super::MAX_KEY - 24)?;
+        check::name("addition", once, super::MAX_KEY - 24)?;
         let keys = tables::main(&self.space).await?;
         let table = &self.space.main;
         let mut mark = key(&keys, &self.partition, &format!("{ONCE}{once}"));

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::Result;
-use store_core::lease::{Lease, LeaseHeld, LeasePlace, LeaseTaken, LeaseTerms};
+use store_core::epoch::{micros, millis};
+use store_core::lease::{Lease, LeasePlace, LeaseTaken, LeaseTerms, LockConfig, LockGuard};
 
-use super::{change, millis, millis_after, number, number_of, text, text_of};
+use super::{change, millis_after, number, number_of, text, text_of};
 use crate::DynamoDbBackend;
-use crate::chat::micros;
+
 use crate::error::{NAME, at};
 use crate::kv_layout::{expiry, seconds};
 use crate::schema::EXPIRES;
@@ -28,48 +29,6 @@ const HOLDER: &str = "_holder";
 const FENCE: &str = "_fence";
 const UNTIL: &str = "_until";
 
-/// How a [`DynamoDbLock`] is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockConfig {
-    /// After what time the lock of a holder that is gone is free again; default 30 s.
-    pub lease: Duration,
-    /// By how much the clocks of those who compete may differ: so much longer they wait for a holder that is gone;
-    /// default 1 s.
-    pub clock_skew: Duration,
-    /// Whether the lease is renewed, three times in each lease, while the lock is held; default `true`.
-    pub renew: bool,
-}
-
-impl Default for LockConfig {
-    fn default() -> Self {
-        Self { lease: Duration::from_secs(30), clock_skew: Duration::from_secs(1), renew: true }
-    }
-}
-
-impl LockConfig {
-    /// Sets the lease.
-    #[must_use]
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// Sets by how much the clocks of those who compete may differ.
-    #[must_use]
-    pub fn with_clock_skew(mut self, skew: Duration) -> Self {
-        self.clock_skew = skew;
-        self
-    }
-
-    /// Says whether the lease is renewed.
-    #[must_use]
-    pub fn with_renewal(mut self, renew: bool) -> Self {
-        self.renew = renew;
-        self
-    }
-}
-
 /// A lock across processes, by its name.
 ///
 /// **What it guarantees.** While a holder's lease runs nobody else gets the lock, as long as the clocks of those who
@@ -79,7 +38,7 @@ impl LockConfig {
 ///
 /// **What it does not.** A holder that is stopped for longer than its lease does not know that it lost the lock. So on
 /// its own it saves work that need not be done twice, and does not make that impossible: what must not be, give the
-/// [fencing number](DynamoDbLockGuard::fence) to the store that is written to, and let that refuse a smaller one than it
+/// [fencing number](LockGuard::fence) to the store that is written to, and let that refuse a smaller one than it
 /// has seen; for an item of DynamoDB, by a condition. There is no queue: whoever asks first after a release gets it,
 /// those who wait ask again after 10 to 500 ms, in part by chance.
 ///
@@ -115,7 +74,7 @@ impl DynamoDbLock {
     pub fn new(backend: &DynamoDbBackend, name: impl Into<String>, config: LockConfig) -> Result<Self> {
         let name = name.into();
         let checked = super::time("lease", config.lease).and_then(|()| super::partition(LOCK, &name));
-        let LockConfig { lease, clock_skew: skew, renew } = config;
+        let LockConfig { lease, clock_skew: skew, renew, .. } = config;
         let place =
             Place { space: Arc::clone(&backend.space), partition: checked.map_err(at(LOCK))?, lease, skew };
         let terms = LeaseTerms { backend: NAME, what: LOCK, name, lease, renew, pauses: PAUSES };
@@ -129,8 +88,8 @@ impl DynamoDbLock {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn try_acquire(&self) -> Result<Option<DynamoDbLockGuard>> {
-        Ok(self.lease.try_acquire().await?.map(DynamoDbLockGuard))
+    pub async fn try_acquire(&self) -> Result<Option<LockGuard>> {
+        Ok(self.lease.try_acquire().await?.map(LockGuard::from))
     }
 
     /// Takes the lock, and waits so long while others hold it or the service can not be reached. Dropped, it is as with
@@ -141,40 +100,8 @@ impl DynamoDbLock {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn acquire(&self, patience: Duration) -> Result<DynamoDbLockGuard> {
-        self.lease.acquire(patience).await.map(DynamoDbLockGuard)
-    }
-}
-
-/// A lock that is held. Dropped, it is released in the background; [`release`](Self::release) waits for it.
-#[derive(Debug)]
-#[must_use = "the lock is released when the guard is dropped"]
-pub struct DynamoDbLockGuard(LeaseHeld);
-
-impl DynamoDbLockGuard {
-    /// The fencing number: greater than that of every holder before.
-    #[must_use]
-    pub fn fence(&self) -> u64 {
-        self.0.number()
-    }
-
-    /// Whether the lock was lost, as far as is known here: its lease ended, or someone removed it.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.0.is_lost()
-    }
-
-    /// Waits until the lock is lost, if ever.
-    pub async fn lost(&self) {
-        self.0.lost().await;
-    }
-
-    /// Ends the renewal, then releases the lock; `false` if it had been lost, and another may have it since.
-    ///
-    /// # Errors
-    /// When the service can not be reached: it is tried again in the background, and the lease ends.
-    pub async fn release(self) -> Result<bool> {
-        self.0.release().await
+    pub async fn acquire(&self, patience: Duration) -> Result<LockGuard> {
+        self.lease.acquire(patience).await.map(LockGuard::from)
     }
 }
 

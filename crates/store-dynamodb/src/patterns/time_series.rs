@@ -9,9 +9,10 @@ use futures::stream::Peekable;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store_core::own_types::{from_json, to_json};
 use store_core::{BoxStream, Error, Result, check};
 
-use super::{from_json, text, text_of, to_json};
+use super::{text, text_of};
 use crate::DynamoDbBackend;
 use crate::batch::{self, Write};
 use crate::codec::{Item, MAX_ITEM_BYTES};
@@ -231,7 +232,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> DynamoDbTimeSeries<T> {
     fn read(&self, series: &str, micros: std::ops::Range<u64>, backwards: bool) -> BoxStream<TimePoint<T>> {
         let failed = series.to_owned();
         let named = move |error| at("time_series.range")(error).with_key(failed.as_str());
-        if let Err(error) = super::name("series key", series, super::MAX_KEY) {
+        if let Err(error) = check::name("series key", series, super::MAX_KEY) {
             return stream::once(futures::future::ready(Err(named(error)))).boxed();
         }
         if micros.is_empty() {
@@ -271,8 +272,8 @@ impl Inner {
 
     /// Partition and sort key of a point.
     fn place(&self, series: &str, micros: u64, id: &str) -> Result<(String, String)> {
-        super::name("series key", series, super::MAX_KEY)?;
-        super::name("id of a point", id, MAX_ID).map_err(|error| error.with_failed([id]))?;
+        check::name("series key", series, super::MAX_KEY)?;
+        check::name("id of a point", id, MAX_ID).map_err(|error| error.with_failed([id]))?;
         if micros > LATEST {
             let message =
                 format!("the time of the point {id:?} is {micros}; it is microseconds, at most {LATEST}");
@@ -372,7 +373,7 @@ fn point<T: DeserializeOwned>(sort: &str, item: &Item) -> Result<TimePoint<T>> {
     let damaged = || Error::corrupt(format!("the item {sort:?} is no point of a time series"));
     let (micros, id) = sort.split_once('/').ok_or_else(damaged)?;
     let micros = micros.parse().map_err(|_| damaged())?;
-    let value = from_json(text_of(item, VALUE).ok_or_else(damaged)?)?;
+    let value = from_json(text_of(item, VALUE).ok_or_else(damaged)?.as_bytes())?;
     Ok(TimePoint { micros, id: id.to_owned(), value })
 }
 

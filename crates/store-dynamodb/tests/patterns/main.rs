@@ -27,7 +27,7 @@ use futures::future::join_all;
 use serde_json::json;
 use store_core::ErrorKind;
 use store_dynamodb::{
-    CacheConfig, CounterConfig, DynamoDbBegun, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
+    Begun, CacheConfig, CounterConfig, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
     DynamoDbLock, DynamoDbTimeSeries, IdempotencyConfig, LockConfig, TimePoint, TimeSeriesConfig,
 };
 
@@ -227,16 +227,16 @@ fn records(db: &Db, config: IdempotencyConfig) -> DynamoDbIdempotency<String> {
 
 async fn idempotency_replays_the_answer(db: Db) {
     let records = records(&db, IdempotencyConfig::default().with_keep(Duration::from_secs(2)));
-    let DynamoDbBegun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
+    let Begun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
     claim.complete(&"done".to_owned()).await.unwrap();
     // An answer may be left again, as by one who did not hear that it was.
     claim.complete(&"done".to_owned()).await.unwrap();
-    let DynamoDbBegun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
+    let Begun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
     assert_eq!(answer, "done");
-    assert!(matches!(records.begin("other").await.unwrap(), DynamoDbBegun::New(_)));
+    assert!(matches!(records.begin("other").await.unwrap(), Begun::New(_)));
     // What is no longer kept is new.
     common::eventually("it is forgotten", || async {
-        matches!(records.begin("k").await.unwrap(), DynamoDbBegun::New(_))
+        matches!(records.begin("k").await.unwrap(), Begun::New(_))
     })
     .await;
 }
@@ -250,13 +250,13 @@ async fn idempotency_has_one_at_work(db: Db) {
                 DynamoDbIdempotency::new(&store, "r", IdempotencyConfig::default()).unwrap();
             loop {
                 match records.begin("k").await.unwrap() {
-                    DynamoDbBegun::New(claim) => {
+                    Begun::New(claim) => {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                         claim.complete(&number).await.unwrap();
                         return (true, number);
                     }
-                    DynamoDbBegun::Done(by) => return (false, by),
-                    DynamoDbBegun::Running(left) => {
+                    Begun::Done(by) => return (false, by),
+                    Begun::Running(left) => {
                         assert!(left <= Duration::from_mins(1));
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
@@ -272,10 +272,10 @@ async fn idempotency_has_one_at_work(db: Db) {
 
 async fn idempotency_lease_ends(db: Db) {
     let records = records(&db, IdempotencyConfig::default().with_lease(Duration::from_millis(300)));
-    let DynamoDbBegun::New(slow) = records.begin("k").await.unwrap() else { panic!("not new") };
+    let Begun::New(slow) = records.begin("k").await.unwrap() else { panic!("not new") };
     let mut second = None;
     for _ in 0..1_000 {
-        if let DynamoDbBegun::New(claim) = records.begin("k").await.unwrap() {
+        if let Begun::New(claim) = records.begin("k").await.unwrap() {
             second = Some(claim);
             break;
         }
@@ -286,12 +286,12 @@ async fn idempotency_lease_ends(db: Db) {
     assert_eq!((error.kind(), error.key(), error.is_retryable()), (ErrorKind::Conflict, Some("k"), false));
     assert!(!slow.give_up().await.unwrap());
     second.complete(&"second".to_owned()).await.unwrap();
-    let DynamoDbBegun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
+    let Begun::Done(answer) = records.begin("k").await.unwrap() else { panic!("not done") };
     assert_eq!(answer, "second");
     // What failed may be begun at once.
-    let DynamoDbBegun::New(claim) = records.begin("f").await.unwrap() else { panic!("not new") };
+    let Begun::New(claim) = records.begin("f").await.unwrap() else { panic!("not new") };
     assert!(claim.give_up().await.unwrap());
-    assert!(matches!(records.begin("f").await.unwrap(), DynamoDbBegun::New(_)));
+    assert!(matches!(records.begin("f").await.unwrap(), Begun::New(_)));
 }
 
 const HOUR: u64 = 3_600_000_000;
@@ -396,13 +396,13 @@ async fn lost_answers_change_nothing_twice(db: Db) {
     let records: DynamoDbIdempotency<u8> =
         DynamoDbIdempotency::new(&store, "r", IdempotencyConfig::default()).unwrap();
     faults.spoil("UpdateItem", Fault::Lost, 1);
-    let DynamoDbBegun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
+    let Begun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
     faults.spoil("UpdateItem", Fault::Lost, 1);
     assert!(claim.give_up().await.unwrap());
-    let DynamoDbBegun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
+    let Begun::New(claim) = records.begin("k").await.unwrap() else { panic!("not new") };
     faults.spoil("UpdateItem", Fault::Lost, 1);
     claim.complete(&7).await.unwrap();
-    assert!(matches!(records.begin("k").await.unwrap(), DynamoDbBegun::Done(7)));
+    assert!(matches!(records.begin("k").await.unwrap(), Begun::Done(7)));
 }
 
 /// What the service leaves undone is asked for again.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::Result;
-use store_core::lease::{Lease, LeaseHeld, LeaseTerms};
+use store_core::lease::{Lease, LeaseTerms, LockGuard};
 
 use super::lease::{PAUSES, Place, Scripts};
 use crate::RedisBackend;
@@ -78,7 +78,7 @@ impl LockConfig {
 ///
 /// **What it does not.** A holder that is stopped for longer than its lease does not know that it lost the lock, and
 /// after a failover that lost the lock's key two may think they have it. So on its own it saves work that need not be
-/// done twice, and does not make that impossible: what must not be, give the [fencing number](RedisLockGuard::fence) to
+/// done twice, and does not make that impossible: what must not be, give the [fencing number](LockGuard::fence) to
 /// the store that is written to, and let that refuse a smaller one than it has seen. There is no queue: whoever asks
 /// first after a release gets it, those who wait ask again after 5 to 250 ms, in part by chance.
 ///
@@ -138,8 +138,8 @@ impl RedisLock {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn try_acquire(&self) -> Result<Option<RedisLockGuard>> {
-        Ok(self.lease.try_acquire().await?.map(RedisLockGuard))
+    pub async fn try_acquire(&self) -> Result<Option<LockGuard>> {
+        Ok(self.lease.try_acquire().await?.map(LockGuard::from))
     }
 
     /// Takes the lock, and waits so long while others hold it or the server can not be reached. Dropped, it is as with
@@ -150,39 +150,7 @@ impl RedisLock {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn acquire(&self, patience: Duration) -> Result<RedisLockGuard> {
-        self.lease.acquire(patience).await.map(RedisLockGuard)
-    }
-}
-
-/// A lock that is held. Dropped, it is released in the background; [`release`](Self::release) waits for it.
-#[derive(Debug)]
-#[must_use = "the lock is released when the guard is dropped"]
-pub struct RedisLockGuard(LeaseHeld);
-
-impl RedisLockGuard {
-    /// The fencing number: greater than that of every holder before. Below 2^53.
-    #[must_use]
-    pub fn fence(&self) -> u64 {
-        self.0.number()
-    }
-
-    /// Whether the lock was lost, as far as is known here: its lease ended, or someone removed it.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.0.is_lost()
-    }
-
-    /// Waits until the lock is lost, if ever.
-    pub async fn lost(&self) {
-        self.0.lost().await;
-    }
-
-    /// Ends the renewal, then releases the lock; `false` if it had been lost, and another may have it since.
-    ///
-    /// # Errors
-    /// When the server can not be reached: it is tried again in the background, and the lease ends.
-    pub async fn release(self) -> Result<bool> {
-        self.0.release().await
+    pub async fn acquire(&self, patience: Duration) -> Result<LockGuard> {
+        self.lease.acquire(patience).await.map(LockGuard::from)
     }
 }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::filter::field;
 use store_core::{
     AddMode, Embedder, Error, FieldType, Filter, FilterableField, Metric, Node, Result, Selector,
-    VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _, check,
+    VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _, check, epoch,
 };
 
 use crate::script::hex_sha1;
@@ -133,7 +133,7 @@ impl<T: Serialize + DeserializeOwned> SemanticCache<T> {
     /// The answer to the nearest question of the scope, if one is near enough.
     pub async fn get(&self, scope: &CacheScope, question: &str) -> Result<Option<SemanticHit<T>>> {
         self.valid(question)?;
-        let filter = scope.filter()?.and(field(EXPIRES).gt(now()?));
+        let filter = scope.filter()?.and(field(EXPIRES).gt(now()));
         let query = VectorQuery::dense(self.embed(question).await?, 1)
             .with_min_score(self.threshold)
             .with_selector(Selector::from(filter));
@@ -155,7 +155,7 @@ impl<T: Serialize + DeserializeOwned> SemanticCache<T> {
         let id = scope.id(question);
         let answer = String::from_utf8(super::to_json(&id, answer)?)
             .map_err(|error| Error::invalid_input("the answer's JSON is no text").with_source(error))?;
-        let expires = now()?.saturating_add(super::millis("time to live", self.ttl)?);
+        let expires = now().saturating_add(super::millis("time to live", self.ttl)?);
         let node = Node::text(question)
             .with_id(id)
             .with_metadata(TENANT, scope.tenant.as_str())
@@ -179,7 +179,7 @@ impl<T: Serialize + DeserializeOwned> SemanticCache<T> {
 
     /// Removes the answers whose time is over; answers how many.
     pub async fn remove_expired(&self) -> Result<usize> {
-        self.store.delete(&Selector::from(field(EXPIRES).lte(now()?))).await
+        self.store.delete(&Selector::from(field(EXPIRES).lte(now()))).await
     }
 
     fn valid(&self, question: &str) -> Result<()> {
@@ -199,9 +199,7 @@ impl<T: Serialize + DeserializeOwned> SemanticCache<T> {
     }
 }
 
-/// Milliseconds since 1970, by this machine's clock.
-fn now() -> Result<i64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.map_err(|error| Error::config("the clock stands before 1970").with_source(error))?;
-    Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    i64::try_from(epoch::millis()).unwrap_or(i64::MAX)
 }
