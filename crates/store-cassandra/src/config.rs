@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use store_core::settings::{self, Setting};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
@@ -185,11 +186,11 @@ pub struct CassandraConfig {
     pub local_serial: bool,
     /// How long a chat message lives, in whole seconds, at most ten years; default `None`: for ever. The store's other
     /// data is not concerned.
-    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "settings::from_optional_seconds")]
     pub chat_ttl: Option<Duration>,
     /// How long a request may take with its repetitions, and a whole call that changes something by lightweight
     /// transactions, for each 256 keys of it; default 10 s. A change of the schema may take six times as long.
-    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "settings::from_millis")]
     pub operation_timeout: Duration,
     /// How vectors are kept and found.
     pub vectors: CassandraVectorOptions,
@@ -224,12 +225,8 @@ impl CassandraConfig {
 
     /// Reads the URL in the variable `CASSANDRA_URL`; settings of ours may stand in it. `Config` when it is not set.
     pub fn from_env() -> Result<Self> {
-        let url = std::env::var(URL_VARIABLE).map_err(|_| {
-            refused(format!(
-                "the variable {URL_VARIABLE} is not set; set it to the store's URL, cassandra://host/keyspace"
-            ))
-        })?;
-        url.parse()
+        settings::from_env(URL_VARIABLE, "the store's URL, cassandra://host/keyspace")
+            .map_err(|error| error.with_backend(NAME))
     }
 
     /// Sets the cluster and how to reach it.
@@ -337,9 +334,7 @@ impl CassandraConfig {
         if self.chat_ttl.is_some_and(|ttl| !(Duration::from_secs(1)..=MAX_CHAT_TTL).contains(&ttl)) {
             return Err(refused("the chats' time to live must be between a second and ten years"));
         }
-        if self.operation_timeout.is_zero() {
-            return Err(refused("the operation timeout is zero, so no call could succeed"));
-        }
+        settings::check_operation_timeout(self.operation_timeout)?;
         if !(1..=MOST_BUCKETS).contains(&self.buckets) {
             return Err(refused(format!("a collection is spread over 1 to {MOST_BUCKETS} buckets")));
         }
@@ -355,36 +350,23 @@ impl CassandraConfig {
 
     /// Sets one of our own settings of a URL.
     fn set(&mut self, key: &str, value: String) -> Result<()> {
-        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        let setting = Setting { key, value: &value };
         let levels = "one, local_one, quorum, local_quorum, each_quorum or all";
         match key {
             "store.namespace" => self.namespace = Some(value),
-            "store.buckets" => self.buckets = value.parse().map_err(|_| bad("a whole number"))?,
-            "store.max_value_bytes" => {
-                self.max_value_bytes = value.parse().map_err(|_| bad("a number of bytes"))?;
-            }
-            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
-            "store.local_serial" => self.local_serial = value.parse().map_err(|_| bad("true or false"))?,
-            "store.read_consistency" => {
-                self.read_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
-            }
-            "store.write_consistency" => {
-                self.write_consistency =
-                    CassandraConsistency::from_name(&value).ok_or_else(|| bad(levels))?;
-            }
+            "store.buckets" => self.buckets = setting.number()?,
+            "store.max_value_bytes" => self.max_value_bytes = setting.parsed("a number of bytes")?,
+            "store.create" => self.create = setting.switch()?,
+            "store.local_serial" => self.local_serial = setting.switch()?,
+            "store.read_consistency" => { self.read_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| setting.must_be(levels))?; }
+            "store.write_consistency" => { self.write_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| setting.must_be(levels))?; }
             "store.replication" => {
                 self.replication = CassandraReplication::read(&value)
-                    .ok_or_else(|| bad("a number, or datacentres with theirs: dc1:3,dc2:2"))?;
+                    .ok_or_else(|| setting.must_be("a number, or datacentres with theirs: dc1:3,dc2:2"))?;
             }
-            "store.chat_ttl_secs" => {
-                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
-                self.chat_ttl = Some(Duration::from_secs(ttl));
-            }
-            "store.operation_timeout_ms" => {
-                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
-                self.operation_timeout = Duration::from_millis(limit);
-            }
-            _ => return self.vectors.set(key, &value).unwrap_or_else(|| Err(url::unknown(key))),
+            "store.chat_ttl_secs" => self.chat_ttl = Some(setting.seconds()?),
+            "store.operation_timeout_ms" => self.operation_timeout = setting.millis()?,
+            _ => return self.vectors.set(setting).unwrap_or_else(|| Err(url::unknown(key))),
         }
         Ok(())
     }
@@ -395,12 +377,13 @@ impl FromStr for CassandraConfig {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (mut config, own) = url::read(text.trim())?;
-        for (key, value) in own {
-            config.set(&key, value)?;
-        }
-        config.validate()?;
-        Ok(config)
+        let read = || {
+            let (mut config, own) = url::read(text.trim())?;
+            own.into_iter().try_for_each(|(key, value)| config.set(&key, value))?;
+            config.validate()?;
+            Ok(config)
+        };
+        read().map_err(|error: Error| error.with_backend(NAME))
     }
 }
 
@@ -418,13 +401,6 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     Err(refused(format!("the {what} {name:?} is not allowed: it has 1 to {MAX_NAME} of a-z, A-Z, 0-9 and _")))
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
-}
-
-fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
-}
 
 #[cfg(test)]
 #[path = "config_tests.rs"]

@@ -45,6 +45,7 @@ mod reader;
 pub mod records;
 mod retriever;
 mod retrievers;
+pub mod settings;
 pub mod similarity;
 #[cfg(test)]
 mod test_support;

@@ -52,6 +52,37 @@ pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
     }
 }
 
+/// Name and port of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for what is none of these.
+///
+/// ```
+/// use store_core::url_text::host_and_port;
+///
+/// assert_eq!(host_and_port("node1", 9042), Some(("node1", 9042)));
+/// assert_eq!(host_and_port("[::1]:7000", 9042), Some(("::1", 7000)));
+/// assert_eq!(host_and_port("node1:", 9042), None);
+/// ```
+#[must_use]
+pub fn host_and_port(text: &str, default: u16) -> Option<(&str, u16)> {
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (name, rest) = rest.split_once(']')?;
+            name.parse::<std::net::Ipv6Addr>().ok()?;
+            match rest {
+                "" => (name, None),
+                rest => (name, Some(rest.strip_prefix(':')?)),
+            }
+        }
+        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
+    };
+    if name.is_empty() || name.contains(|c: char| "/?#@,%[]".contains(c) || c.is_whitespace()) {
+        return None;
+    }
+    match port {
+        None => Some((name, default)),
+        Some(port) => port.parse().ok().filter(|port| *port > 0).map(|port| (name, port)),
+    }
+}
+
 /// Encodes all but letters, digits and `-._~`, so that the text may stand in any part of a URL.
 ///
 /// ```

@@ -9,7 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use store_core::settings::{self, Setting};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
@@ -102,12 +103,12 @@ pub struct DynamoDbConfig {
     /// How long a chat message is kept after it was written; in LlamaIndex's layout how long a chat is kept after the
     /// last write to it. Reads hide what is past its time; the service removes it within a few days if the table says
     /// so, for the attribute `_nodestore_expires`, in LlamaIndex's layout `TTL`. Default `None`: for ever.
-    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "settings::from_optional_seconds")]
     pub chat_ttl: Option<Duration>,
     /// What becomes of a key-value, a node or an index struct that is too large for an item (400 KB); default refused.
     pub large_values: DynamoDbLargeValues,
     /// How long one call may take, with all retries; default 30 s.
-    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "settings::from_millis")]
     pub operation_timeout: Duration,
 }
 
@@ -140,12 +141,8 @@ impl DynamoDbConfig {
     /// Reads the URL in the variable `DYNAMODB_STORE_URL`; settings of ours may stand in it. `Config` when it is not
     /// set. (`DYNAMODB_URL` is the endpoint in LlamaIndex, and no URL of a store.)
     pub fn from_env() -> Result<Self> {
-        let url = std::env::var(URL_VARIABLE).map_err(|_| {
-            refused(format!(
-                "the variable {URL_VARIABLE} is not set; set it to the store's URL, dynamodb://region/table"
-            ))
-        })?;
-        url.parse()
+        settings::from_env(URL_VARIABLE, "the store's URL, dynamodb://region/table")
+            .map_err(|error| error.with_backend(NAME))
     }
 
     /// Sets the service and how to reach it.
@@ -269,68 +266,42 @@ impl DynamoDbConfig {
                 )));
             }
         }
-        if self.chat_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
-            return Err(refused(
-                "the time to live of chats is less than a second; leave it out to keep them for ever",
-            ));
-        }
-        if self.operation_timeout.is_zero() {
-            return Err(refused("the operation timeout is zero, so no call could succeed"));
-        }
+        settings::check_chat_ttl(self.chat_ttl)?;
+        settings::check_operation_timeout(self.operation_timeout)?;
         self.tables.check()?;
-        self.vectors.validate().map_err(|error| error.with_backend(NAME))?;
+        self.vectors.validate()?;
         self.connection.check()
     }
 
     /// Sets one of our own settings of a URL.
     fn set(&mut self, key: &str, value: String) -> Result<()> {
-        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        let setting = Setting { key, value: &value };
         match key {
             "store.namespace" => self.namespace = Some(value),
-            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
-            "store.consistent_reads" => {
-                self.consistent_reads = value.parse().map_err(|_| bad("true or false"))?;
-            }
+            "store.create" => self.create = setting.switch()?,
+            "store.consistent_reads" => self.consistent_reads = setting.switch()?,
             "store.large_values" => {
                 self.large_values = match value.as_str() {
                     "refuse" => DynamoDbLargeValues::Refuse,
                     "chunks" => DynamoDbLargeValues::Chunks,
-                    _ => return Err(bad("refuse or chunks")),
+                    _ => return Err(setting.must_be("refuse or chunks")),
                 }
             }
             "store.billing" => {
                 self.tables.billing = match value.as_str() {
                     "on_demand" => DynamoDbBilling::OnDemand,
                     "provisioned" => DynamoDbBilling::Provisioned,
-                    _ => return Err(bad("on_demand or provisioned")),
+                    _ => return Err(setting.must_be("on_demand or provisioned")),
                 };
             }
-            "store.read_units" => {
-                self.tables.read_units = Some(value.parse().map_err(|_| bad("a whole number"))?);
-            }
-            "store.write_units" => {
-                self.tables.write_units = Some(value.parse().map_err(|_| bad("a whole number"))?);
-            }
-            "store.deletion_protection" => {
-                self.tables.deletion_protection = value.parse().map_err(|_| bad("true or false"))?;
-            }
-            "store.chat_layout" => {
-                self.chat_layout =
-                    DynamoDbChatLayout::from_name(&value).ok_or_else(|| bad("nodestore or llamaindex"))?;
-            }
+            "store.read_units" => self.tables.read_units = Some(setting.number()?),
+            "store.write_units" => self.tables.write_units = Some(setting.number()?),
+            "store.deletion_protection" => self.tables.deletion_protection = setting.switch()?,
+            "store.chat_layout" => { self.chat_layout = DynamoDbChatLayout::from_name(&value).ok_or_else(|| setting.must_be("nodestore or llamaindex"))?; }
             "store.chat_table" => self.chat_table = Some(value),
-            "store.chat_ttl_secs" => {
-                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
-                self.chat_ttl = Some(Duration::from_secs(ttl));
-            }
-            "store.operation_timeout_ms" => {
-                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
-                self.operation_timeout = Duration::from_millis(limit);
-            }
-            _ => match self.vectors.set(key, &value) {
-                Some(set) => set.map_err(|error| error.with_backend(NAME))?,
-                None => return Err(url::unknown(key)),
-            },
+            "store.chat_ttl_secs" => self.chat_ttl = Some(setting.seconds()?),
+            "store.operation_timeout_ms" => self.operation_timeout = setting.millis()?,
+            _ => return self.vectors.set(setting).unwrap_or_else(|| Err(url::unknown(key))),
         }
         Ok(())
     }
@@ -341,12 +312,13 @@ impl FromStr for DynamoDbConfig {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (mut config, own) = url::read(text.trim())?;
-        for (key, value) in own {
-            config.set(&key, value)?;
-        }
-        config.check()?;
-        Ok(config)
+        let read = || {
+            let (mut config, own) = url::read(text.trim())?;
+            own.into_iter().try_for_each(|(key, value)| config.set(&key, value))?;
+            config.check()?;
+            Ok(config)
+        };
+        read().map_err(|error: Error| error.with_backend(NAME))
     }
 }
 
@@ -366,13 +338,6 @@ fn check_table(what: &str, name: &str, most: usize) -> Result<()> {
     )))
 }
 
-fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
-}
-
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
-}
 
 #[cfg(test)]
 #[path = "config_tests.rs"]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use store_core::settings::{self, Setting};
 use store_core::{Error, Result, url_text};
 
 use crate::error::NAME;
@@ -13,7 +14,8 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 
 const DEFAULT_CACHE_BYTES: usize = 64 << 20;
 const MAX_NAMESPACE_BYTES: usize = 64;
-const OPTIONS: &str = "store.namespace, store.create, store.cache_bytes";
+/// Settings of ours in a URL, in order.
+const OWN: [&str; 3] = ["store.cache_bytes", "store.create", "store.namespace"];
 
 /// What an embedded store is opened with.
 ///
@@ -113,25 +115,21 @@ impl FromStr for EmbeddedConfig {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let decode = |text: &str| url_text::decode(text).map_err(|error| error.with_backend(NAME));
         let mut config = Self::new(decode(path)?);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value)?;
-            let bad = |what: &str| {
-                Error::config(format!("the option {name} is {value:?}; it must be {what}")).with_backend(NAME)
-            };
-            match name {
-                "store.namespace" => config.namespace = value,
-                "store.create" => config.create = value.parse().map_err(|_| bad("true or false"))?,
-                "store.cache_bytes" => {
-                    config.cache_bytes = value.parse().map_err(|_| bad("a number of bytes"))?;
-                }
-                _ => {
-                    let message = format!("unknown option {name:?} in the URL; known are {OPTIONS}");
-                    return Err(Error::config(message).with_backend(NAME));
+        let read = || {
+            let unknown = |key: &str| settings::unknown(key, &OWN, &[]);
+            let hint = "write %3F for a ? in the path";
+            for (key, value) in settings::read_query(query, hint, |key, _| Err(unknown(key)))? {
+                let setting = Setting { key: &key, value: &value };
+                match setting.key {
+                    "store.namespace" => config.namespace = value,
+                    "store.create" => config.create = setting.switch()?,
+                    "store.cache_bytes" => config.cache_bytes = setting.parsed("a number of bytes")?,
+                    _ => return Err(unknown(&key)),
                 }
             }
-        }
-        Ok(config)
+            Ok(config)
+        };
+        read().map_err(|error: Error| error.with_backend(NAME))
     }
 }
 

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use store_core::settings::{self, Setting};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
@@ -50,7 +51,7 @@ const SERVERS_OWN: [&str; 3] = ["admin", "config", "local"];
 pub struct MongoConfig {
     /// The server's URL, `mongodb://` or `mongodb+srv://`, without settings of ours (`store.…`): parse a URL that
     /// has some. Default empty: the server is named in [`connection`](Self::connection).
-    #[serde(deserialize_with = "connection::secret")]
+    #[serde(deserialize_with = "settings::secret")]
     pub url: SecretString,
     /// The server and how to reach it, in place of the URL or beside it.
     pub connection: MongoConnection,
@@ -69,7 +70,7 @@ pub struct MongoConfig {
     /// The collection of chats; default `sessions`.
     pub chat_collection: String,
     /// How long chat messages are kept after they were written; default `None`, for ever.
-    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "settings::from_optional_seconds")]
     pub chat_ttl: Option<Duration>,
     /// The collection of the default vector set; default `default_collection`. A named set is in the collection
     /// `default_collection/<name>`.
@@ -84,7 +85,7 @@ pub struct MongoConfig {
     pub large_values: MongoLargeValues,
     /// How long one call may take, with choosing a server and all the driver's retries; default 30 s. In a URL also
     /// `socketTimeoutMS` or `timeoutMS`.
-    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "settings::from_millis")]
     pub operation_timeout: Duration,
 }
 
@@ -131,12 +132,7 @@ impl MongoConfig {
     /// Reads the URL in the variable `MONGODB_URI`, as LlamaIndex's vector store does; settings of ours may stand
     /// in it. `Config` when it is not set.
     pub fn from_env() -> Result<Self> {
-        let url = std::env::var(URL_VARIABLE).map_err(|_| {
-            refused(format!(
-                "the variable {URL_VARIABLE} is not set; set it to the server's URL, mongodb://…"
-            ))
-        })?;
-        url.parse()
+        settings::from_env(URL_VARIABLE, "the server's URL, mongodb://…").map_err(|error| error.with_backend(NAME))
     }
 
     /// Sets the server and how to reach it.
@@ -270,49 +266,33 @@ impl MongoConfig {
                 return Err(refused(format!("the name of the {what} is empty")));
             }
         }
-        if self.operation_timeout.is_zero() {
-            return Err(refused("the operation timeout is zero, so no call could succeed"));
-        }
-        if self.chat_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
-            return Err(refused(
-                "the time to live of chats is less than a second; leave it out to keep them for ever",
-            ));
-        }
-        Ok(())
+        settings::check_operation_timeout(self.operation_timeout)?;
+        settings::check_chat_ttl(self.chat_ttl)
     }
 
     /// Sets one of our own settings of a URL.
     fn set(&mut self, key: &str, value: String) -> Result<()> {
-        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        let setting = Setting { key, value: &value };
         match key {
             "store.namespace" => self.namespace = Some(value),
-            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
+            "store.create" => self.create = setting.switch()?,
             "store.chat_collection" => self.chat_collection = value,
             "store.vector_collection" => self.vector_collection = value,
             "store.vector_index" => self.vector_index = value,
             "store.text_index" => self.text_index = value,
-            "store.search" => self.search.enabled = value.parse().map_err(|_| bad("true or false"))?,
-            "store.search_exact" => self.search.exact = value.parse().map_err(|_| bad("true or false"))?,
-            "store.search_oversampling" => {
-                self.search.oversampling = value.parse().map_err(|_| bad("a whole number"))?;
-            }
+            "store.search" => self.search.enabled = setting.switch()?,
+            "store.search_exact" => self.search.exact = setting.switch()?,
+            "store.search_oversampling" => self.search.oversampling = setting.number()?,
             "store.search_index_wait_secs" => {
-                let wait = value.parse().map_err(|_| bad("a number of seconds"))?;
-                self.search.index_wait = Duration::from_secs(wait);
+                self.search.index_wait = setting.seconds()?;
             }
-            "store.chat_ttl_secs" => {
-                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
-                self.chat_ttl = Some(Duration::from_secs(ttl));
-            }
-            "store.operation_timeout_ms" => {
-                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
-                self.operation_timeout = Duration::from_millis(limit);
-            }
+            "store.chat_ttl_secs" => self.chat_ttl = Some(setting.seconds()?),
+            "store.operation_timeout_ms" => self.operation_timeout = setting.millis()?,
             "store.large_values" => {
                 self.large_values = match value.as_str() {
                     "refuse" => MongoLargeValues::Refuse,
                     "gridfs" => MongoLargeValues::GridFs,
-                    _ => return Err(bad("refuse or gridfs")),
+                    _ => return Err(setting.must_be("refuse or gridfs")),
                 };
             }
             _ => return Err(url::unknown(key)),
@@ -329,14 +309,15 @@ impl FromStr for MongoConfig {
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         let full = if text.starts_with("//") { format!("mongodb:{text}") } else { text.to_owned() };
-        let (url, own) = url::take_own(&full)?;
-        url::check(&url)?;
-        let mut config = Self::new(url);
-        for (key, value) in own {
-            config.set(&key, value)?;
-        }
-        config.validate()?;
-        Ok(config)
+        let read = || {
+            let (url, own) = settings::take_own(&full)?;
+            url::check(&url)?;
+            let mut config = Self::new(url);
+            own.into_iter().try_for_each(|(key, value)| config.set(&key, value))?;
+            config.validate()?;
+            Ok(config)
+        };
+        read().map_err(|error: Error| error.with_backend(NAME))
     }
 }
 
@@ -372,13 +353,6 @@ fn collection_name(what: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
-}
-
-fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u64::deserialize(deserializer).map(Duration::from_millis)
-}
 
 /// The error of settings that can not be.
 fn refused(message: impl fmt::Display) -> Error {

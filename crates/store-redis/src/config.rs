@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use fred::clients::Pool;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use store_core::settings::{self, Setting};
 use store_core::{Error, Result, check};
 
 use crate::error::NAME;
@@ -43,7 +44,7 @@ pub struct RedisConfig {
     /// (TLS), `redis-cluster://`, `redis-sentinel://`, the same with TLS (`rediss-cluster://`, `rediss-sentinel://`),
     /// and all of them with `valkey` and `valkeys`. Default empty: the server is named in
     /// [`connection`](Self::connection), and without hosts there it is `127.0.0.1:6379`, as in LlamaIndex.
-    #[serde(deserialize_with = "connection::secret")]
+    #[serde(deserialize_with = "settings::secret")]
     pub url: SecretString,
     /// The server and how to reach it, in place of the URL or beside it.
     pub connection: RedisConnection,
@@ -57,12 +58,12 @@ pub struct RedisConfig {
     /// Whether what a role needs (search indexes) is made at its first use; default `true`.
     pub create: bool,
     /// How long a chat is kept after the last write to it; default `None`, for ever.
-    #[serde(rename = "chat_ttl_secs", deserialize_with = "seconds")]
+    #[serde(rename = "chat_ttl_secs", deserialize_with = "settings::from_optional_seconds")]
     pub chat_ttl: Option<Duration>,
     /// How vectors are kept and found.
     pub vectors: RedisVectorOptions,
     /// How long one call may take, with all the driver's reconnects; default 10 s.
-    #[serde(rename = "operation_timeout_ms", deserialize_with = "millis")]
+    #[serde(rename = "operation_timeout_ms", deserialize_with = "settings::from_millis")]
     pub operation_timeout: Duration,
 }
 
@@ -91,10 +92,7 @@ impl RedisConfig {
 
     /// Reads the URL in the variable `REDIS_URL`; settings of ours may stand in it. `Config` when it is not set.
     pub fn from_env() -> Result<Self> {
-        let url = std::env::var(URL_VARIABLE).map_err(|_| {
-            refused(format!("the variable {URL_VARIABLE} is not set; set it to the server's URL, redis://…"))
-        })?;
-        url.parse()
+        settings::from_env(URL_VARIABLE, "the server's URL, redis://…").map_err(|error| error.with_backend(NAME))
     }
 
     /// Sets the server and how to reach it.
@@ -184,36 +182,20 @@ impl RedisConfig {
                 ));
             }
         }
-        if self.operation_timeout.is_zero() {
-            return Err(refused("the operation timeout is zero, so no call could succeed"));
-        }
-        if self.chat_ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
-            return Err(refused(
-                "the time to live of chats is less than a second; leave it out to keep them for ever",
-            ));
-        }
-        Ok(())
+        settings::check_operation_timeout(self.operation_timeout)?;
+        settings::check_chat_ttl(self.chat_ttl)
     }
 
     /// Sets one of our own settings of a URL.
     fn set(&mut self, key: &str, value: String) -> Result<()> {
-        let bad = |what: &str| refused(format!("the option {key} is {value:?}; it must be {what}"));
+        let setting = Setting { key, value: &value };
         match key {
             "store.namespace" => self.namespace = Some(value),
             "store.prefix" => self.prefix = Some(value),
-            "store.create" => self.create = value.parse().map_err(|_| bad("true or false"))?,
-            "store.chat_ttl_secs" => {
-                let ttl = value.parse().map_err(|_| bad("a number of seconds"))?;
-                self.chat_ttl = Some(Duration::from_secs(ttl));
-            }
-            "store.operation_timeout_ms" => {
-                let limit = value.parse().map_err(|_| bad("a number of milliseconds"))?;
-                self.operation_timeout = Duration::from_millis(limit);
-            }
-            _ => match self.vectors.set(key, &value) {
-                Some(set) => set.map_err(|error| error.with_backend(NAME))?,
-                None => return Err(url::unknown(key)),
-            },
+            "store.create" => self.create = setting.switch()?,
+            "store.chat_ttl_secs" => self.chat_ttl = Some(setting.seconds()?),
+            "store.operation_timeout_ms" => self.operation_timeout = setting.millis()?,
+            _ => return self.vectors.set(setting).unwrap_or_else(|| Err(url::unknown(key))),
         }
         Ok(())
     }
@@ -224,14 +206,15 @@ impl FromStr for RedisConfig {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (url, own) = url::take_own(text.trim())?;
-        url::read(&url)?;
-        let mut config = Self::new(url);
-        for (key, value) in own {
-            config.set(&key, value)?;
-        }
-        config.validate()?;
-        Ok(config)
+        let read = || {
+            let (url, own) = settings::take_own(text.trim())?;
+            url::read(&url)?;
+            let mut config = Self::new(url);
+            own.into_iter().try_for_each(|(key, value)| config.set(&key, value))?;
+            config.validate()?;
+            Ok(config)
+        };
+        read().map_err(|error: Error| error.with_backend(NAME))
     }
 }
 
@@ -240,13 +223,6 @@ fn refused(message: impl Into<String>) -> Error {
     Error::config(message).with_backend(NAME)
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
-}
-
-fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
-}
 
 #[cfg(test)]
 #[path = "config_tests.rs"]

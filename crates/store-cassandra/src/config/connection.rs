@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
-use store_core::Result;
+use serde::Deserialize;
+use store_core::{Result, settings};
 
 use super::refused;
 
@@ -30,7 +30,7 @@ pub struct CassandraConnection {
     /// The user's name, for clusters that ask for one (SASL PLAIN).
     pub user: Option<String>,
     /// The password.
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub password: Option<SecretString>,
     /// The datacentre whose nodes are asked; those of others are not. Default `None`: all nodes are taken for local. In
     /// a URL `datacenter`.
@@ -55,15 +55,15 @@ pub struct CassandraConnection {
     /// Connections to each node; default 1, which serves thousands of requests at once. In a URL `poolSize`.
     pub pool_size: Option<usize>,
     /// How long connecting may take; default 5 s. In a URL `connectTimeoutMS`.
-    #[serde(rename = "connect_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "connect_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub connect_timeout: Option<Duration>,
     /// The longest wait before a lost connection is made again; default 10 s. Attempts never end. In a URL
     /// `reconnectMaxDelayMS`.
-    #[serde(rename = "reconnect_max_delay_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "reconnect_max_delay_ms", deserialize_with = "settings::from_optional_millis")]
     pub reconnect_max_delay: Option<Duration>,
     /// After how long a read that was not answered is sent to another node as well; default `None`: never. In a URL
     /// `speculativeDelayMS`.
-    #[serde(rename = "speculative_delay_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "speculative_delay_ms", deserialize_with = "settings::from_optional_millis")]
     pub speculative_delay: Option<Duration>,
 }
 
@@ -248,10 +248,3 @@ impl CassandraConnection {
     }
 }
 
-fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
-}
-
-fn optional_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
-}

@@ -32,11 +32,12 @@ use futures::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
+use store_core::url_text::host_and_port;
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::mpsc;
 
 use super::connection::{CassandraCompression, CassandraConnection};
-use super::url::{PORT, split_host};
+use super::url::PORT;
 use super::{CassandraConfig, refused};
 use crate::error::{NAME, from_driver};
 use crate::session::{CassandraBalancing, CassandraSession};
@@ -211,7 +212,7 @@ impl CassandraConnection {
         )
         .map_err(|error| error.with_backend(NAME))?;
         let first =
-            self.hosts.first().and_then(|host| split_host(host)).map_or("127.0.0.1", |(name, _)| name);
+            self.hosts.first().and_then(|host| host_and_port(host, PORT)).map_or("127.0.0.1", |(name, _)| name);
         let name = self.tls_host_name.as_deref().unwrap_or(first);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
             refused(format!("{name:?} can not be the name in a certificate; give tlsHostName"))
@@ -225,7 +226,7 @@ impl CassandraConnection {
         let hosts = if self.hosts.is_empty() { &local[..] } else { &self.hosts };
         let (mut found, mut why) = (Vec::new(), None);
         for host in hosts {
-            let (name, port) = split_host(host).unwrap_or((host, PORT));
+            let (name, port) = host_and_port(host, PORT).unwrap_or((host, PORT));
             match within(limit, async {
                 tokio::net::lookup_host((name, port)).await.map_err(|error| {
                     Error::new(ErrorKind::Unavailable, format!("the host {name:?} is not known: {error}"))

@@ -2,11 +2,11 @@
 //! secret.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use secrecy::SecretString;
-use store_core::{Error, Result, url_text};
+use store_core::settings::{self, Pairs, decoded_secret, millis, must_be, parsed, put};
+use store_core::url_text::host_and_port;
+use store_core::{Error, Result};
 
 use super::connection::{CassandraBalancingPolicy, CassandraCompression, CassandraConnection};
 use super::{CassandraConfig, refused};
@@ -34,14 +34,11 @@ const USER: &str =
 
 /// The error of a setting that nobody knows.
 pub(super) fn unknown(key: &str) -> Error {
-    let own = super::OWN.join(", ");
-    let connection =
-        if key.starts_with("store.") { String::new() } else { format!(", {}", KNOWN.join(", ")) };
-    refused(format!("unknown option {key:?} in the URL; known are {own}{connection}"))
+    settings::unknown(key, &super::OWN, &KNOWN)
 }
 
 /// Reads a URL: the configuration without settings of ours, and these.
-pub(super) fn read(url: &str) -> Result<(CassandraConfig, Vec<(String, String)>)> {
+pub(super) fn read(url: &str) -> Result<(CassandraConfig, Pairs)> {
     let Some((_, rest)) =
         url.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("cassandra"))
     else {
@@ -58,24 +55,8 @@ pub(super) fn read(url: &str) -> Result<(CassandraConfig, Vec<(String, String)>)
     if let Some(user) = user {
         read_user(&mut connection, user)?;
     }
-    let mut own: Vec<(String, String)> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(refused(format!(
-                "a part of the URL's query is no key=value; if it is of a secret, {USER}"
-            )));
-        };
-        let value =
-            url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
-        if key.starts_with("store.") {
-            if own.iter().any(|(other, _)| other == key) {
-                return Err(repeated(key));
-            }
-            own.push((key.to_owned(), value));
-        } else {
-            set(&mut connection, key, value)?;
-        }
-    }
+    let hint = format!("if it is of a secret, {USER}");
+    let own = settings::read_query(query, &hint, |key, value| set(&mut connection, key, value))?;
     let keyspace = (!keyspace.is_empty()).then(|| keyspace.to_owned());
     Ok((CassandraConfig { connection, keyspace, ..CassandraConfig::default() }, own))
 }
@@ -85,10 +66,7 @@ fn read_user(connection: &mut CassandraConnection, text: &str) -> Result<()> {
         return Err(refused(format!("the URL has a user without a password; {USER}")));
     };
     let decoded = |text: &str| {
-        let decoded = url_text::decode(text).ok().filter(|_| !text.contains([':', '/', '@']));
-        decoded
-            .filter(|decoded| !decoded.is_empty())
-            .ok_or_else(|| refused(format!("user and password can not be read; {USER}")))
+        decoded_secret(text).ok_or_else(|| refused(format!("user and password can not be read; {USER}")))
     };
     connection.user = Some(decoded(user)?);
     connection.password = Some(SecretString::from(decoded(password)?));
@@ -127,44 +105,10 @@ fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result
     }
 }
 
-fn put<T>(key: &str, slot: &mut Option<T>, value: T) -> Result<()> {
-    if slot.replace(value).is_some() { Err(repeated(key)) } else { Ok(()) }
-}
-
-fn repeated(key: &str) -> Error {
-    refused(format!("{key} is in the URL twice; keep one of them"))
-}
-
-fn must_be(key: &str, what: &str) -> Error {
-    refused(format!("{key} must be {what}"))
-}
-
-fn parsed<T: FromStr>(key: &str, value: &str, what: &str) -> Result<T> {
-    value.parse().map_err(|_| must_be(key, what))
-}
-
-fn millis(key: &str, value: &str) -> Result<Duration> {
-    parsed(key, value, "a number of milliseconds").map(Duration::from_millis)
-}
-
-/// Name and port of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for what is no host.
-pub(super) fn split_host(host: &str) -> Option<(&str, u16)> {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (name, rest) = rest.split_once(']')?;
-            (name, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some(""))?)
-        }
-        None => host.split_once(':').unwrap_or((host, "")),
-    };
-    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || "/@?".contains(c)) {
-        return None;
-    }
-    Some((name, if port.is_empty() { PORT } else { port.parse().ok()? }))
-}
 
 /// The hosts themselves are not shown: a password that is not encoded may be taken for one.
 pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
-    let Some(place) = hosts.iter().position(|host| split_host(host).is_none()) else { return Ok(()) };
+    let Some(place) = hosts.iter().position(|host| host_and_port(host, PORT).is_none()) else { return Ok(()) };
     Err(refused(format!(
         "node {} of {} can not be read: write host, host:port or [v6]:port; {USER}",
         place + 1,

@@ -1,6 +1,7 @@
 //! How vectors are kept and found.
 
 use serde::Deserialize;
+use store_core::settings::Setting;
 use store_core::{Error, Result};
 
 use crate::error::NAME;
@@ -84,30 +85,27 @@ impl CassandraVectorOptions {
     }
 
     /// Sets one of the settings of a URL; `None` when it is none of these.
-    pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<()>> {
-        match (key, value) {
-            ("store.vector_engine", "auto") => self.engine = CassandraVectorEngine::Auto,
-            ("store.vector_engine", "exact") => self.engine = CassandraVectorEngine::Exact,
-            ("store.vector_engine", _) => {
-                let message = format!("the option {key} is {value:?}; it must be auto or exact");
-                return Some(Err(Error::config(message).with_backend(NAME)));
-            }
-            ("store.vector_exclusive", "true" | "false") => self.exclusive = value == "true",
-            ("store.vector_exclusive", _) => {
-                let message = format!("the option {key} is {value:?}; it must be true or false");
-                return Some(Err(Error::config(message).with_backend(NAME)));
-            }
-            ("store.vector_mmr_prefetch", _) => {
-                let Ok(factor) = value.parse() else {
-                    let message = format!("the option {key} is {value:?}; it must be a number of at least 1");
-                    return Some(Err(Error::config(message).with_backend(NAME)));
+    pub(crate) fn set(&mut self, setting: Setting<'_>) -> Option<Result<()>> {
+        Some(match (setting.key, setting.value) {
+            ("store.vector_engine", value) => {
+                let known = match value {
+                    "auto" => Some(CassandraVectorEngine::Auto),
+                    "exact" => Some(CassandraVectorEngine::Exact),
+                    _ => None,
                 };
-                self.mmr_prefetch = Some(factor);
+                known.map(|engine| self.engine = engine).ok_or_else(|| setting.must_be("auto or exact"))
             }
-            ("store.vector_table", _) => value.clone_into(&mut self.table),
+            ("store.vector_exclusive", _) => setting.switch().map(|exclusive| self.exclusive = exclusive),
+            ("store.vector_mmr_prefetch", _) => {
+                let factor = setting.parsed("a number of at least 1");
+                factor.map(|factor| self.mmr_prefetch = Some(factor))
+            }
+            ("store.vector_table", table) => {
+                table.clone_into(&mut self.table);
+                Ok(())
+            }
             _ => return None,
-        }
-        Some(Ok(()))
+        })
     }
 
     /// Refuses settings that can not be.

@@ -11,8 +11,8 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer};
-use store_core::Result;
+use serde::Deserialize;
+use store_core::{Result, settings};
 
 use crate::attempts::{InTheWay, Watch};
 
@@ -52,24 +52,24 @@ pub struct DynamoDbConnection {
     /// with `%XX` for what is no letter and no digit.
     pub access_key_id: Option<String>,
     /// The secret of the access key.
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub secret_access_key: Option<SecretString>,
     /// The token that belongs to a temporary access key. In a URL `session_token`.
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub session_token: Option<SecretString>,
     /// Whether the region's FIPS endpoint is used; default `false`. In a URL `use_fips`.
     pub use_fips: Option<bool>,
     /// Whether the region's endpoint with IPv4 and IPv6 is used; default `false`. In a URL `use_dual_stack`.
     pub use_dual_stack: Option<bool>,
     /// How long making a connection may take; default 3 s. In a URL `connect_timeout_ms`.
-    #[serde(rename = "connect_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "connect_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub connect_timeout: Option<Duration>,
     /// How long the service may take until its answer begins; default: as long as the request. In a URL
     /// `read_timeout_ms`.
-    #[serde(rename = "read_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "read_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub read_timeout: Option<Duration>,
     /// How long one request may take before it is sent again; default 10 s. In a URL `attempt_timeout_ms`.
-    #[serde(rename = "attempt_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "attempt_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub attempt_timeout: Option<Duration>,
     /// How requests are sent again that were throttled, lost, or met a fault of the service; default
     /// [`Standard`](DynamoDbRetryMode::Standard). In a URL `retry_mode`.
@@ -273,10 +273,3 @@ impl DynamoDbConnection {
     }
 }
 
-fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
-}
-
-fn optional_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
-}

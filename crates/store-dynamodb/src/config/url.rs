@@ -1,10 +1,8 @@
 //! The store's URL, `dynamodb://region/table?…`. No message shows any part that may be a secret.
 
-use std::str::FromStr;
-use std::time::Duration;
-
 use secrecy::SecretString;
-use store_core::{Error, Result, url_text};
+use store_core::settings::{self, Pairs, decoded_secret, millis, must_be, parsed, put};
+use store_core::{Error, Result};
 
 use super::connection::{DynamoDbConnection, DynamoDbRetryMode};
 use super::{DynamoDbConfig, refused};
@@ -27,14 +25,11 @@ const KEY: &str = "write the access key before the region, id:secret@region, wit
 
 /// The error of a setting that nobody knows.
 pub(super) fn unknown(key: &str) -> Error {
-    let own = super::OWN.join(", ");
-    let connection =
-        if key.starts_with("store.") { String::new() } else { format!(", {}", KNOWN.join(", ")) };
-    refused(format!("unknown option {key:?} in the URL; known are {own}{connection}"))
+    settings::unknown(key, &super::OWN, &KNOWN)
 }
 
 /// Reads a URL: the configuration without settings of ours, and these.
-pub(super) fn read(url: &str) -> Result<(DynamoDbConfig, Vec<(String, String)>)> {
+pub(super) fn read(url: &str) -> Result<(DynamoDbConfig, Pairs)> {
     let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("dynamodb"))
     else {
         return Err(refused("the URL does not begin with dynamodb://"));
@@ -48,24 +43,8 @@ pub(super) fn read(url: &str) -> Result<(DynamoDbConfig, Vec<(String, String)>)>
     if let Some(user) = user {
         read_key(&mut connection, user)?;
     }
-    let mut own: Vec<(String, String)> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(refused(format!(
-                "a part of the URL's query is no key=value; if it is of a secret, {KEY}"
-            )));
-        };
-        let value =
-            url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
-        if key.starts_with("store.") {
-            if own.iter().any(|(other, _)| other == key) {
-                return Err(repeated(key));
-            }
-            own.push((key.to_owned(), value));
-        } else {
-            set(&mut connection, key, value)?;
-        }
-    }
+    let hint = format!("if it is of a secret, {KEY}");
+    let own = settings::read_query(query, &hint, |key, value| set(&mut connection, key, value))?;
     Ok((DynamoDbConfig { connection, table: some(table), ..DynamoDbConfig::default() }, own))
 }
 
@@ -74,10 +53,7 @@ fn read_key(connection: &mut DynamoDbConnection, text: &str) -> Result<()> {
         return Err(refused(format!("the URL has an access key without a secret; {KEY}")));
     };
     let decoded = |text: &str| {
-        let decoded = url_text::decode(text).ok().filter(|_| !text.contains([':', '/', '@']));
-        decoded
-            .filter(|decoded| !decoded.is_empty())
-            .ok_or_else(|| refused(format!("the access key can not be read; {KEY}")))
+        decoded_secret(text).ok_or_else(|| refused(format!("the access key can not be read; {KEY}")))
     };
     connection.access_key_id = Some(decoded(id)?);
     connection.secret_access_key = Some(SecretString::from(decoded(secret)?));
@@ -89,8 +65,7 @@ fn set(connection: &mut DynamoDbConnection, key: &str, value: String) -> Result<
         "endpoint_url" => put(key, &mut connection.endpoint_url, value),
         "profile" => put(key, &mut connection.profile, value),
         "session_token" => {
-            let token = connection.session_token.replace(SecretString::from(value));
-            if token.is_some() { Err(repeated(key)) } else { Ok(()) }
+            put(key, &mut connection.session_token, SecretString::from(value))
         }
         "use_fips" => put(key, &mut connection.use_fips, parsed(key, &value, "true or false")?),
         "use_dual_stack" => put(key, &mut connection.use_dual_stack, parsed(key, &value, "true or false")?),
@@ -110,22 +85,3 @@ fn set(connection: &mut DynamoDbConnection, key: &str, value: String) -> Result<
     }
 }
 
-fn put<T>(key: &str, slot: &mut Option<T>, value: T) -> Result<()> {
-    if slot.replace(value).is_some() { Err(repeated(key)) } else { Ok(()) }
-}
-
-fn repeated(key: &str) -> Error {
-    refused(format!("{key} is in the URL twice; keep one of them"))
-}
-
-fn must_be(key: &str, what: &str) -> Error {
-    refused(format!("{key} must be {what}"))
-}
-
-fn parsed<T: FromStr>(key: &str, value: &str, what: &str) -> Result<T> {
-    value.parse().map_err(|_| must_be(key, what))
-}
-
-fn millis(key: &str, value: &str) -> Result<Duration> {
-    parsed(key, value, "a number of milliseconds").map(Duration::from_millis)
-}

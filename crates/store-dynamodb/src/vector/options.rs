@@ -1,6 +1,7 @@
 //! How vectors are kept and found.
 
 use serde::Deserialize;
+use store_core::settings::Setting;
 use store_core::{Error, Result};
 
 /// What finds the nodes of a vector set. Decided when the set is configured first, and kept with it.
@@ -94,8 +95,9 @@ impl DynamoDbVectorOptions {
     }
 
     /// Sets one of the settings of a URL; `None` when it is none of these.
-    pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<()>> {
-        let bad = |what: &str| Error::config(format!("the option {key} is {value:?}; it must be {what}"));
+    pub(crate) fn set(&mut self, setting: Setting<'_>) -> Option<Result<()>> {
+        let Setting { key, value } = setting;
+        let bad = |what: &str| setting.must_be(what);
         Some(match key {
             "store.vector_engine" => {
                 let known = match value {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use store_core::settings;
 
 /// The server and how to reach it. What is `None` or empty is left to the URL, and then to the driver.
 ///
@@ -31,7 +32,7 @@ pub struct MongoConnection {
     /// The user's name. Of a client certificate (`MONGODB-X509`) it is not needed.
     pub user: Option<String>,
     /// The user's password.
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub password: Option<SecretString>,
     /// The database the user was made in; the driver's default is the database in the URL's path, else `admin`.
     pub auth_source: Option<String>,
@@ -44,7 +45,7 @@ pub struct MongoConnection {
     /// The file of the client's certificate and its key, in PEM.
     pub tls_certificate_file: Option<PathBuf>,
     /// The password of that key (cargo feature `cert-key-password`).
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub tls_certificate_password: Option<SecretString>,
     /// The replica set's name; a server of another set is not used.
     pub replica_set: Option<String>,
@@ -55,11 +56,11 @@ pub struct MongoConnection {
     /// Most connections to each server; calls beyond wait. Default 100.
     pub max_pool_size: Option<u32>,
     /// How long making a connection may take; the driver's default is 10 s.
-    #[serde(rename = "connect_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "connect_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub connect_timeout: Option<Duration>,
     /// How long a call waits for a server that can serve it; default two thirds of the operation timeout, so that
     /// the reason is still told.
-    #[serde(rename = "server_selection_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "server_selection_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub server_selection_timeout: Option<Duration>,
     /// The program's name in the server's log; default `nodestore`.
     pub app_name: Option<String>,
@@ -379,14 +380,3 @@ impl From<WriteConcernText> for WriteConcern {
     }
 }
 
-pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
-}
-
-fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
-}
-
-fn optional_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
-}

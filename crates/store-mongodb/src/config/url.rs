@@ -6,16 +6,27 @@ use mongodb::options::{Acknowledgment, ClientOptions, DriverInfo, Tls};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::path::Path;
 use std::time::Duration;
-use store_core::{Error, Result, url_text};
+use store_core::{Error, Result, settings, url_text};
 
 use super::{MongoConfig, MongoConnection, OPERATION_TIMEOUT, refused};
 use crate::error::{from_driver, timed_out};
 
-/// Settings that are ours.
-const OWN: &str = "store.namespace, store.create, store.chat_collection, store.chat_ttl_secs, \
-                   store.vector_collection, store.vector_index, store.text_index, store.search, \
-                   store.search_exact, store.search_oversampling, store.search_index_wait_secs, store.large_values, \
-                   store.operation_timeout_ms";
+/// Settings of ours in a URL, in order.
+const OWN: [&str; 13] = [
+    "store.chat_collection",
+    "store.chat_ttl_secs",
+    "store.create",
+    "store.large_values",
+    "store.namespace",
+    "store.operation_timeout_ms",
+    "store.search",
+    "store.search_exact",
+    "store.search_index_wait_secs",
+    "store.search_oversampling",
+    "store.text_index",
+    "store.vector_collection",
+    "store.vector_index",
+];
 /// Settings of the driver's URL, in the spelling of its documentation.
 const DRIVERS: [&str; 42] = [
     "appName",
@@ -73,25 +84,7 @@ const POOL_SIZE: u32 = 100;
 
 /// The error of a setting that nobody knows.
 pub(super) fn unknown(key: &str) -> Error {
-    let drivers =
-        if key.starts_with("store.") { String::new() } else { format!(" and {}", DRIVERS.join(", ")) };
-    refused(format!("unknown option {key:?} in the URL; known are {OWN}{drivers}"))
-}
-
-/// Takes the settings of ours out of a URL: the URL without them, and their keys and decoded values.
-pub(super) fn take_own(url: &str) -> Result<(String, Vec<(String, String)>)> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    url_text::split(rest).map_err(|error| refused(error.message()))?;
-    let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), Vec::new())) };
-    let (own, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| pair.starts_with("store."));
-    let own = own.into_iter().map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded =
-            url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))?;
-        Ok((key.to_owned(), decoded))
-    });
-    let joint = if theirs.is_empty() { "" } else { "?" };
-    Ok((format!("{base}{joint}{}", theirs.join("&")), own.collect::<Result<_>>()?))
+    settings::unknown(key, &OWN, &DRIVERS)
 }
 
 /// Refuses a URL that the driver could not read.

@@ -12,9 +12,10 @@ use fred::types::config::{
 use secrecy::ExposeSecret as _;
 use socket2::TcpKeepalive;
 use store_core::Result;
+use store_core::url_text::host_and_port;
 
 use super::connection::{Protocol, RedisConnection, Topology};
-use super::url::{check_hosts, split_host};
+use super::url::check_hosts;
 use super::{RedisConfig, refused};
 use crate::error::{NAME, from_driver};
 
@@ -133,7 +134,7 @@ impl RedisConnection {
         if self.hosts.is_empty() {
             return vec![Server::new("127.0.0.1", port)];
         }
-        let split = self.hosts.iter().filter_map(|host| split_host(host, port));
+        let split = self.hosts.iter().filter_map(|host| host_and_port(host, port));
         split.map(|(name, port)| Server::new(name, port)).collect()
     }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer};
-use store_core::Result;
+use serde::Deserialize;
+use store_core::{Result, settings};
 
 use super::refused;
 
@@ -38,13 +38,13 @@ pub struct RedisConnection {
     /// The user of the sentinels, which may be another than the server's. In a URL `sentinelUsername`.
     pub sentinel_user: Option<String>,
     /// The password of the sentinels. In a URL `sentinelPassword`.
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub sentinel_password: Option<SecretString>,
     /// The user's name, as the server's access list (ACL) has it. Without one a password is that of the user
     /// `default`.
     pub user: Option<String>,
     /// The password.
-    #[serde(deserialize_with = "optional_secret")]
+    #[serde(deserialize_with = "settings::optional_secret")]
     pub password: Option<SecretString>,
     /// The database's number, 0 to 255; default 0. A cluster has only that. In a URL the path.
     pub database: Option<u8>,
@@ -64,18 +64,18 @@ pub struct RedisConnection {
     pub pool_size: Option<usize>,
     /// How long making a connection may take, with TLS and the password; default 5 s, or the time for a call if that
     /// is shorter. In a URL `connectTimeoutMS`.
-    #[serde(rename = "connect_timeout_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "connect_timeout_ms", deserialize_with = "settings::from_optional_millis")]
     pub connect_timeout: Option<Duration>,
     /// After how long without traffic the system asks whether the other side is still there, so that no firewall
     /// between forgets the connection; default 30 s. In a URL `keepAliveMS`.
-    #[serde(rename = "keep_alive_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "keep_alive_ms", deserialize_with = "settings::from_optional_millis")]
     pub keep_alive: Option<Duration>,
     /// The wait before a lost connection is made again; it doubles with each attempt. Default 50 ms. In a URL
     /// `reconnectMinDelayMS`.
-    #[serde(rename = "reconnect_min_delay_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "reconnect_min_delay_ms", deserialize_with = "settings::from_optional_millis")]
     pub reconnect_min_delay: Option<Duration>,
     /// The longest such wait; default 2 s. Attempts never end. In a URL `reconnectMaxDelayMS`.
-    #[serde(rename = "reconnect_max_delay_ms", deserialize_with = "optional_millis")]
+    #[serde(rename = "reconnect_max_delay_ms", deserialize_with = "settings::from_optional_millis")]
     pub reconnect_max_delay: Option<Duration>,
     /// Whether reads go to a cluster's replicas, which may not yet have what was just written; default `false`. In a
     /// URL `readFromReplicas`.
@@ -318,14 +318,4 @@ pub(super) fn twice(what: &str) -> store_core::Error {
     refused(format!("{what} is given twice, in the URL and beside it, and differs; keep one of them"))
 }
 
-pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
-}
 
-fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
-}
-
-fn optional_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
-}

@@ -2,19 +2,29 @@
 //! not used: it passes over what it does not know. No message shows any part that may be a password.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use secrecy::SecretString;
-use store_core::{Error, Result, url_text};
+use store_core::settings::{self, decoded, millis, must_be, parsed, put};
+use store_core::url_text::{self, host_and_port};
+use store_core::{Error, Result};
 
 use super::connection::{Protocol, RedisConnection, Topology};
 use super::refused;
 
-/// Settings that are ours.
-const OWN: &str = "store.namespace, store.prefix, store.create, store.chat_ttl_secs, store.operation_timeout_ms, \
-     store.vector_engine, store.vector_index, store.hnsw_m, store.hnsw_ef_construction, store.hnsw_ef_runtime, \
-     store.hnsw_epsilon";
+/// Settings of ours in a URL, in order.
+const OWN: [&str; 11] = [
+    "store.chat_ttl_secs",
+    "store.create",
+    "store.hnsw_ef_construction",
+    "store.hnsw_ef_runtime",
+    "store.hnsw_epsilon",
+    "store.hnsw_m",
+    "store.namespace",
+    "store.operation_timeout_ms",
+    "store.prefix",
+    "store.vector_engine",
+    "store.vector_index",
+];
 /// Settings of the connection.
 const KNOWN: [&str; 14] = [
     "connectTimeoutMS",
@@ -37,23 +47,7 @@ const ENCODE: &str = "write %XX for each of : / ? # [ ] @ and % in a user's name
 
 /// The error of a setting that nobody knows.
 pub(super) fn unknown(key: &str) -> Error {
-    let connection =
-        if key.starts_with("store.") { String::new() } else { format!(", {}", KNOWN.join(", ")) };
-    refused(format!("unknown option {key:?} in the URL; known are {OWN}{connection}"))
-}
-
-/// Takes the settings of ours out of a URL: the URL without them, and their keys and decoded values.
-pub(super) fn take_own(url: &str) -> Result<(String, Vec<(String, String)>)> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    url_text::split(rest).map_err(|error| refused(error.message()))?;
-    let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), Vec::new())) };
-    let (own, theirs): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| pair.starts_with("store."));
-    let own = own.into_iter().map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((key.to_owned(), decode(key, value)?))
-    });
-    let joint = if theirs.is_empty() { "" } else { "?" };
-    Ok((format!("{base}{joint}{}", theirs.join("&")), own.collect::<Result<_>>()?))
+    settings::unknown(key, &OWN, &KNOWN)
 }
 
 /// Reads a URL without settings of ours.
@@ -139,7 +133,7 @@ fn read_database(path: &str) -> Result<Option<u8>> {
 /// The hosts themselves are not shown: a password that is not encoded may be taken for one.
 pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
     for (place, host) in hosts.iter().enumerate() {
-        split_host(host, 0).ok_or_else(|| {
+        host_and_port(host, 0).ok_or_else(|| {
             refused(format!(
                 "server {} of {} can not be read: write host or host:port, with a port of 1 to 65535 and an IPv6 address \
                  in [brackets]. A password stands before an @, with %XX for each of : / ? # [ ] @ and % in it",
@@ -151,27 +145,6 @@ pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The name or address and the port of a host.
-pub(super) fn split_host(text: &str, default: u16) -> Option<(&str, u16)> {
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (name, rest) = rest.split_once(']')?;
-            name.parse::<std::net::Ipv6Addr>().ok()?;
-            match rest {
-                "" => (name, None),
-                rest => (name, Some(rest.strip_prefix(':')?)),
-            }
-        }
-        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
-    };
-    if name.is_empty() || name.contains(|c: char| "/?#@,%[]".contains(c) || c.is_whitespace()) {
-        return None;
-    }
-    match port {
-        None => Some((name, default)),
-        Some(port) => port.parse().ok().filter(|port| *port > 0).map(|port| (name, port)),
-    }
-}
 
 fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
     let Some((key, value)) = pair.split_once('=') else {
@@ -187,7 +160,7 @@ fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
     let Some(key) = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(key)) else {
         return Err(unknown(key));
     };
-    let value = decode(key, value)?;
+    let value = decoded(key, value)?;
     match key {
         "node" => {
             connection.hosts.push(value);
@@ -196,22 +169,18 @@ fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
         "sentinelServiceName" => put(key, &mut connection.sentinel_service, value),
         "sentinelUsername" => put(key, &mut connection.sentinel_user, value),
         "sentinelPassword" => {
-            if connection.sentinel_password.replace(SecretString::from(value)).is_some() {
-                return Err(repeated(key));
-            }
-            Ok(())
+            put(key, &mut connection.sentinel_password, SecretString::from(value))
         }
         "tlsCAFile" => put(key, &mut connection.tls_ca_file, PathBuf::from(value)),
         "tlsCertificateFile" => put(key, &mut connection.tls_certificate_file, PathBuf::from(value)),
         "tlsKeyFile" => put(key, &mut connection.tls_key_file, PathBuf::from(value)),
-        "poolSize" => put(key, &mut connection.pool_size, number(key, &value)?),
+        "poolSize" => put(key, &mut connection.pool_size, parsed(key, &value, "a whole number")?),
         "connectTimeoutMS" => put(key, &mut connection.connect_timeout, millis(key, &value)?),
         "keepAliveMS" => put(key, &mut connection.keep_alive, millis(key, &value)?),
         "reconnectMinDelayMS" => put(key, &mut connection.reconnect_min_delay, millis(key, &value)?),
         "reconnectMaxDelayMS" => put(key, &mut connection.reconnect_max_delay, millis(key, &value)?),
         "readFromReplicas" => {
-            let read = value.parse().map_err(|_| must_be(key, "true or false"))?;
-            put(key, &mut connection.read_from_replicas, read)
+            put(key, &mut connection.read_from_replicas, parsed(key, &value, "true or false")?)
         }
         "protocol" => {
             let protocol = match value.as_str() {
@@ -225,26 +194,3 @@ fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
     }
 }
 
-fn put<T>(key: &str, slot: &mut Option<T>, value: T) -> Result<()> {
-    if slot.replace(value).is_some() { Err(repeated(key)) } else { Ok(()) }
-}
-
-fn repeated(key: &str) -> Error {
-    refused(format!("{key} is in the URL twice; keep one of them"))
-}
-
-fn must_be(key: &str, what: &str) -> Error {
-    refused(format!("{key} must be {what}"))
-}
-
-fn number<T: FromStr>(key: &str, value: &str) -> Result<T> {
-    value.parse().map_err(|_| must_be(key, "a whole number"))
-}
-
-fn millis(key: &str, value: &str) -> Result<Duration> {
-    value.parse().map(Duration::from_millis).map_err(|_| must_be(key, "a number of milliseconds"))
-}
-
-fn decode(key: &str, value: &str) -> Result<String> {
-    url_text::decode(value).map_err(|error| refused(format!("{key}: {}", error.message())))
-}

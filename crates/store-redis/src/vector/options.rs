@@ -1,7 +1,8 @@
 //! How vectors are kept and found.
 
 use serde::Deserialize;
-use store_core::{Error, Result};
+use store_core::Result;
+use store_core::settings::Setting;
 
 /// What finds the nodes of a vector store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -111,8 +112,9 @@ impl RedisVectorOptions {
     }
 
     /// Sets one of the settings of a URL; `None` when it is none of these.
-    pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<()>> {
-        let bad = |what: &str| Error::config(format!("the option {key} is {value:?}; it must be {what}"));
+    pub(crate) fn set(&mut self, setting: Setting<'_>) -> Option<Result<()>> {
+        let Setting { key, value } = setting;
+        let bad = |what: &str| setting.must_be(what);
         let number = |target: &mut u32| {
             let number = value.parse().ok().filter(|number| *number > 0);
             *target = number.ok_or_else(|| bad("a number above 0"))?;
