@@ -10,7 +10,9 @@ use crate::bm25::Bm25Scan;
 use crate::fusion::reciprocal_rank_fusion;
 use crate::similarity::rounded;
 use crate::top_k::TopK;
-use crate::{Error, ErrorKind, NodeId, QueryKind, Result, VectorConfig, VectorQuery, mmr};
+use crate::{
+    Error, ErrorKind, Node, NodeId, QueryKind, Result, ScoredNode, Selector, VectorConfig, VectorQuery, mmr,
+};
 
 /// Bytes of embeddings that are weighed for maximal marginal relevance.
 const MAX_MMR_BYTES: usize = 512 << 20;
@@ -155,6 +157,13 @@ impl<'a> ExactSearch<'a> {
         Some(ids)
     }
 
+    /// Whether no rows need to be shown but those that the selector names, or those of documents that it names.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        let selector = &self.query.selector;
+        !self.wants_all() && (selector.ids.is_some() || selector.ref_docs.is_some())
+    }
+
     /// What the search looks at in each row.
     #[must_use]
     pub fn need(&self) -> Need {
@@ -218,6 +227,19 @@ impl<'a> ExactSearch<'a> {
         Ok(())
     }
 
+    /// [Shows](Self::offer) a row with its node, which is absent where the search needs no metadata.
+    ///
+    /// # Errors
+    /// As [`offer`](Self::offer).
+    pub fn offer_node(&mut self, row: SearchRow<'_>, node: Option<&Node>) -> Result<()> {
+        let selector = &self.query.selector;
+        self.offer(row, || match node {
+            Some(node) => selector.selects(node),
+            // Nothing but ids can restrict then.
+            None => selector.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_str() == row.id)),
+        })
+    }
+
     /// The ids that were found and their scores, best first; of equal scores the lesser id first.
     ///
     /// # Errors
@@ -245,6 +267,32 @@ impl<'a> ExactSearch<'a> {
         found.retain(|(_, score)| query.min_score.is_none_or(|least| *score >= least));
         Ok(found)
     }
+}
+
+/// The nodes of a ranking, in its order, if they are there and selected still: they are read after it was made.
+pub fn scored(
+    ranked: Vec<(String, f64)>,
+    nodes: impl IntoIterator<Item = Option<Node>>,
+    selector: &Selector,
+) -> Vec<ScoredNode> {
+    let found = nodes.into_iter().zip(ranked).filter_map(|(node, (_, score))| Some((node?, score)));
+    let selected = found.filter(|(node, _)| selector.selects(node));
+    selected.map(|(node, score)| ScoredNode::new(node, score)).collect()
+}
+
+/// Answers the queries that an index could not answer, all in one reading.
+pub async fn answer_open<F: Future<Output = Result<Vec<Vec<ScoredNode>>>>>(
+    queries: &[VectorQuery],
+    mut answers: Vec<Option<Vec<ScoredNode>>>,
+    exactly: impl FnOnce(Vec<VectorQuery>) -> F,
+) -> Result<Vec<Vec<ScoredNode>>> {
+    let open = queries.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
+    let open: Vec<VectorQuery> = open.map(|(query, _)| query.clone()).collect();
+    if !open.is_empty() {
+        let mut exact = exactly(open).await?.into_iter();
+        answers.iter_mut().filter(|answer| answer.is_none()).for_each(|answer| *answer = exact.next());
+    }
+    Ok(answers.into_iter().map(Option::unwrap_or_default).collect())
 }
 
 fn enough(score: f64, least: Option<f64>) -> bool {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::{ExactSearch, Need, SearchRow};
+use store_core::exact_search::{ExactSearch, Need, SearchRow, scored};
 use store_core::{BoxStream, QueryPlan, Result, ScoredNode, VectorQuery};
 
 use super::rows::{Keep, Row, latest};
@@ -21,32 +21,19 @@ fn keep(need: Need) -> Keep {
     Keep { node: need.metadata, text: need.text, embedding: need.embedding, ..Keep::ID }
 }
 
-/// Whether a query looks at named rows only.
-fn is_named(search: &ExactSearch<'_>) -> bool {
-    let selector = &search.query().selector;
-    !search.wants_all() && (selector.ids.is_some() || selector.ref_docs.is_some())
-}
-
-fn offer(search: &mut ExactSearch<'_>, row: &Row) -> Result<()> {
-    let selector = &search.query().selector;
-    let selected = || match &row.node {
-        Some(node) => selector.selects(node),
-        // Nothing but ids can restrict then.
-        None => selector.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_str() == row.id)),
-    };
-    let shown = SearchRow {
-        id: &row.id,
-        text: row.text.as_deref().unwrap_or_default(),
-        embedding: row.embedding.as_deref(),
-    };
-    search.offer(shown, selected)
+impl Row {
+    /// The row as a search sees it.
+    fn shown(&self) -> SearchRow<'_> {
+        let text = self.text.as_deref().unwrap_or_default();
+        SearchRow { id: &self.id, text, embedding: self.embedding.as_deref() }
+    }
 }
 
 /// Shows every row of the stream to every search.
 async fn pass(mut rows: BoxStream<Vec<Row>>, searches: &mut [&mut ExactSearch<'_>]) -> Result<()> {
     while let Some(part) = rows.try_next().await? {
         for row in &part {
-            searches.iter_mut().try_for_each(|search| offer(search, row))?;
+            searches.iter_mut().try_for_each(|search| search.offer_node(row.shown(), row.node.as_ref()))?;
         }
     }
     Ok(())
@@ -76,9 +63,7 @@ async fn fetch(
     }
     let ids: Vec<String> = ranked.iter().map(|(id, _)| id.clone()).collect();
     let rows = scan::named(set, ready, &ids, Keep::node(query.with_embeddings)).await?;
-    let found = rows.into_iter().zip(ranked).filter_map(|(row, (_, score))| Some((row?.node?, score)));
-    let selected = found.filter(|(node, _)| query.selector.selects(node));
-    Ok(selected.map(|(node, score)| ScoredNode::new(node, score)).collect())
+    Ok(scored(ranked, rows.into_iter().map(|row| row?.node), &query.selector))
 }
 
 /// Answers queries that were found right.
@@ -91,7 +76,7 @@ pub(super) async fn queries(
     // Those without named nodes share one reading of all.
     let mut of_all = Vec::new();
     for search in searches.iter_mut().filter(|search| !search.is_vain()) {
-        if !is_named(search) {
+        if !search.is_named() {
             of_all.push(search);
             continue;
         }
@@ -127,7 +112,7 @@ pub(super) fn explain(ready: &Ready, query: &VectorQuery) -> QueryPlan {
     if search.is_vain() {
         return QueryPlan::new("nothing can be found, and nothing is asked for");
     }
-    if is_named(&search) {
+    if search.is_named() {
         let mut plan = QueryPlan::new(match &query.selector.ids {
             Some(ids) => format!("the {} named nodes are read and compared here", ids.len()),
             None => "the nodes of the named documents are read and compared here".to_owned(),

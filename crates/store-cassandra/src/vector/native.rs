@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::exact_search::answer_open;
 use store_core::similarity::rounded;
 use store_core::{Embedding, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery, mmr};
 
@@ -227,19 +228,9 @@ pub(super) async fn queries(
 ) -> Result<Vec<Vec<ScoredNode>>> {
     // Collected first: a stream over borrowed queries is not general enough for the compiler.
     let searches: Vec<_> = queries.iter().map(|one| query(set, ready, one)).collect();
-    let mut answers: Vec<Option<Vec<ScoredNode>>> =
-        stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
-    let open: Vec<VectorQuery> = queries
-        .iter()
-        .zip(&answers)
-        .filter(|(_, answer)| answer.is_none())
-        .map(|(query, _)| query.clone())
-        .collect();
-    if !open.is_empty() {
-        let mut exact = exact::queries(set, ready, &open).await?.into_iter();
-        answers.iter_mut().filter(|answer| answer.is_none()).for_each(|answer| *answer = exact.next());
-    }
-    Ok(answers.into_iter().map(Option::unwrap_or_default).collect())
+    let answers = stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
+    let exactly = |open: Vec<VectorQuery>| async move { exact::queries(set, ready, &open).await };
+    answer_open(queries, answers, exactly).await
 }
 
 /// How [`queries`] would answer one of them.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::exact_search::answer_open;
 use store_core::similarity::rounded;
 use store_core::{
     Condition, Embedding, Filter, Metric, QueryKind, QueryPlan, Result, Scalar, ScoredNode, VectorQuery,
@@ -196,19 +197,9 @@ impl Engine for IndexSearch {
     ) -> Result<Vec<Vec<ScoredNode>>> {
         // Collected first: a stream over borrowed queries is not general enough for the compiler.
         let searches: Vec<_> = queries.iter().map(|query| self.query(set, ready, query)).collect();
-        let mut answers: Vec<Option<Vec<ScoredNode>>> =
-            stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
-        let open: Vec<VectorQuery> = queries
-            .iter()
-            .zip(&answers)
-            .filter(|(_, answer)| answer.is_none())
-            .map(|(query, _)| query.clone())
-            .collect();
-        if !open.is_empty() {
-            let mut exact = ReadAll.queries(set, ready, &open).await?.into_iter();
-            answers.iter_mut().filter(|answer| answer.is_none()).for_each(|answer| *answer = exact.next());
-        }
-        Ok(answers.into_iter().map(Option::unwrap_or_default).collect())
+        let answers = stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
+        let exactly = |open: Vec<VectorQuery>| async move { ReadAll.queries(set, ready, &open).await };
+        answer_open(queries, answers, exactly).await
     }
 
     fn explain(&self, ready: &Ready, query: &VectorQuery) -> QueryPlan {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::{ExactSearch, Need, SearchRow};
+use store_core::exact_search::{ExactSearch, Need, SearchRow, scored};
 use store_core::{
     BoxStream, NodeId, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
 };
@@ -25,19 +25,12 @@ use crate::schema::begins_with;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadAll;
 
-fn offer(search: &mut ExactSearch<'_>, row: &Row) -> Result<()> {
-    let selector = &search.query().selector;
-    let selected = || match &row.node {
-        Some(node) => selector.selects(node),
-        // Nothing but ids can restrict then.
-        None => selector.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_str() == row.id)),
-    };
-    let shown = SearchRow {
-        id: &row.id,
-        text: row.text.as_deref().unwrap_or_default(),
-        embedding: row.embedding.as_deref(),
-    };
-    search.offer(shown, selected)
+impl Row {
+    /// The row as a search sees it.
+    fn shown(&self) -> SearchRow<'_> {
+        let text = self.text.as_deref().unwrap_or_default();
+        SearchRow { id: &self.id, text, embedding: self.embedding.as_deref() }
+    }
 }
 
 /// Shows every row to every search.
@@ -50,7 +43,7 @@ async fn pass(
     let mut rows = scan::rows(set, ids, need);
     while let Some(part) = rows.try_next().await? {
         for row in &part {
-            searches.iter_mut().try_for_each(|search| offer(search, row))?;
+            searches.iter_mut().try_for_each(|search| search.offer_node(row.shown(), row.node.as_ref()))?;
         }
     }
     Ok(())
@@ -60,9 +53,7 @@ async fn pass(
 async fn fetch(set: &Set, ranked: Vec<(String, f64)>, query: &VectorQuery) -> Result<Vec<ScoredNode>> {
     let ids: Vec<String> = ranked.iter().map(|(id, _)| id.clone()).collect();
     let nodes = set.read(&ids, Keep { embedding: query.with_embeddings }).await?;
-    let found = nodes.into_iter().zip(ranked).filter_map(|(node, (_, score))| Some((node?, score)));
-    let selected = found.filter(|(node, _)| query.selector.selects(node));
-    Ok(selected.map(|(node, score)| ScoredNode::new(node, score)).collect())
+    Ok(scored(ranked, nodes, &query.selector))
 }
 
 /// Answers queries; those without named nodes share one reading of all.
