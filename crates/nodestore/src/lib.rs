@@ -11,6 +11,7 @@ mod open;
 pub mod prelude;
 mod registry;
 mod url;
+mod watch;
 
 pub use embedder::{CacheCounts, CachedEmbedder, EmbedderNote, vectors_in_use};
 #[cfg(feature = "openai")]

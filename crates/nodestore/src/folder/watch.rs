@@ -1,9 +1,6 @@
 //! Who watches the work: told how far it is, asked whether it shall stop.
 
-use std::fmt;
-use std::sync::Arc;
-
-use crate::{Error, ErrorKind, Result};
+use crate::Result;
 
 /// What happens while a folder is read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,38 +25,13 @@ pub enum FolderEvent<'a> {
     Bytes(u64),
 }
 
-type Observer = Arc<dyn Fn(&FolderEvent<'_>) + Send + Sync>;
-type Asked = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// The observer and the question whether to stop.
-#[derive(Clone, Default)]
-pub(super) struct Watch {
-    pub(super) observer: Option<Observer>,
-    pub(super) stop: Option<Asked>,
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
-            .field("observer", &self.observer.is_some())
-            .field("stop", &self.stop.is_some())
-            .finish()
-    }
-}
+pub(super) type Watch = crate::watch::Watch<dyn Fn(&FolderEvent<'_>) + Send + Sync>;
 
 impl Watch {
     pub(super) fn tell(&self, event: FolderEvent<'_>) {
         if let Some(observer) = &self.observer {
             observer(&event);
         }
-    }
-
-    /// An error when somebody wants the work to stop.
-    pub(super) fn go_on(&self) -> Result<()> {
-        if self.stop.as_ref().is_some_and(|asked| asked()) {
-            return Err(Error::new(ErrorKind::Other, "stopped before the end"));
-        }
-        Ok(())
     }
 }
 
