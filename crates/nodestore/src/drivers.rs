@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use store_core::{Backend, MemoryBackend, Result};
 
-use crate::registry::Driver;
+use crate::registry::{Driver, schemes};
 use crate::url::{Target, config};
 
 /// `memory:`; with a namespace one store for the whole process, without one a new store for each opening.
@@ -15,7 +15,7 @@ pub(crate) struct Memory;
 #[async_trait]
 impl Driver for Memory {
     fn schemes(&self) -> &[&'static str] {
-        &["memory"]
+        schemes::MEMORY
     }
 
     async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
@@ -42,7 +42,7 @@ pub(crate) struct Embedded;
 #[async_trait]
 impl Driver for Embedded {
     fn schemes(&self) -> &[&'static str] {
-        &["embedded"]
+        schemes::EMBEDDED
     }
 
     async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
@@ -57,102 +57,60 @@ impl Driver for Embedded {
     }
 }
 
-/// `mongodb://…`, `mongodb+srv://…`; options are those of [`MongoConfig`](store_mongodb::MongoConfig) and of the
-/// driver's URL.
-#[cfg(feature = "mongodb")]
-#[derive(Debug)]
-pub(crate) struct Mongo;
+/// A driver of a server: its URL is read by the store's configuration.
+macro_rules! server {
+    ($(#[$meta:meta])* $driver:ident, $schemes:expr, $config:ty, $backend:ty) => {
+        $(#[$meta])*
+        #[derive(Debug)]
+        pub(crate) struct $driver;
 
-#[cfg(feature = "mongodb")]
-#[async_trait]
-impl Driver for Mongo {
-    fn schemes(&self) -> &[&'static str] {
-        &["mongodb", "mongodb+srv"]
-    }
+        $(#[$meta])*
+        #[async_trait]
+        impl Driver for $driver {
+            fn schemes(&self) -> &[&'static str] {
+                $schemes
+            }
 
-    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
-        let mut settings: store_mongodb::MongoConfig = target.url().parse()?;
-        if let Some(namespace) = target.namespace() {
-            settings.namespace = Some(namespace.to_owned());
+            async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
+                let mut settings: $config = target.url().parse()?;
+                if let Some(namespace) = target.namespace() {
+                    settings.namespace = Some(namespace.to_owned());
+                }
+                if let Some(create) = target.create() {
+                    settings.create = create;
+                }
+                Ok(Arc::new(<$backend>::connect(settings).await?))
+            }
         }
-        if let Some(create) = target.create() {
-            settings.create = create;
-        }
-        Ok(Arc::new(store_mongodb::MongoBackend::connect(settings).await?))
-    }
+    };
 }
 
-/// `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with TLS `rediss…`, and the same of Valkey; options are
-/// those of [`RedisConfig`](store_redis::RedisConfig) and [`RedisConnection`](store_redis::RedisConnection).
-#[cfg(feature = "redis")]
-#[derive(Debug)]
-pub(crate) struct Redis;
-
-#[cfg(feature = "redis")]
-#[async_trait]
-impl Driver for Redis {
-    fn schemes(&self) -> &[&'static str] {
-        crate::registry::REDIS_SCHEMES
-    }
-
-    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
-        let mut settings: store_redis::RedisConfig = target.url().parse()?;
-        if let Some(namespace) = target.namespace() {
-            settings.namespace = Some(namespace.to_owned());
-        }
-        if let Some(create) = target.create() {
-            settings.create = create;
-        }
-        Ok(Arc::new(store_redis::RedisBackend::connect(settings).await?))
-    }
-}
-
-/// `dynamodb://region/table`; options are those of [`DynamoDbConfig`](store_dynamodb::DynamoDbConfig) and
-/// [`DynamoDbConnection`](store_dynamodb::DynamoDbConnection).
-#[cfg(feature = "dynamodb")]
-#[derive(Debug)]
-pub(crate) struct DynamoDb;
-
-#[cfg(feature = "dynamodb")]
-#[async_trait]
-impl Driver for DynamoDb {
-    fn schemes(&self) -> &[&'static str] {
-        &["dynamodb"]
-    }
-
-    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
-        let mut settings: store_dynamodb::DynamoDbConfig = target.url().parse()?;
-        if let Some(namespace) = target.namespace() {
-            settings.namespace = Some(namespace.to_owned());
-        }
-        if let Some(create) = target.create() {
-            settings.create = create;
-        }
-        Ok(Arc::new(store_dynamodb::DynamoDbBackend::connect(settings).await?))
-    }
-}
-
-/// `cassandra://host,host/keyspace`; options are those of [`CassandraConfig`](store_cassandra::CassandraConfig) and
-/// [`CassandraConnection`](store_cassandra::CassandraConnection).
-#[cfg(feature = "cassandra")]
-#[derive(Debug)]
-pub(crate) struct Cassandra;
-
-#[cfg(feature = "cassandra")]
-#[async_trait]
-impl Driver for Cassandra {
-    fn schemes(&self) -> &[&'static str] {
-        &["cassandra"]
-    }
-
-    async fn open(&self, target: &Target) -> Result<Arc<dyn Backend>> {
-        let mut settings: store_cassandra::CassandraConfig = target.url().parse()?;
-        if let Some(namespace) = target.namespace() {
-            settings.namespace = Some(namespace.to_owned());
-        }
-        if let Some(create) = target.create() {
-            settings.create = create;
-        }
-        Ok(Arc::new(store_cassandra::CassandraBackend::connect(settings).await?))
-    }
-}
+// Options are those of the configuration and of its connection.
+server!(
+    #[cfg(feature = "mongodb")]
+    Mongo,
+    schemes::MONGODB,
+    store_mongodb::MongoConfig,
+    store_mongodb::MongoBackend
+);
+server!(
+    #[cfg(feature = "redis")]
+    Redis,
+    schemes::REDIS,
+    store_redis::RedisConfig,
+    store_redis::RedisBackend
+);
+server!(
+    #[cfg(feature = "dynamodb")]
+    DynamoDb,
+    schemes::DYNAMODB,
+    store_dynamodb::DynamoDbConfig,
+    store_dynamodb::DynamoDbBackend
+);
+server!(
+    #[cfg(feature = "cassandra")]
+    Cassandra,
+    schemes::CASSANDRA,
+    store_cassandra::CassandraConfig,
+    store_cassandra::CassandraBackend
+);

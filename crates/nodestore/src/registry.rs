@@ -55,63 +55,52 @@ struct Known {
 enum State {
     Ready(&'static dyn Driver),
     /// The cargo feature of this name is off.
-    #[cfg_attr(
-        all(
-            feature = "cassandra",
-            feature = "dynamodb",
-            feature = "embedded",
-            feature = "mongodb",
-            feature = "redis"
-        ),
-        allow(dead_code, reason = "every backend may be compiled in")
-    )]
+    #[allow(dead_code, reason = "every backend may be compiled in")]
     FeatureOff(&'static str),
 }
 
-#[cfg(feature = "cassandra")]
-const CASSANDRA: State = State::Ready(&crate::drivers::Cassandra);
-#[cfg(not(feature = "cassandra"))]
-const CASSANDRA: State = State::FeatureOff("cassandra");
-#[cfg(feature = "dynamodb")]
-const DYNAMODB: State = State::Ready(&crate::drivers::DynamoDb);
-#[cfg(not(feature = "dynamodb"))]
-const DYNAMODB: State = State::FeatureOff("dynamodb");
-#[cfg(feature = "embedded")]
-const EMBEDDED: State = State::Ready(&crate::drivers::Embedded);
-#[cfg(not(feature = "embedded"))]
-const EMBEDDED: State = State::FeatureOff("embedded");
-#[cfg(feature = "mongodb")]
-const MONGODB: State = State::Ready(&crate::drivers::Mongo);
-#[cfg(not(feature = "mongodb"))]
-const MONGODB: State = State::FeatureOff("mongodb");
-#[cfg(feature = "redis")]
-const REDIS: State = State::Ready(&crate::drivers::Redis);
-#[cfg(not(feature = "redis"))]
-const REDIS: State = State::FeatureOff("redis");
+/// The schemes of each backend.
+pub(crate) mod schemes {
+    pub(crate) const CASSANDRA: &[&str] = &["cassandra"];
+    pub(crate) const DYNAMODB: &[&str] = &["dynamodb"];
+    pub(crate) const EMBEDDED: &[&str] = &["embedded"];
+    pub(crate) const MEMORY: &[&str] = &["memory"];
+    pub(crate) const MONGODB: &[&str] = &["mongodb", "mongodb+srv"];
+    /// One server, a cluster and Sentinel, each without TLS and with it, of Redis and of Valkey.
+    pub(crate) const REDIS: &[&str] = &[
+        "redis",
+        "rediss",
+        "redis-cluster",
+        "rediss-cluster",
+        "redis-sentinel",
+        "rediss-sentinel",
+        "valkey",
+        "valkeys",
+        "valkey-cluster",
+        "valkeys-cluster",
+        "valkey-sentinel",
+        "valkeys-sentinel",
+    ];
+}
 
-/// One server, a cluster and Sentinel, each without TLS and with it, of Redis and of Valkey.
-pub(crate) const REDIS_SCHEMES: &[&str] = &[
-    "redis",
-    "rediss",
-    "redis-cluster",
-    "rediss-cluster",
-    "redis-sentinel",
-    "rediss-sentinel",
-    "valkey",
-    "valkeys",
-    "valkey-cluster",
-    "valkeys-cluster",
-    "valkey-sentinel",
-    "valkeys-sentinel",
-];
+/// A driver, if its cargo feature is on.
+macro_rules! state {
+    ($feature:tt, $driver:ident) => {{
+        #[cfg(feature = $feature)]
+        const STATE: State = State::Ready(&crate::drivers::$driver);
+        #[cfg(not(feature = $feature))]
+        const STATE: State = State::FeatureOff($feature);
+        STATE
+    }};
+}
 
 const KNOWN: &[Known] = &[
-    Known { name: "embedded", schemes: &["embedded"], state: EMBEDDED },
-    Known { name: "memory", schemes: &["memory"], state: State::Ready(&crate::drivers::Memory) },
-    Known { name: "MongoDB", schemes: &["mongodb", "mongodb+srv"], state: MONGODB },
-    Known { name: "Redis", schemes: REDIS_SCHEMES, state: REDIS },
-    Known { name: "DynamoDB", schemes: &["dynamodb"], state: DYNAMODB },
-    Known { name: "Cassandra", schemes: &["cassandra"], state: CASSANDRA },
+    Known { name: "embedded", schemes: schemes::EMBEDDED, state: state!("embedded", Embedded) },
+    Known { name: "memory", schemes: schemes::MEMORY, state: State::Ready(&crate::drivers::Memory) },
+    Known { name: "MongoDB", schemes: schemes::MONGODB, state: state!("mongodb", Mongo) },
+    Known { name: "Redis", schemes: schemes::REDIS, state: state!("redis", Redis) },
+    Known { name: "DynamoDB", schemes: schemes::DYNAMODB, state: state!("dynamodb", DynamoDb) },
+    Known { name: "Cassandra", schemes: schemes::CASSANDRA, state: state!("cassandra", Cassandra) },
 ];
 
 /// The backends that URLs can name: those compiled in, and third parties'.
