@@ -2,25 +2,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at once")]
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use store_cassandra::{CassandraBackend, CassandraConfig};
+use store_conformance::server;
 use store_core::{Backend as _, ChatMessage, ChatStore, ErrorKind};
 use tokio::time::{Instant, sleep};
 
-/// A store of the test's own; `None` where no server is named.
-async fn store(test: &str, set: impl FnOnce(CassandraConfig) -> CassandraConfig) -> Option<CassandraBackend> {
-    let url = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty());
-    let Some(url) = url else {
-        assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
-        eprintln!("STORE_TEST_CASSANDRA_URL is not set; scripts/servers/with starts a server and sets it");
-        return None;
-    };
-    let config: CassandraConfig = url.parse().unwrap();
+const SERVER: &str = "STORE_TEST_CASSANDRA_URL";
+
+fn main() -> ExitCode {
+    store_conformance::tests_on! {
+        SERVER;
+        messages_expire_one_by_one_and_the_session_with_the_last,
+        a_history_outlives_its_first_messages,
+        a_message_may_be_as_large_as_a_value,
+    }
+}
+
+/// A store of the test's own.
+async fn store(test: &str, set: impl FnOnce(CassandraConfig) -> CassandraConfig) -> CassandraBackend {
+    let config: CassandraConfig = server::url(SERVER).unwrap().parse().unwrap();
     let config = config.with_namespace(format!("chat{test}{}", std::process::id())).with_create(true);
     let config = config.with_operation_timeout(Duration::from_mins(1));
-    Some(CassandraBackend::connect(set(config)).await.unwrap())
+    CassandraBackend::connect(set(config)).await.unwrap()
 }
 
 async fn texts(chat: &dyn ChatStore, session: &str) -> Vec<String> {
@@ -36,10 +43,9 @@ async fn say(chat: &dyn ChatStore, session: &str, text: &str) {
     chat.append(session, vec![ChatMessage::user(text)]).await.unwrap();
 }
 
-#[tokio::test]
 async fn messages_expire_one_by_one_and_the_session_with_the_last() {
     let ttl = Duration::from_secs(6);
-    let Some(backend) = store("ttl", |config| config.with_chat_ttl(ttl)).await else { return };
+    let backend = store("ttl", |config| config.with_chat_ttl(ttl)).await;
     let chat = backend.chat().unwrap();
     // In more buckets than one: what is written at once and too great for one request has a bucket of its own.
     chat.append("s", vec![ChatMessage::user("a".repeat(600_000))]).await.unwrap();
@@ -72,10 +78,9 @@ async fn messages_expire_one_by_one_and_the_session_with_the_last() {
 }
 
 /// A history is kept as long as it is written to, whatever goes of it meanwhile.
-#[tokio::test]
 async fn a_history_outlives_its_first_messages() {
     let ttl = Duration::from_secs(2);
-    let Some(backend) = store("kept", |config| config.with_chat_ttl(ttl)).await else { return };
+    let backend = store("kept", |config| config.with_chat_ttl(ttl)).await;
     let chat = backend.chat().unwrap();
     let mut said = Vec::new();
     for number in 0..10 {
@@ -89,9 +94,8 @@ async fn a_history_outlives_its_first_messages() {
     backend.drop_namespace().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_message_may_be_as_large_as_a_value() {
-    let Some(backend) = store("large", |config| config.with_max_value_bytes(10_000)).await else { return };
+    let backend = store("large", |config| config.with_max_value_bytes(10_000)).await;
     let chat = backend.chat().unwrap();
     say(&*chat, "s", &"x".repeat(9_000)).await;
     let large = || ChatMessage::user("x".repeat(10_000));

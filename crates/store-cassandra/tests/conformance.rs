@@ -18,11 +18,7 @@ fn main() -> ExitCode {
 }
 
 fn harness(name: &'static str, variable: &str, exclusive: bool) -> Harness {
-    let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
-        let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
-        return Harness::unavailable(name, reason);
-    };
-    let open = move |namespace: String| {
+    let open = move |url: &str, namespace: String| {
         let config = url.parse::<CassandraConfig>().map(|config| {
             // Server and tests share a machine that may be busy.
             let config = config.with_namespace(namespace).with_create(true);
@@ -31,5 +27,5 @@ fn harness(name: &'static str, variable: &str, exclusive: bool) -> Harness {
         });
         async move { Ok(Arc::new(CassandraBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
-    Harness::new(name, open).with_deadline(Duration::from_mins(10))
+    Harness::on_server(name, variable, open).with_deadline(Duration::from_mins(10))
 }

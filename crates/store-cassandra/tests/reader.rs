@@ -4,15 +4,37 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 use std::collections::HashSet;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 use store_cassandra::{CassandraBackend, CassandraConfig, CassandraReader, CassandraSession, MissingField};
+use store_conformance::server;
 use store_core::{
     Backend as _, Cursor, Document, Error, ErrorKind, JsonObject, KvStoreExt as _, Reader as _, Result,
     Retriever as _,
 };
+
+const SERVER: &str = "STORE_TEST_CASSANDRA_URL";
+
+fn main() -> ExitCode {
+    store_conformance::tests_on! {
+        SERVER;
+        a_collection_is_read_and_goes_on,
+        ten_thousand_rows_come_in_one_order_from_every_place,
+        every_row_is_a_place_to_go_on_from,
+        partitions_of_one_token_are_all_read,
+        a_wide_partition_goes_on_within,
+        every_type_is_read,
+        odd_names_and_empty_tables_are_read,
+        what_is_wrong_is_said,
+        a_statement_is_read_and_goes_on,
+        a_statement_that_does_not_only_read_is_not_sent,
+        an_error_in_the_middle_says_where_to_go_on,
+        words_are_found_among_what_is_read,
+    }
+}
 
 /// A store of the test's own, and where its tables are.
 struct Db {
@@ -20,22 +42,15 @@ struct Db {
     config: CassandraConfig,
 }
 
-/// `None` where no server is named.
-async fn db(test: &str) -> Option<Db> {
-    let url = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty());
-    let Some(url) = url else {
-        assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
-        eprintln!("STORE_TEST_CASSANDRA_URL is not set; scripts/servers/with starts a server and sets it");
-        return None;
-    };
-    let config: CassandraConfig = url.parse().unwrap();
+async fn db(test: &str) -> Db {
+    let config: CassandraConfig = server::url(SERVER).unwrap().parse().unwrap();
     let config = config.with_namespace(format!("rd{test}{}", std::process::id())).with_create(true);
     let config = config.with_operation_timeout(Duration::from_mins(1));
     let store = CassandraBackend::connect(config.clone()).await.unwrap();
     let db = Db { store, config };
     // Makes the keyspace.
     db.store.kv().unwrap().get("any", "any").await.unwrap();
-    Some(db)
+    db
 }
 
 impl Db {
@@ -132,9 +147,8 @@ fn place_in(error: &Error) -> Cursor {
     Cursor::new(place.unwrap_or_else(|| panic!("no place in {text}")))
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_collection_is_read_and_goes_on() {
-    let Some(db) = db("kv").await else { return };
+    let db = db("kv").await;
     let kv = db.store.kv().unwrap();
     let value = |n: usize| -> JsonObject {
         let value = json!({"text": format!("text {n}"), "author": {"name": n}, "n": n as f64});
@@ -171,9 +185,8 @@ async fn a_collection_is_read_and_goes_on() {
 }
 
 /// Ten thousand rows in two thousand and five hundred partitions.
-#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_rows_come_in_one_order_from_every_place() {
-    let Some(db) = db("many").await else { return };
+    let db = db("many").await;
     db.table("t", "(a int, b text, c int, text text, more text, PRIMARY KEY ((a, b), c))").await;
     let row = |n: usize| {
         let (a, b, c) = (n / 4, format!("b{}/%", n / 4 % 7), n % 4);
@@ -212,9 +225,8 @@ async fn ten_thousand_rows_come_in_one_order_from_every_place() {
 }
 
 /// Clustering columns in both directions; another process goes on after every single row, also after one that is gone.
-#[tokio::test(flavor = "multi_thread")]
 async fn every_row_is_a_place_to_go_on_from() {
-    let Some(db) = db("rows").await else { return };
+    let db = db("rows").await;
     let order = "WITH CLUSTERING ORDER BY (\"Day\" DESC, n ASC, tag DESC)";
     let key = "PRIMARY KEY (user, \"Day\", n, tag)";
     let columns = "user text, \"Day\" date, n int, tag text, s text static, text text";
@@ -256,9 +268,8 @@ async fn every_row_is_a_place_to_go_on_from() {
 }
 
 /// Keys whose tokens are the same (the hash is no secret one).
-#[tokio::test(flavor = "multi_thread")]
 async fn partitions_of_one_token_are_all_read() {
-    let Some(db) = db("token").await else { return };
+    let db = db("token").await;
     db.table("t", "(k blob, c int, text text, PRIMARY KEY (k, c))").await;
     let keys = [
         "0x010000000000000008000000000000008392885b000c34eaa70a6017bcb5d677",
@@ -284,9 +295,8 @@ async fn partitions_of_one_token_are_all_read() {
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_wide_partition_goes_on_within() {
-    let Some(db) = db("wide").await else { return };
+    let db = db("wide").await;
     db.table("t", "(k text, c int, text text, PRIMARY KEY (k, c)) WITH CLUSTERING ORDER BY (c DESC)").await;
     let filler = "x".repeat(2_000);
     db.insert("t", (0..5_000).map(|n| format!("(k, c, text) VALUES ('wide', {n}, '{filler}')"))).await;
@@ -300,9 +310,8 @@ async fn a_wide_partition_goes_on_within() {
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn every_type_is_read() {
-    let Some(db) = db("types").await else { return };
+    let db = db("types").await;
     let address = format!("\"{}\".{}_address", db.keyspace(), db.config.namespace.as_deref().unwrap());
     db.cql(format!("CREATE TYPE IF NOT EXISTS {address} (street text, no int)")).await;
     let columns = [
@@ -368,14 +377,13 @@ async fn every_type_is_read() {
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("uuid"), "{error}");
     db.end().await;
     // It is no table, and so is not dropped with them.
-    let Some(db) = self::db("types").await else { return };
+    let db = self::db("types").await;
     db.cql(format!("DROP TYPE IF EXISTS {address}")).await;
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn odd_names_and_empty_tables_are_read() {
-    let Some(db) = db("odd").await else { return };
+    let db = db("odd").await;
     db.table("Empty", "(k int PRIMARY KEY, text text)").await;
     assert!(all(&db.reader("Empty")).await.unwrap().is_empty());
     assert!(all(&db.reader("Empty").with_segments(1)).await.unwrap().is_empty());
@@ -397,9 +405,8 @@ async fn odd_names_and_empty_tables_are_read() {
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said() {
-    let Some(db) = db("wrong").await else { return };
+    let db = db("wrong").await;
     db.table("t", "(k int, c int, text text, more text, PRIMARY KEY (k, c))").await;
     db.insert("t", (0..3).map(|n| format!("(k, c, text) VALUES (1, {n}, 'x{n}')"))).await;
     db.insert("t", ["(k, c, more) VALUES (1, 1, 'm')".to_owned()].into_iter()).await;
@@ -456,9 +463,8 @@ async fn what_is_wrong_is_said() {
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_read_and_goes_on() {
-    let Some(db) = db("cql").await else { return };
+    let db = db("cql").await;
     db.table("t", "(k text, c int, text text, tags set<text>, PRIMARY KEY (k, c))").await;
     let row = |n: usize| {
         format!("(k, c, text, tags) VALUES ('k{}', {n}, 'it''s {n}', {{'a', 't{}'}})", n % 2, n % 5)
@@ -494,9 +500,8 @@ async fn a_statement_is_read_and_goes_on() {
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_does_not_only_read_is_not_sent() {
-    let Some(db) = db("hostile").await else { return };
+    let db = db("hostile").await;
     db.table("t", "(k int PRIMARY KEY, text text)").await;
     db.insert("t", (0..5).map(|n| format!("(k, text) VALUES ({n}, 'x')"))).await;
     let full = db.full("t");
@@ -525,9 +530,8 @@ async fn a_statement_that_does_not_only_read_is_not_sent() {
 }
 
 /// A table that goes in the middle of a reading stands for all that can end one.
-#[tokio::test(flavor = "multi_thread")]
 async fn an_error_in_the_middle_says_where_to_go_on() {
-    let Some(db) = db("middle").await else { return };
+    let db = db("middle").await;
     let definition = "(k int PRIMARY KEY, text text)";
     let fill = async || {
         db.table("t", definition).await;
@@ -557,9 +561,8 @@ async fn an_error_in_the_middle_says_where_to_go_on() {
     db.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn words_are_found_among_what_is_read() {
-    let Some(db) = db("words").await else { return };
+    let db = db("words").await;
     db.table("t", "(topic text, id int, body text, year int, PRIMARY KEY (topic, id))").await;
     let texts = ["cats sleep by day, cats", "dogs sleep at night", "the moon", "a cat"];
     let rows = texts

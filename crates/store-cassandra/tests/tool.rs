@@ -2,13 +2,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at once")]
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use store_cassandra::{
     CassandraBackend, CassandraConfig, CassandraSession, CassandraTool, CqlQuery, SelectOp, TableSelect,
 };
+use store_conformance::server;
 use store_core::{Backend as _, Error, ErrorKind};
+
+const SERVER: &str = "STORE_TEST_CASSANDRA_URL";
+
+fn main() -> ExitCode {
+    store_conformance::tests_on! {
+        SERVER;
+        every_type_is_read_and_bound,
+        answers_keep_their_limits,
+        only_listed_tables_are_read,
+        errors_say_what_to_do,
+        nothing_is_ever_written,
+        a_model_calls_by_name,
+    }
+}
 
 /// A store of the test's own, whose tables begin with its namespace.
 struct Place {
@@ -18,17 +34,8 @@ struct Place {
 }
 
 impl Place {
-    /// `None` where no server is named.
-    async fn new(test: &str) -> Option<Self> {
-        let url = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty());
-        let Some(url) = url else {
-            assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
-            eprintln!(
-                "STORE_TEST_CASSANDRA_URL is not set; scripts/servers/with starts a server and sets it"
-            );
-            return None;
-        };
-        let config: CassandraConfig = url.parse().unwrap();
+    async fn new(test: &str) -> Self {
+        let config: CassandraConfig = server::url(SERVER).unwrap().parse().unwrap();
         let namespace = format!("tool{test}{}", std::process::id());
         let config = config.with_namespace(&namespace).with_operation_timeout(Duration::from_mins(1));
         let keyspace = config.keyspace.clone().unwrap_or_else(|| "nodestore".to_owned());
@@ -41,7 +48,7 @@ impl Place {
                 place.keyspace
             ))
             .await;
-        Some(place)
+        place
     }
 
     fn name(&self, table: &str) -> String {
@@ -142,9 +149,8 @@ fn every_type(udt: &str) -> Vec<(&'static str, String, &'static str, Value)> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn every_type_is_read_and_bound() {
-    let Some(place) = Place::new("types").await else { return };
+    let place = Place::new("types").await;
     let udt = place.name("address");
     let keyspace = &place.keyspace;
     place.run(&format!("CREATE TYPE \"{keyspace}\".{udt} (street text, no int)")).await;
@@ -204,9 +210,8 @@ async fn events(place: &Place, rows: i64) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn answers_keep_their_limits() {
-    let Some(place) = Place::new("limits").await else { return };
+    let place = Place::new("limits").await;
     events(&place, 60).await;
     let tool = place.tool().with_rows(10, 30);
     let all = "SELECT n FROM {events} WHERE day = 'd1'";
@@ -241,9 +246,8 @@ async fn answers_keep_their_limits() {
     place.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn only_listed_tables_are_read() {
-    let Some(place) = Place::new("scope").await else { return };
+    let place = Place::new("scope").await;
     place.make("open", "(id int PRIMARY KEY, a text)").await;
     place.make("secret", "(id int PRIMARY KEY, a text)").await;
     let (open, secret) = (place.name("open"), place.name("secret"));
@@ -283,9 +287,8 @@ async fn only_listed_tables_are_read() {
     place.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn errors_say_what_to_do() {
-    let Some(place) = Place::new("errors").await else { return };
+    let place = Place::new("errors").await;
     events(&place, 4).await;
     place
         .run(&format!(
@@ -358,9 +361,8 @@ async fn errors_say_what_to_do() {
     place.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_ever_written() {
-    let Some(place) = Place::new("hostile").await else { return };
+    let place = Place::new("hostile").await;
     events(&place, 2).await;
     let tool = place.tool().with_scans(true);
     for text in [
@@ -389,9 +391,8 @@ async fn nothing_is_ever_written() {
     place.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_model_calls_by_name() {
-    let Some(place) = Place::new("call").await else { return };
+    let place = Place::new("call").await;
     events(&place, 5).await;
     place.make("near", "(id int PRIMARY KEY, v vector<float, 2>) WITH comment = 'the vectors'").await;
     place

@@ -4,31 +4,44 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may end at once")]
 
 use std::sync::Arc;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use store_cassandra::{CassandraBackend, CassandraConfig, CassandraSession, CassandraVectorOptions};
+use store_conformance::server;
 use store_core::filter::field;
 use store_core::{
     AddMode, Backend as _, Error, ErrorKind, FieldType, Filter, FilterableField, GetOptions, Metric, Node,
     QueryKind, Selector, Timestamp, VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
 };
 
-/// A store of the test's own; `None` where no server is named.
-async fn open(test: &str, options: CassandraVectorOptions) -> Option<CassandraBackend> {
-    let url = std::env::var("STORE_TEST_CASSANDRA_URL").ok().filter(|url| !url.is_empty());
-    let Some(url) = url else {
-        assert!(std::env::var_os("STORE_TEST_REQUIRE").is_none(), "STORE_TEST_CASSANDRA_URL is not set");
-        eprintln!("STORE_TEST_CASSANDRA_URL is not set; scripts/servers/with starts a server and sets it");
-        return None;
-    };
-    let config: CassandraConfig = url.parse().unwrap();
-    let config = config.with_namespace(format!("v{test}{}", std::process::id())).with_create(true);
-    let config = config.with_vectors(options).with_operation_timeout(Duration::from_mins(1));
-    Some(CassandraBackend::connect(config).await.unwrap())
+const SERVER: &str = "STORE_TEST_CASSANDRA_URL";
+
+fn main() -> ExitCode {
+    store_conformance::tests_on! {
+        SERVER;
+        the_live_schema_decides,
+        a_table_of_another_shape_is_refused,
+        embeddings_that_can_not_be_are_refused_before_any_write,
+        one_dimension_by_cosine_is_compared_here,
+        long_answers_and_equal_scores,
+        alternatives_are_read_in_one_order,
+        a_node_is_in_one_place_only,
+        exclusive_sets_leave_filters_to_the_server,
+        diverse_nodes_may_be_prefetched,
+    }
 }
 
-async fn plain(test: &str) -> Option<CassandraBackend> {
+/// A store of the test's own.
+async fn open(test: &str, options: CassandraVectorOptions) -> CassandraBackend {
+    let config: CassandraConfig = server::url(SERVER).unwrap().parse().unwrap();
+    let config = config.with_namespace(format!("v{test}{}", std::process::id())).with_create(true);
+    let config = config.with_vectors(options).with_operation_timeout(Duration::from_mins(1));
+    CassandraBackend::connect(config).await.unwrap()
+}
+
+async fn plain(test: &str) -> CassandraBackend {
     open(test, CassandraVectorOptions::default()).await
 }
 
@@ -77,9 +90,8 @@ fn is_config(error: &Error, says: &str) {
     assert!(error.to_string().contains(says), "{error}");
 }
 
-#[tokio::test]
 async fn the_live_schema_decides() {
-    let Some(backend) = plain("schema").await else { return };
+    let backend = plain("schema").await;
     cql(
         &backend,
         "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {'class': 'SimpleStrategy', \
@@ -110,9 +122,8 @@ async fn the_live_schema_decides() {
     backend.drop_namespace().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_table_of_another_shape_is_refused() {
-    let Some(backend) = plain("shape").await else { return };
+    let backend = plain("shape").await;
     cql(
         &backend,
         "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {'class': 'SimpleStrategy', \
@@ -126,9 +137,8 @@ async fn a_table_of_another_shape_is_refused() {
     backend.drop_namespace().await.unwrap();
 }
 
-#[tokio::test]
 async fn embeddings_that_can_not_be_are_refused_before_any_write() {
-    let Some(backend) = plain("bad").await else { return };
+    let backend = plain("bad").await;
     let store = configured(&backend, 2, Metric::Cosine).await;
     for bad in [&[1.0][..], &[1.0, 2.0, 3.0], &[0.0, 0.0], &[f32::NAN, 1.0], &[1.0, f32::INFINITY], &[]] {
         let nodes = vec![node("good", &[1.0, 0.0], &json!({})), node("bad", bad, &json!({}))];
@@ -146,9 +156,8 @@ async fn embeddings_that_can_not_be_are_refused_before_any_write() {
 }
 
 /// Cassandra has no index for it.
-#[tokio::test]
 async fn one_dimension_by_cosine_is_compared_here() {
-    let Some(backend) = plain("one").await else { return };
+    let backend = plain("one").await;
     let store = configured(&backend, 1, Metric::Cosine).await;
     put(&*store, vec![node("a", &[-2.0], &json!({})), node("b", &[3.0], &json!({}))]).await;
     assert_eq!(found(&*store, &VectorQuery::dense(vec![1.0], 2)).await, ["b", "a"]);
@@ -156,9 +165,8 @@ async fn one_dimension_by_cosine_is_compared_here() {
     backend.drop_namespace().await.unwrap();
 }
 
-#[tokio::test]
 async fn long_answers_and_equal_scores() {
-    let Some(backend) = plain("long").await else { return };
+    let backend = plain("long").await;
     let store = configured(&backend, 2, Metric::Dot).await;
     // Twelve of each score.
     let nodes =
@@ -180,9 +188,8 @@ async fn long_answers_and_equal_scores() {
 }
 
 /// Each is a statement of its own; together they are read as one.
-#[tokio::test]
 async fn alternatives_are_read_in_one_order() {
-    let Some(backend) = plain("any").await else { return };
+    let backend = plain("any").await;
     let store = configured(&backend, 2, Metric::Cosine).await;
     let nodes = (0..300_u16).map(|n| {
         let metadata = json!({"a": format!("a{}", n % 3), "b": format!("b{}", n % 5)});
@@ -208,9 +215,8 @@ async fn alternatives_are_read_in_one_order() {
     backend.drop_namespace().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_node_is_in_one_place_only() {
-    let Some(backend) = plain("place").await else { return };
+    let backend = plain("place").await;
     let store = configured(&backend, 2, Metric::Cosine).await;
     let alone = |id: &str, value: f32| node(id, &[value, 1.0], &json!({}));
     put(&*store, vec![alone("a", 1.0), alone("b", 2.0)]).await;
@@ -227,10 +233,9 @@ async fn a_node_is_in_one_place_only() {
     backend.drop_namespace().await.unwrap();
 }
 
-#[tokio::test]
 async fn exclusive_sets_leave_filters_to_the_server() {
     let options = CassandraVectorOptions::default().with_exclusive(true);
-    let Some(backend) = open("own", options.clone()).await else { return };
+    let backend = open("own", options.clone()).await;
     let store = backend.vectors().unwrap();
     let declared = |key: &str, field_type| FilterableField { key: key.to_owned(), field_type };
     let fields = [declared("year", FieldType::Integer), declared("when", FieldType::Timestamp)];
@@ -271,7 +276,7 @@ async fn exclusive_sets_leave_filters_to_the_server() {
     ];
     for another in [false, true] {
         // What is known of the set stands in the table, not in the options of whoever opens it.
-        let store = if another { plain("own").await.unwrap().vectors().unwrap() } else { Arc::clone(&store) };
+        let store = if another { plain("own").await.vectors().unwrap() } else { Arc::clone(&store) };
         for (filter, expected) in &whole {
             let query = VectorQuery::dense(vec![1.0, 0.0], 9).with_selector(filter.clone());
             assert_eq!(store.explain(&query).await.unwrap().applied_after, None, "{filter}");
@@ -287,11 +292,8 @@ async fn exclusive_sets_leave_filters_to_the_server() {
 }
 
 /// All that the index answers are weighed, or as many as are asked for.
-#[tokio::test]
 async fn diverse_nodes_may_be_prefetched() {
-    let Some(backend) = open("mmr", CassandraVectorOptions::default().with_mmr_prefetch(2.0)).await else {
-        return;
-    };
+    let backend = open("mmr", CassandraVectorOptions::default().with_mmr_prefetch(2.0)).await;
     let store = configured(&backend, 2, Metric::Cosine).await;
     let nodes =
         [("a", [1.0, 0.0]), ("b", [1.0, 0.01]), ("c", [1.0, 0.02]), ("d", [1.0, 0.03]), ("e", [0.0, 1.0])];
@@ -299,7 +301,7 @@ async fn diverse_nodes_may_be_prefetched() {
     let kind = QueryKind::Mmr { embedding: vec![1.0, 0.0], threshold: 0.1 };
     // Of all five it would be `e`.
     assert_eq!(found(&*store, &VectorQuery::new(kind.clone(), 2)).await, ["a", "d"]);
-    let all = plain("mmr").await.unwrap().vectors().unwrap();
+    let all = plain("mmr").await.vectors().unwrap();
     assert_eq!(found(&*all, &VectorQuery::new(kind, 2)).await, ["a", "e"]);
     backend.drop_namespace().await.unwrap();
 }

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use store_core::{Backend, ChatStore, DocStore, Error, ErrorKind, KvStore, Result, VectorStore};
 
 use crate::check::{CaseResult, Failure};
+use crate::server;
 
 type Open = dyn Fn(String) -> BoxFuture<'static, Result<Arc<dyn Backend>>> + Send + Sync;
 
@@ -55,6 +56,19 @@ impl Harness {
         Self { open: Some(Arc::new(move |namespace| open(namespace).boxed())), ..Self::closed(name) }
     }
 
+    /// A backend on the server that a variable names: `open` is given the server's URL and the namespace. Without a server
+    /// it is [`unavailable`](Self::unavailable).
+    pub fn on_server<O, F>(name: &'static str, variable: &str, open: O) -> Self
+    where
+        O: Fn(&str, String) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Arc<dyn Backend>>> + Send + 'static,
+    {
+        match server::url(variable) {
+            Some(url) => Self::new(name, move |namespace| open(&url, namespace)),
+            None => Self::unavailable(name, server::missing(variable)),
+        }
+    }
+
     /// A backend that can not be tested here, and why: `STORE_TEST_REDIS_URL is not set`.
     ///
     /// Its tests are shown as ignored; with `STORE_TEST_REQUIRE` set they fail.
@@ -68,7 +82,7 @@ impl Harness {
             name,
             open: None,
             missing: None,
-            required: std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty()),
+            required: server::is_required(),
             durable: true,
             scope: Scope::All,
             deadline: Duration::from_mins(2),
@@ -140,11 +154,6 @@ impl Harness {
         }
     }
 
-    /// A namespace that nobody used before.
-    pub(crate) fn fresh_namespace() -> String {
-        let random = uuid::Uuid::new_v4().simple().to_string();
-        format!("t{}", random.get(..15).unwrap_or(&random))
-    }
 }
 
 impl fmt::Debug for Harness {

@@ -16,6 +16,7 @@ mod model;
 mod nodes;
 mod reader;
 mod run;
+pub mod server;
 mod table;
 mod vectors;
 

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::case::Case;
 use crate::check::{Failure, describe};
 use crate::harness::{Env, Harness, Scope};
+use crate::server::fresh_namespace;
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ async fn probe(harness: &Harness) -> Reach {
         return Reach::Missing(reason.clone());
     }
     let opened: Result<_> = async {
-        let backend = harness.open(&Harness::fresh_namespace()).await?;
+        let backend = harness.open(&fresh_namespace()).await?;
         backend.ping().await?;
         let capabilities = backend.capabilities();
         // Nothing was created, so nothing is lost when it can not be closed.
@@ -156,7 +157,7 @@ async fn judge(case: &'static Case, harness: &Harness, reach: &Reach) -> Verdict
         Reach::Unknown => {}
     }
     let (deadline, name) = (harness.deadline, format!("{}::{}", case.suite, case.name));
-    let namespace = Harness::fresh_namespace();
+    let namespace = fresh_namespace();
     // A task of its own, so that a panic of the store is caught and named.
     let mut task = tokio::spawn({
         let (harness, namespace) = (harness.clone(), namespace.clone());

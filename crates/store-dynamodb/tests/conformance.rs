@@ -34,11 +34,7 @@ fn vectors_only(name: &'static str, variable: &str, layout: fn(DynamoDbConfig) -
 }
 
 fn harness(name: &'static str, variable: &str, layout: fn(DynamoDbConfig) -> DynamoDbConfig) -> Harness {
-    let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
-        let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
-        return Harness::unavailable(name, reason);
-    };
-    let open = move |namespace: String| {
+    let open = move |url: &str, namespace: String| {
         let config = url.parse::<DynamoDbConfig>().map(|config| {
             // Server and tests share a machine that may be busy.
             let config = config.with_namespace(namespace).with_create(true).with_consistent_reads(true);
@@ -47,5 +43,5 @@ fn harness(name: &'static str, variable: &str, layout: fn(DynamoDbConfig) -> Dyn
         });
         async move { Ok(Arc::new(DynamoDbBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
-    Harness::new(name, open).with_deadline(Duration::from_mins(10))
+    Harness::on_server(name, variable, open).with_deadline(Duration::from_mins(10))
 }

@@ -7,12 +7,12 @@ mod common;
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::{ITEM, names, told};
 use futures::future::BoxFuture;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use serde_json::json;
+use store_conformance::server;
 use store_core::{
     AddMode, Backend as _, ErrorKind, FieldType, FilterableField, GetOptions, MetadataPatch, Metric, Node,
     Selector, VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
@@ -81,26 +81,16 @@ fn trial(
     change: Change,
     test: impl Fn(Db) -> BoxFuture<'static, ()> + Send + 'static,
 ) -> Trial {
-    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
-    let ignored = url.is_none() && std::env::var_os("STORE_TEST_REQUIRE").is_none();
-    let variable = variable.to_owned();
-    Trial::test(name, move || {
-        let url = url.ok_or_else(|| format!("{variable} is not set"))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async {
-            let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-            let mut config: DynamoDbConfig = url.parse().unwrap();
-            config.table = None;
-            let config =
-                config.with_namespace(format!("v{nanos}")).with_create(true).with_consistent_reads(true);
-            let config = config.with_vectors(change(DynamoDbVectorOptions::default()));
-            let db = Db { store: DynamoDbBackend::connect(config.clone()).await.unwrap(), config };
-            test(db.clone()).await;
-            db.store.drop_namespace().await.unwrap();
-        });
-        Ok(())
+    server::test(name, variable, move |url| async move {
+        let mut config: DynamoDbConfig = url.parse().unwrap();
+        config.table = None;
+        let config = config.with_namespace(server::fresh_namespace());
+        let config = config.with_create(true).with_consistent_reads(true);
+        let config = config.with_vectors(change(DynamoDbVectorOptions::default()));
+        let db = Db { store: DynamoDbBackend::connect(config.clone()).await.unwrap(), config };
+        test(db.clone()).await;
+        db.store.drop_namespace().await.unwrap();
     })
-    .with_ignored_flag(ignored)
 }
 
 fn main() -> ExitCode {
@@ -126,7 +116,7 @@ fn main() -> ExitCode {
         trial("a_lost_index_is_done_without", INDEXED, native, |db| Box::pin(lost_index(db))),
         trial("another_index_is_refused", INDEXED, native, |db| Box::pin(another_index(db))),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    server::run(trials)
 }
 
 /// `vector_store/embedding` holds the numbers, `vector_store/text_id_to_doc_id` the source document or null.

@@ -21,17 +21,11 @@ const SERVERS: [(&str, &str); 6] = [
 ];
 
 fn main() -> ExitCode {
-    store_conformance::run_all(SERVERS.map(|(name, variable)| {
-        harness(name, variable).unwrap_or_else(|| {
-            let reason = format!("{variable} is not set; scripts/servers/with starts a server and sets it");
-            Harness::unavailable(name, reason)
-        })
-    }))
+    store_conformance::run_all(SERVERS.map(|(name, variable)| harness(name, variable)))
 }
 
-fn harness(name: &'static str, variable: &str) -> Option<Harness> {
-    let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
-    let open = move |namespace: String| {
+fn harness(name: &'static str, variable: &str) -> Harness {
+    let open = move |url: &str, namespace: String| {
         // Server and tests share a machine that may be busy.
         let patient = RedisConnection::default().with_connect_timeout(Duration::from_mins(1));
         let config = url.parse::<RedisConfig>().map(|config| {
@@ -41,7 +35,7 @@ fn harness(name: &'static str, variable: &str) -> Option<Harness> {
         });
         async move { Ok(Arc::new(RedisBackend::connect(config?).await?) as Arc<dyn Backend>) }
     };
-    Some(Harness::new(name, open).with_deadline(Duration::from_mins(10)))
+    Harness::on_server(name, variable, open).with_deadline(Duration::from_mins(10))
 }
 
 /// Its graph is walked far enough to miss none of the few nodes of a case.

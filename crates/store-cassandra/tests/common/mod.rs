@@ -4,13 +4,12 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use std::future::Future;
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use store_cassandra::{CassandraBackend, CassandraConfig, CassandraSession};
+use store_conformance::server;
+pub(crate) use store_conformance::server::{eventually, run};
 use store_core::Backend as _;
 
 const SERVER: &str = "STORE_TEST_CASSANDRA_URL";
@@ -71,27 +70,16 @@ pub(crate) fn test<F: Future<Output = ()> + Send>(
     name: &'static str,
     body: impl Fn(Db) -> F + Send + 'static,
 ) -> Trial {
-    let Some(url) = std::env::var(SERVER).ok().filter(|url| !url.is_empty()) else {
-        let required = std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty());
-        let fail = move || Err(format!("{SERVER} is not set").into());
-        return Trial::test(name, fail).with_ignored_flag(!required);
-    };
-    Trial::test(name, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async {
-            let db = open(&url).await;
-            body(db.clone()).await;
-            db.store.drop_namespace().await.unwrap();
-        });
-        Ok(())
+    server::test(name, SERVER, move |url| async move {
+        let db = open(&url).await;
+        body(db.clone()).await;
+        db.store.drop_namespace().await.unwrap();
     })
 }
 
 /// A store on this cluster, in a namespace that no other test has.
 async fn open(url: &str) -> Db {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
-    let name = format!("t{now}x{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = server::fresh_namespace();
     let config: CassandraConfig = url.parse().unwrap();
     // Server and tests share a machine that may be busy.
     let config = config.with_namespace(name.clone()).with_create(true);
@@ -99,18 +87,3 @@ async fn open(url: &str) -> Db {
     Db { store: CassandraBackend::connect(config.clone()).await.unwrap(), config, name }
 }
 
-/// Waits until something is so, and fails when it takes half a minute.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
-    for _ in 0..600 {
-        if check().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("never: {what}");
-}
-
-/// Runs them.
-pub(crate) fn run(tests: impl IntoIterator<Item = Trial>) -> ExitCode {
-    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().collect()).exit_code()
-}

@@ -7,13 +7,12 @@
 
 pub(crate) mod proxy;
 
-use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
+use store_conformance::server;
+pub(crate) use store_conformance::server::eventually;
 use store_core::Backend as _;
 use store_redis::fred::interfaces::{ClientLike as _, ClusterInterface as _};
 use store_redis::fred::types::config::Options;
@@ -150,43 +149,21 @@ fn on<F: Future<Output = ()> + Send>(
     variable: &'static str,
     body: impl Fn(Db) -> F + Send + 'static,
 ) -> Trial {
-    let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) else {
-        let required = std::env::var_os("STORE_TEST_REQUIRE").is_some_and(|value| !value.is_empty());
-        let fail = move || Err(format!("{variable} is not set").into());
-        return Trial::test(name, fail).with_ignored_flag(!required);
-    };
-    Trial::test(name, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async {
-            let db = open(&url).await;
-            body(db.clone()).await;
-            db.store.drop_namespace().await.unwrap();
-        });
-        Ok(())
+    server::test(name, variable, move |url| async move {
+        let db = open(&url).await;
+        body(db.clone()).await;
+        db.store.drop_namespace().await.unwrap();
     })
 }
 
 /// A store on this server, in a namespace that no other test has.
 pub(crate) async fn open(url: &str) -> Db {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
-    let name = format!("t{now}x{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = server::fresh_namespace();
     let config = RedisConfig::new(url.to_owned()).with_namespace(name.clone());
     Db { store: RedisBackend::connect(config).await.unwrap(), url: url.to_owned(), name }
 }
 
-/// Waits until something is so, and fails when it takes half a minute.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
-    for _ in 0..3_000 {
-        if check().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never: {what}");
-}
-
 /// Runs them.
 pub(crate) fn run(tests: impl IntoIterator<Item = Vec<Trial>>) -> ExitCode {
-    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit_code()
+    server::run(tests.into_iter().flatten())
 }
