@@ -31,7 +31,7 @@ mod ingestion;
 mod json;
 mod kv;
 mod kv_layers;
-#[cfg(feature = "lease")]
+#[cfg(feature = "tokio")]
 pub mod lease;
 mod llamaindex_query;
 mod matrix;
@@ -53,6 +53,8 @@ mod test_support;
 pub mod tls;
 pub mod tokens;
 pub mod top_k;
+#[cfg(feature = "tokio")]
+pub mod turns;
 pub mod url_text;
 pub mod vector_check;
 pub mod vector_search;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use mongodb::{Client, Database};
 use store_core::Result;
+use store_core::turns::Turns;
 
-use crate::chat::Turns;
+
 use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::diagnose::Opened;
 use crate::error::{closed, from_driver, timed_out};

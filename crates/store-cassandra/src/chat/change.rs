@@ -61,13 +61,13 @@ impl CassandraChatStore {
     async fn add(&self, session: &str, messages: &[String]) -> Result<()> {
         let mut patience = Patience::new(&self.space);
         let mut staged: Option<Vec<(Bucket, Head)>> = None;
-        let mut end = match self.space.chats.recall(session) {
+        let mut end = match self.space.chats.ends.get(session) {
             Some(end) => end,
             None => self.end(session, Class::Read).await?,
         };
         loop {
             // Whatever becomes of it: a call that fails does not leave an end that may be old.
-            self.space.chats.remember(session, None);
+            self.space.chats.ends.set(session, None);
             let added = if fits(messages)
                 && let Some((bucket, head)) = end.open().filter(|(bucket, _)| bucket.takes(self.ttl()))
             {
@@ -77,7 +77,7 @@ impl CassandraChatStore {
                 self.link(session, &end, messages, &mut staged).await?
             };
             if let Some(end) = added {
-                self.space.chats.remember(session, Some(end));
+                self.space.chats.ends.set(session, Some(end));
                 let unused = staged.into_iter().flatten().map(|(bucket, _)| bucket);
                 self.drop_buckets(session, unused).await;
                 return Ok(());
@@ -138,7 +138,7 @@ impl CassandraChatStore {
     /// Puts messages in the place of a history; answers whether that had any.
     async fn put(&self, session: &str, messages: &[String]) -> Result<bool> {
         let mut patience = Patience::new(&self.space);
-        self.space.chats.remember(session, None);
+        self.space.chats.ends.set(session, None);
         let mut end = self.end(session, Class::Read).await?;
         if messages.is_empty() && end.root.buckets.is_empty() {
             return Ok(false);
@@ -157,7 +157,7 @@ impl CassandraChatStore {
             let found = messages.is_empty() && self.any(session, &end.root).await?;
             if closed && let Some(root) = self.swap(session, &end.root, buckets.clone()).await? {
                 if head.is_some() {
-                    self.space.chats.remember(session, Some(End { root, head }));
+                    self.space.chats.ends.set(session, Some(End { root, head }));
                 }
                 self.drop_buckets(session, end.root.buckets).await;
                 return Ok(found);
@@ -197,8 +197,8 @@ impl CassandraChatStore {
         };
         let new = head.with(-1, -long(text.len()));
         let new = Head { closed: head.closed || *only, ..new };
-        let remembered = self.space.chats.recall(session);
-        self.space.chats.remember(session, None);
+        let remembered = self.space.chats.ends.get(session);
+        self.space.chats.ends.set(session, None);
         let made = self.change_bucket(session, bucket, (head, new), &Vec::new(), Some(position)).await?;
         let Some(new) = made else { return Ok(None) };
         self.keep(session, remembered, bucket, (head, new));
@@ -211,13 +211,13 @@ impl CassandraChatStore {
         let is_last = end.root.buckets.last() == Some(bucket);
         if !is_last || end.head.as_ref() == Some(old) {
             let head = if is_last { Some(new) } else { end.head };
-            self.space.chats.remember(session, Some(End { root: end.root, head }));
+            self.space.chats.ends.set(session, Some(End { root: end.root, head }));
         }
     }
 
     /// Takes an empty bucket from its history's list.
     async fn unlink(&self, session: &str, bucket: &Bucket) -> Result<()> {
-        self.space.chats.remember(session, None);
+        self.space.chats.ends.set(session, None);
         let mut patience = Patience::new(&self.space);
         let mut class = Class::Read;
         loop {
@@ -263,8 +263,8 @@ impl CassandraChatStore {
         })?;
         let new = head.with(1, long(size(messages)));
         let rows: Placed<'_> = messages.iter().map(|text| (free.clone(), text.as_str())).collect();
-        let remembered = self.space.chats.recall(session);
-        self.space.chats.remember(session, None);
+        let remembered = self.space.chats.ends.get(session);
+        self.space.chats.ends.set(session, None);
         let root = remembered.as_ref().map(|end| end.root.clone()).unwrap_or_default();
         let change = self.change_bucket(session, bucket, (head, new), &rows, None);
         let ((), made) = try_join!(self.renew(session, &root), change)?;

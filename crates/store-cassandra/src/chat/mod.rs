@@ -29,14 +29,13 @@ mod head;
 mod read;
 mod root;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
+use store_core::turns::{Remembered, Turns};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, check};
-use tokio::sync::{Mutex, MutexGuard};
+
 
 use crate::deadline;
 use crate::error::at;
@@ -45,43 +44,16 @@ use crate::space::Space;
 use crate::transaction::Pauses;
 use head::End;
 
-/// Ends of histories that are remembered.
-const REMEMBERED: usize = 4_096;
+
 /// The most bytes of a session's name, which is part of a partition's key; those have 65,535 at most.
 const MAX_SESSION: usize = 65_000;
 
 /// What the handles of a store share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// The turns in which this process changes histories: changes of one history would only conflict.
-    turns: [Mutex<()>; 32],
+    turns: Turns,
     /// Ends of histories as this process left them.
-    ends: StdMutex<HashMap<String, End>>,
-}
-
-impl Shared {
-    async fn turn(&self, session: &str) -> Option<MutexGuard<'_, ()>> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(session);
-        let turn = usize::try_from(hash % 32).ok().and_then(|turn| self.turns.get(turn))?;
-        Some(turn.lock().await)
-    }
-
-    fn recall(&self, session: &str) -> Option<End> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned()
-    }
-
-    fn remember(&self, session: &str, end: Option<End>) {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        match end {
-            Some(end) => {
-                if ends.len() >= REMEMBERED {
-                    ends.clear();
-                }
-                ends.insert(session.to_owned(), end);
-            }
-            None => drop(ends.remove(session)),
-        }
-    }
+    ends: Remembered<End>,
 }
 
 /// The time that a change may take, and its pauses.
@@ -124,7 +96,7 @@ impl CassandraChatStore {
         let change = change(self.clone(), name.clone());
         let limit = self.space.config.operation_timeout;
         let in_turn = deadline::within(limit, async move {
-            let _turn = in_time(limit, store.space.chats.turn(&name)).await?;
+            let _turn = in_time(limit, store.space.chats.turns.take(&name)).await?;
             change.await
         });
         tokio::spawn(in_turn).await.unwrap_or_else(|error| {

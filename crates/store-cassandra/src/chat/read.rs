@@ -52,7 +52,7 @@ impl CassandraChatStore {
         F: Future<Output = Result<Seen<T>>> + 'a,
     {
         let mut patience = Patience::new(&self.space);
-        let mut root = match self.space.chats.recall(session) {
+        let mut root = match self.space.chats.ends.get(session) {
             // In one round trip where the list is remembered: it is looked at beside, in case that it is another by now.
             Some(End { root: known, .. }) => {
                 let (now, found) = join(self.root(session, Class::Read), read(known.clone())).await;

@@ -17,15 +17,13 @@
 //! its first message or loses its last: what every message writes is in the session's partition, so that no partition
 //! is every session's. (With a time to live the listing is written with every message.)
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::turns::{Remembered, Turns};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result, check};
-use tokio::sync::{Mutex, MutexGuard};
 
 use super::item::{
     Encoded, Entry, Head, LISTING, MAX_SESSION, Run, expires, head_key, key, listed, listing_key, partition,
@@ -44,8 +42,7 @@ use crate::transaction::{Committed, Condition, MAX_BYTES, MAX_ITEMS, commit, con
 
 /// Messages that are put in one transaction, with the head and the listing.
 const MOST: usize = MAX_ITEMS - 2;
-/// Heads that are remembered, so that an append need not read one first.
-const REMEMBERED: usize = 4_096;
+
 /// How often a reading that meets changes begins anew before it takes what it read.
 const ROUNDS: u32 = 16;
 /// What is removed with the texts, since they are needed soon.
@@ -54,35 +51,9 @@ const FEW: usize = 16;
 /// What the handles of a store share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// The turns in which this process changes histories: changes of one history would only conflict.
-    turns: [Mutex<()>; 32],
-    /// Heads as this process left them.
-    heads: StdMutex<HashMap<String, Head>>,
-}
-
-impl Shared {
-    async fn turn(&self, session: &str) -> Option<MutexGuard<'_, ()>> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(session);
-        let turn = usize::try_from(hash % 32).ok().and_then(|turn| self.turns.get(turn))?;
-        Some(turn.lock().await)
-    }
-
-    fn recall(&self, session: &str) -> Option<Head> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned()
-    }
-
-    fn remember(&self, session: &str, head: Option<Head>) {
-        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        match head {
-            Some(head) => {
-                if heads.len() >= REMEMBERED {
-                    heads.clear();
-                }
-                heads.insert(session.to_owned(), head);
-            }
-            None => drop(heads.remove(session)),
-        }
-    }
+    turns: Turns,
+    /// Heads as this process left them, so that an append need not read one first.
+    heads: Remembered<Head>,
 }
 
 /// The chat role in our own layout.
@@ -162,14 +133,14 @@ impl OwnChatStore {
         if messages.is_empty() {
             return Ok(());
         }
-        let _turn = self.space.chats.turn(session).await;
+        let _turn = self.space.chats.turns.take(session).await;
         self.add(session, &messages).await
     }
 
     /// Adds at the end.
     async fn add(&self, session: &str, messages: &[Encoded]) -> Result<()> {
         let mut backoff = Backoff::new(self.space.config.operation_timeout);
-        let mut stored = match self.space.chats.recall(session) {
+        let mut stored = match self.space.chats.heads.get(session) {
             Some(head) => Some(head),
             None => self.head(session).await?,
         };
@@ -252,10 +223,10 @@ impl OwnChatStore {
         }
         all.extend(actions);
         // Whatever becomes of it: a call that is dropped here does not leave a head that may be old.
-        self.space.chats.remember(session, None);
+        self.space.chats.heads.set(session, None);
         match commit(&self.space, all).await? {
             Committed::Yes => {
-                self.space.chats.remember(session, head);
+                self.space.chats.heads.set(session, head);
                 Ok(None)
             }
             Committed::No(met) => {
@@ -268,7 +239,7 @@ impl OwnChatStore {
     async fn replace_by(&self, session: &str, messages: &[ChatMessage]) -> Result<()> {
         session_name(session)?;
         let messages = self.encode(session, messages)?;
-        let _turn = self.space.chats.turn(session).await;
+        let _turn = self.space.chats.turns.take(session).await;
         if messages.is_empty() {
             return self.remove_all(session).await.map(drop);
         }
@@ -315,7 +286,7 @@ impl OwnChatStore {
 
     async fn delete_session(&self, session: &str) -> Result<bool> {
         session_name(session)?;
-        let _turn = self.space.chats.turn(session).await;
+        let _turn = self.space.chats.turns.take(session).await;
         self.remove_all(session).await
     }
 
@@ -372,7 +343,7 @@ impl OwnChatStore {
 
     async fn remove(&self, session: &str, index: i64) -> Result<Option<ChatMessage>> {
         session_name(session)?;
-        let _turn = self.space.chats.turn(session).await;
+        let _turn = self.space.chats.turns.take(session).await;
         let mut backoff = Backoff::new(self.space.config.operation_timeout);
         loop {
             let Some((head, Spot::At(mut entry))) = self.find(session, index, false).await? else {
@@ -434,7 +405,7 @@ impl OwnChatStore {
     async fn insert(&self, session: &str, index: i64, message: &ChatMessage) -> Result<()> {
         session_name(session)?;
         let message = Encoded::new(session, message, self.expires())?;
-        let _turn = self.space.chats.turn(session).await;
+        let _turn = self.space.chats.turns.take(session).await;
         let mut backoff = Backoff::new(self.space.config.operation_timeout);
         loop {
             let Some((head, Spot::At(entry))) = self.find(session, index, true).await? else {

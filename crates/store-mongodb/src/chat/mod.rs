@@ -24,7 +24,7 @@ mod message;
 mod place;
 mod steps;
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::{IndexOptions, ReadConcern, WriteConcern};
 use mongodb::{Collection, IndexModel};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result, check};
-use tokio::sync::{Mutex, MutexGuard};
+
 
 use crate::error::{at, code};
 use crate::space::Space;
@@ -51,17 +51,6 @@ const OTHER_OPTIONS: [i32; 2] = [85, 86];
 /// In [`Space::known`]: the indexes are there.
 const PREPARED: &str = "chat indexes";
 
-/// The turns in which this process changes histories: changes of one history would only conflict.
-#[derive(Debug, Default)]
-pub(crate) struct Turns([Mutex<()>; 32]);
-
-impl Turns {
-    async fn take(&self, key: &str) -> Option<MutexGuard<'_, ()>> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
-        let turn = usize::try_from(hash % 32).ok().and_then(|turn| self.0.get(turn))?;
-        Some(turn.lock().await)
-    }
-}
 
 /// The chat role.
 #[derive(Clone, Debug)]
