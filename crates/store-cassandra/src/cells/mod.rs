@@ -236,5 +236,4 @@ fn taken<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
-#[path = "cells/cells_tests.rs"]
 mod tests;

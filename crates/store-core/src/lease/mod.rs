@@ -311,5 +311,4 @@ async fn keep(inner: Arc<Inner>, token: String, state: watch::Sender<State>) {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

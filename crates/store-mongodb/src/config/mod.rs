@@ -360,5 +360,4 @@ fn refused(message: impl fmt::Display) -> Error {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

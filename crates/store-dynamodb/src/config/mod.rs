@@ -340,5 +340,4 @@ fn check_table(what: &str, name: &str, most: usize) -> Result<()> {
 
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

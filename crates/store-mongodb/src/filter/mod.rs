@@ -377,5 +377,4 @@ fn decimal(integer: i128) -> Bson {
 }
 
 #[cfg(test)]
-#[path = "filter_tests.rs"]
 mod tests;

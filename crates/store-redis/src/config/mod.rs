@@ -225,5 +225,4 @@ fn refused(message: impl Into<String>) -> Error {
 
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;
