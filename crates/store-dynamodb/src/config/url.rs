@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 use store_core::settings::{self, Pairs, decoded_secret, millis, must_be, parsed, put};
-use store_core::{Error, Result};
+use store_core::{Error, Result, url_text};
 
 use super::connection::{DynamoDbConnection, DynamoDbRetryMode};
 use super::{DynamoDbConfig, refused};
