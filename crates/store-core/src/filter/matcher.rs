@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::compare::ExactKey;
-use super::matching::contains_lower;
+use super::oracle::contains_lower;
 use super::{Condition, Filter, Scalar, lookup};
 use crate::JsonObject;
 

@@ -114,7 +114,7 @@ mod json;
 #[cfg(test)]
 mod json_tests;
 mod matcher;
-mod matching;
+mod oracle;
 mod place;
 mod syntax;
 #[cfg(test)]
@@ -127,7 +127,7 @@ pub use canonical::{canonical, scalars_of};
 pub use compare::compare_numbers;
 pub use json::OPERATORS;
 pub use matcher::Matcher;
-pub use matching::lookup;
+pub use oracle::lookup;
 pub use syntax::SYNTAX_HELP;
 pub use timestamp::Timestamp;
 
