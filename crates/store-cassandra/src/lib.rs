@@ -37,8 +37,9 @@ pub use config::{
     CassandraConsistency, CassandraReplication,
 };
 pub use patterns::{
-    Begun, BucketEstimate, CassandraCounter, CassandraIdempotency, CassandraIndex, CassandraLock, CassandraSeries, CassandraTimeSeries, CassandraView,
-    CounterConfig, IdempotencyClaim, IdempotencyConfig, LockConfig, LockGuard, SchemaDifference, SchemaReport, SeriesType, TimeSample,
+    Begun, BucketEstimate, CassandraCounter, CassandraIdempotency, CassandraIndex, CassandraLock,
+    CassandraSeries, CassandraTimeSeries, CassandraView, CounterConfig, IdempotencyClaim, IdempotencyConfig,
+    LockConfig, LockGuard, SchemaDifference, SchemaReport, SeriesType, TimeSample,
 };
 pub use reader::CassandraReader;
 pub use retriever::CassandraTextRetriever;

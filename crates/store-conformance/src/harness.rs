@@ -153,7 +153,6 @@ impl Harness {
             )),
         }
     }
-
 }
 
 impl fmt::Debug for Harness {

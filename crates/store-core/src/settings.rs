@@ -38,11 +38,7 @@ pub fn take_own(url: &str) -> Result<(String, Pairs)> {
 
 /// Reads the query of a URL: our own settings are answered, each at most once, others go to `set`. `hint` is what to do
 /// about a part that is no `key=value`: a secret that is not encoded may have taken the URL apart.
-pub fn read_query(
-    query: &str,
-    hint: &str,
-    mut set: impl FnMut(&str, String) -> Result<()>,
-) -> Result<Pairs> {
+pub fn read_query(query: &str, hint: &str, mut set: impl FnMut(&str, String) -> Result<()>) -> Result<Pairs> {
     let mut own = Pairs::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let Some((key, value)) = pair.split_once('=') else {

@@ -41,7 +41,6 @@ pub(crate) fn is_expired(item: &Item, now: u64) -> bool {
     expires.and_then(|expires| expires.parse::<u64>().ok()).is_some_and(|second| second <= now)
 }
 
-
 /// The second at which something expires that lives so long from now: never sooner, and up to a second later.
 pub(crate) fn expiry(ttl: Duration) -> u64 {
     let end = epoch::now().saturating_add(ttl);

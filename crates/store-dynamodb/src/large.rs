@@ -203,7 +203,6 @@ async fn try_sweep(
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

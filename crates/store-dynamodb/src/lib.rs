@@ -41,7 +41,8 @@ pub use config::{
 };
 pub use patterns::{
     Begun, CacheConfig, CacheStats, CounterConfig, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
-    DynamoDbLock, DynamoDbTimeSeries, IdempotencyClaim, IdempotencyConfig, LockConfig, LockGuard, TimePoint, TimeSeriesConfig,
+    DynamoDbLock, DynamoDbTimeSeries, IdempotencyClaim, IdempotencyConfig, LockConfig, LockGuard, TimePoint,
+    TimeSeriesConfig,
 };
 pub use reader::{DynamoDbKey, DynamoDbReader, DynamoDbSortKey};
 pub use single_table::{

@@ -147,7 +147,6 @@ type Record = (Vec<u8>, Vec<u8>);
 /// A change of [`swap_records`]: place in the call, row, the record that must still be there, the new one.
 type Swap = (usize, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
 
-
 /// When something that lives so long from now expires, rounded up to a millisecond.
 fn expiry_of(ttl: Duration, now: u64) -> u64 {
     let ttl = u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);

@@ -320,10 +320,9 @@ fn tls_reason(topology: &str) -> &str {
 
 fn from_io(kind: Io, text: &str) -> (ErrorKind, String) {
     match kind {
-        Io::TimedOut => (
-            ErrorKind::Timeout,
-            format!("the connection to the server timed out; {}", Error::UNKNOWN_WRITE),
-        ),
+        Io::TimedOut => {
+            (ErrorKind::Timeout, format!("the connection to the server timed out; {}", Error::UNKNOWN_WRITE))
+        }
         Io::InvalidData if text.contains("certificate") || text.contains("alert") => {
             (ErrorKind::Config, format!("the server and this program do not agree on TLS: {text}"))
         }

@@ -7,7 +7,6 @@ use mongodb::{Client, Database};
 use store_core::Result;
 use store_core::turns::Turns;
 
-
 use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::diagnose::Opened;
 use crate::error::{closed, from_driver, timed_out};

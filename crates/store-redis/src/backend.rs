@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use fred::clients::Pool;
 use futures::TryStreamExt as _;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader,
-    Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader, Result,
+    VectorStore, check,
 };
 
 use crate::chat::RedisChatStore;

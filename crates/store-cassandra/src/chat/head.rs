@@ -1,6 +1,5 @@
 //! What is known of a history and of its buckets, and messages as they are stored.
 
-
 use store_core::chat_place::FIRST;
 use store_core::python::parse_json;
 use store_core::{ChatMessage, Error, Result, check};
@@ -162,7 +161,6 @@ pub(super) fn decode(text: &str) -> Result<ChatMessage> {
 pub(super) fn long(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
-
 
 /// The time in seconds of the epoch.
 pub(super) fn seconds() -> i64 {

@@ -36,14 +36,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use store_core::turns::{Remembered, Turns};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, check};
 
-
 use crate::deadline;
 use crate::error::at;
 use crate::kv_turns::in_time;
 use crate::space::Space;
 use crate::transaction::Pauses;
 use head::End;
-
 
 /// The most bytes of a session's name, which is part of a partition's key; those have 65,535 at most.
 const MAX_SESSION: usize = 65_000;

@@ -401,6 +401,5 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     Err(refused(format!("the {what} {name:?} is not allowed: it has 1 to {MAX_NAME} of a-z, A-Z, 0-9 and _")))
 }
 
-
 #[cfg(test)]
 mod tests;

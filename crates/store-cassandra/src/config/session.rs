@@ -211,8 +211,11 @@ impl CassandraConnection {
             file("tlsKeyFile", &self.tls_key_file),
         )
         .map_err(|error| error.with_backend(NAME))?;
-        let first =
-            self.hosts.first().and_then(|host| host_and_port(host, PORT)).map_or("127.0.0.1", |(name, _)| name);
+        let first = self
+            .hosts
+            .first()
+            .and_then(|host| host_and_port(host, PORT))
+            .map_or("127.0.0.1", |(name, _)| name);
         let name = self.tls_host_name.as_deref().unwrap_or(first);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
             refused(format!("{name:?} can not be the name in a certificate; give tlsHostName"))

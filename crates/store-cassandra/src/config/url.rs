@@ -105,7 +105,6 @@ fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result
     }
 }
 
-
 /// The hosts themselves are not shown: a password that is not encoded may be taken for one.
 pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
     let Some(place) = hosts.iter().position(|host| host_and_port(host, PORT).is_none()) else { return Ok(()) };

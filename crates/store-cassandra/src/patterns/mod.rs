@@ -46,7 +46,6 @@ fn ttl(time: Duration) -> i32 {
     i32::try_from(whole.saturating_add(1)).unwrap_or(i32::MAX)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

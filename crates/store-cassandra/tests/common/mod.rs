@@ -86,4 +86,3 @@ async fn open(url: &str) -> Db {
     let config = config.with_operation_timeout(Duration::from_mins(1));
     Db { store: CassandraBackend::connect(config.clone()).await.unwrap(), config, name }
 }
-

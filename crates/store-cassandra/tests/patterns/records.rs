@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use store_cassandra::{
-    Begun, CassandraCounter, CassandraIdempotency, CounterConfig, IdempotencyConfig,
-};
+use store_cassandra::{Begun, CassandraCounter, CassandraIdempotency, CounterConfig, IdempotencyConfig};
 use store_core::ErrorKind;
 
 use crate::common::{Db, eventually, test};
@@ -97,10 +95,8 @@ async fn idempotency_replays_the_answer(db: Db) {
     let error = numbers.begin("k").await.map(drop).unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some("k")));
     // What is no longer kept is new.
-    eventually("it is forgotten", || async {
-        matches!(records.begin("k").await.unwrap(), Begun::New(_))
-    })
-    .await;
+    eventually("it is forgotten", || async { matches!(records.begin("k").await.unwrap(), Begun::New(_)) })
+        .await;
 }
 
 async fn idempotency_lease_ends(db: Db) {
@@ -191,9 +187,7 @@ async fn records_refuse_what_can_not_be(db: Db) {
     }
     let error = records(&db, config).begin(&long).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
-    let Begun::New(claim) = records(&db, config).begin("k").await.unwrap() else {
-        panic!("not new")
-    };
+    let Begun::New(claim) = records(&db, config).begin("k").await.unwrap() else { panic!("not new") };
     let error = claim.complete(&"x".repeat(3 << 20)).await.unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::LimitExceeded, Some("k")));
     assert!(claim.give_up().await.unwrap());

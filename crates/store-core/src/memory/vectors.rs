@@ -13,9 +13,9 @@ use crate::vector_check::PageStart;
 use crate::vector_search::{Rows, ScoredRow, Search};
 use crate::vector_table::VectorTable;
 use crate::{
-    AddMode, AddReport, Error, GetOptions, JsonObject, MetadataPass, MetadataPatch, Node, Page,
-    QueryKind, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields,
-    VectorQuery, VectorStore, check, vector_check,
+    AddMode, AddReport, Error, GetOptions, JsonObject, MetadataPass, MetadataPatch, Node, Page, QueryKind,
+    QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery,
+    VectorStore, check, vector_check,
 };
 
 /// Nodes with embeddings in memory.

@@ -17,7 +17,6 @@ use crate::space::Space;
 
 pub(crate) use own::Shared;
 
-
 /// The chat role in the configured layout.
 pub(crate) fn chat_store(space: &Arc<Space>) -> Arc<dyn ChatStore> {
     match space.config.chat_layout {

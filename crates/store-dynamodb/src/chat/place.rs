@@ -24,7 +24,6 @@ pub(super) fn generation_micros(generation: &str) -> Option<u64> {
     u64::from_str_radix(generation.get(..16)?, 16).ok()
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

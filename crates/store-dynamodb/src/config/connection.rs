@@ -272,4 +272,3 @@ impl DynamoDbConnection {
         Ok(Client::from_conf(config.build()))
     }
 }
-

@@ -338,6 +338,5 @@ fn check_table(what: &str, name: &str, most: usize) -> Result<()> {
     )))
 }
 
-
 #[cfg(test)]
 mod tests;

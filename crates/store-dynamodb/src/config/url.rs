@@ -64,9 +64,7 @@ fn set(connection: &mut DynamoDbConnection, key: &str, value: String) -> Result<
     match key {
         "endpoint_url" => put(key, &mut connection.endpoint_url, value),
         "profile" => put(key, &mut connection.profile, value),
-        "session_token" => {
-            put(key, &mut connection.session_token, SecretString::from(value))
-        }
+        "session_token" => put(key, &mut connection.session_token, SecretString::from(value)),
         "use_fips" => put(key, &mut connection.use_fips, parsed(key, &value, "true or false")?),
         "use_dual_stack" => put(key, &mut connection.use_dual_stack, parsed(key, &value, "true or false")?),
         "connect_timeout_ms" => put(key, &mut connection.connect_timeout, millis(key, &value)?),
@@ -84,4 +82,3 @@ fn set(connection: &mut DynamoDbConnection, key: &str, value: String) -> Result<
         _ => Err(unknown(key)),
     }
 }
-

@@ -130,9 +130,8 @@ impl IdempotencyPlace for Place {
     async fn begin(&self, key: &str, token: &str) -> Result<IdempotencyBegun> {
         let partition = self.partition(key)?;
         // Until the lease ends if it is at work, until the answer is forgotten if it is done.
-        let condition =
-            Self::condition("attribute_not_exists(#u) OR #u <= :now", token, self.config.lease)
-                .valued(":now", number(millis()));
+        let condition = Self::condition("attribute_not_exists(#u) OR #u <= :now", token, self.config.lease)
+            .valued(":now", number(millis()));
         let set = "SET #h = :h, #u = :u, #x = :x REMOVE #a";
         let met = match change(&self.space, &partition, SORT, set, condition).await? {
             Ok(_) => return Ok(IdempotencyBegun::New),

@@ -44,7 +44,6 @@ fn partition(kind: &str, name: &str) -> Result<String> {
     Ok(format!("{OWN}{kind}/{}", escaped(name)))
 }
 
-
 /// A name that does not look like another name with something behind it.
 fn escaped(name: &str) -> String {
     name.replace('%', "%25").replace('/', "%2F")
@@ -62,7 +61,6 @@ fn keyed(what: &str, base: &str, key: &str) -> Result<String> {
 fn time(what: &str, time: Duration) -> Result<()> {
     check::time(what, time, MAX_TIME)
 }
-
 
 /// The millisecond so long from now.
 fn millis_after(time: Duration) -> u64 {
@@ -86,7 +84,6 @@ fn number_of<T: std::str::FromStr>(item: &Item, name: &str) -> Option<T> {
 fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
-
 
 /// An item of the main table, as it is now.
 async fn get(space: &Space, partition: &str, sort: &str, consistent: bool) -> Result<Option<Item>> {

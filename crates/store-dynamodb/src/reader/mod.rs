@@ -330,7 +330,6 @@ impl DynamoDbReader {
     }
 }
 
-
 impl Reader for DynamoDbReader {
     fn read(&self) -> BoxStream<Document> {
         let rows = Box::new(Rows::new(self.clone()));

@@ -164,7 +164,6 @@ pub(crate) fn names() -> Vec<&'static str> {
     ]
 }
 
-
 /// The test on a server, by its name.
 pub(crate) fn test<F: Future<Output = ()> + Send>(
     name: &'static str,
@@ -185,4 +184,3 @@ async fn open(url: &str) -> Db {
     let config = config.with_operation_timeout(Duration::from_mins(1));
     Db { store: DynamoDbBackend::connect(config.clone()).await.unwrap(), config, name }
 }
-

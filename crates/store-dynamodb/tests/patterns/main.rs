@@ -27,8 +27,8 @@ use futures::future::join_all;
 use serde_json::json;
 use store_core::ErrorKind;
 use store_dynamodb::{
-    Begun, CacheConfig, CounterConfig, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency,
-    DynamoDbLock, DynamoDbTimeSeries, IdempotencyConfig, LockConfig, TimePoint, TimeSeriesConfig,
+    Begun, CacheConfig, CounterConfig, DynamoDbCache, DynamoDbCounter, DynamoDbIdempotency, DynamoDbLock,
+    DynamoDbTimeSeries, IdempotencyConfig, LockConfig, TimePoint, TimeSeriesConfig,
 };
 
 fn main() -> ExitCode {

@@ -24,7 +24,6 @@ mod message;
 mod place;
 mod steps;
 
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +34,6 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::{IndexOptions, ReadConcern, WriteConcern};
 use mongodb::{Collection, IndexModel};
 use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result, check};
-
 
 use crate::error::{at, code};
 use crate::space::Space;
@@ -50,7 +48,6 @@ const OTHER_OPTIONS: [i32; 2] = [85, 86];
 
 /// In [`Space::known`]: the indexes are there.
 const PREPARED: &str = "chat indexes";
-
 
 /// The chat role.
 #[derive(Clone, Debug)]

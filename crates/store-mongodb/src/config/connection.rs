@@ -379,4 +379,3 @@ impl From<WriteConcernText> for WriteConcern {
         }
     }
 }
-

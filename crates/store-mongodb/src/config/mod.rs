@@ -132,7 +132,8 @@ impl MongoConfig {
     /// Reads the URL in the variable `MONGODB_URI`, as LlamaIndex's vector store does; settings of ours may stand
     /// in it. `Config` when it is not set.
     pub fn from_env() -> Result<Self> {
-        settings::from_env(URL_VARIABLE, "the server's URL, mongodb://…").map_err(|error| error.with_backend(NAME))
+        settings::from_env(URL_VARIABLE, "the server's URL, mongodb://…")
+            .map_err(|error| error.with_backend(NAME))
     }
 
     /// Sets the server and how to reach it.
@@ -352,7 +353,6 @@ fn collection_name(what: &str, name: &str) -> Result<()> {
     }
     Ok(())
 }
-
 
 /// The error of settings that can not be.
 fn refused(message: impl fmt::Display) -> Error {

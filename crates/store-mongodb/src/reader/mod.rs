@@ -422,4 +422,3 @@ impl fmt::Debug for MongoReader {
             .finish_non_exhaustive()
     }
 }
-

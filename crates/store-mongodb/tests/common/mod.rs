@@ -54,4 +54,3 @@ pub(crate) async fn open(url: &str) -> Db {
     let config = MongoConfig::new(url.to_owned()).with_namespace(name.clone());
     Db { store: MongoBackend::connect(config).await.unwrap(), name }
 }
-

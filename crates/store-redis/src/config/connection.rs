@@ -317,5 +317,3 @@ fn either_secret(
 pub(super) fn twice(what: &str) -> store_core::Error {
     refused(format!("{what} is given twice, in the URL and beside it, and differs; keep one of them"))
 }
-
-

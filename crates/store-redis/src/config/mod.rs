@@ -92,7 +92,8 @@ impl RedisConfig {
 
     /// Reads the URL in the variable `REDIS_URL`; settings of ours may stand in it. `Config` when it is not set.
     pub fn from_env() -> Result<Self> {
-        settings::from_env(URL_VARIABLE, "the server's URL, redis://…").map_err(|error| error.with_backend(NAME))
+        settings::from_env(URL_VARIABLE, "the server's URL, redis://…")
+            .map_err(|error| error.with_backend(NAME))
     }
 
     /// Sets the server and how to reach it.
@@ -222,7 +223,6 @@ impl FromStr for RedisConfig {
 fn refused(message: impl Into<String>) -> Error {
     Error::config(message).with_backend(NAME)
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -145,7 +145,6 @@ pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
     Ok(())
 }
 
-
 fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
     let Some((key, value)) = pair.split_once('=') else {
         return Err(refused(format!(
@@ -168,9 +167,7 @@ fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
         }
         "sentinelServiceName" => put(key, &mut connection.sentinel_service, value),
         "sentinelUsername" => put(key, &mut connection.sentinel_user, value),
-        "sentinelPassword" => {
-            put(key, &mut connection.sentinel_password, SecretString::from(value))
-        }
+        "sentinelPassword" => put(key, &mut connection.sentinel_password, SecretString::from(value)),
         "tlsCAFile" => put(key, &mut connection.tls_ca_file, PathBuf::from(value)),
         "tlsCertificateFile" => put(key, &mut connection.tls_certificate_file, PathBuf::from(value)),
         "tlsKeyFile" => put(key, &mut connection.tls_key_file, PathBuf::from(value)),
@@ -193,4 +190,3 @@ fn read_pair(connection: &mut RedisConnection, pair: &str) -> Result<()> {
         _ => Err(unknown(key)),
     }
 }
-
