@@ -1,7 +1,7 @@
 //! What the tests on real nodes share: they run on the cluster of `STORE_TEST_CASSANDRA_URL`, one node or a ring, each in
 //! a namespace of its own. Without a cluster they are shown as ignored, and fail with `STORE_TEST_REQUIRE` set.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What the tests on a real server share: they run on the server of `STORE_TEST_MONGODB_URL`, each in a database of
 //! its own. Without a server they are shown as ignored, and fail with `STORE_TEST_REQUIRE` set.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use bson::Document as BsonDocument;

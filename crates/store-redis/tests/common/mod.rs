@@ -2,7 +2,7 @@
 //! cluster of `STORE_TEST_REDIS_CLUSTER_URL` too, each in a namespace of its own. Without a server they are shown as
 //! ignored, and fail with `STORE_TEST_REQUIRE` set.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 pub(crate) mod proxy;
