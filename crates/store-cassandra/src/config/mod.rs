@@ -358,8 +358,14 @@ impl CassandraConfig {
             "store.max_value_bytes" => self.max_value_bytes = setting.parsed("a number of bytes")?,
             "store.create" => self.create = setting.switch()?,
             "store.local_serial" => self.local_serial = setting.switch()?,
-            "store.read_consistency" => { self.read_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| setting.must_be(levels))?; }
-            "store.write_consistency" => { self.write_consistency = CassandraConsistency::from_name(&value).ok_or_else(|| setting.must_be(levels))?; }
+            "store.read_consistency" => {
+                self.read_consistency =
+                    CassandraConsistency::from_name(&value).ok_or_else(|| setting.must_be(levels))?;
+            }
+            "store.write_consistency" => {
+                self.write_consistency =
+                    CassandraConsistency::from_name(&value).ok_or_else(|| setting.must_be(levels))?;
+            }
             "store.replication" => {
                 self.replication = CassandraReplication::read(&value)
                     .ok_or_else(|| setting.must_be("a number, or datacentres with theirs: dc1:3,dc2:2"))?;

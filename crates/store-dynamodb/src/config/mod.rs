@@ -297,7 +297,10 @@ impl DynamoDbConfig {
             "store.read_units" => self.tables.read_units = Some(setting.number()?),
             "store.write_units" => self.tables.write_units = Some(setting.number()?),
             "store.deletion_protection" => self.tables.deletion_protection = setting.switch()?,
-            "store.chat_layout" => { self.chat_layout = DynamoDbChatLayout::from_name(&value).ok_or_else(|| setting.must_be("nodestore or llamaindex"))?; }
+            "store.chat_layout" => {
+                self.chat_layout = DynamoDbChatLayout::from_name(&value)
+                    .ok_or_else(|| setting.must_be("nodestore or llamaindex"))?;
+            }
             "store.chat_table" => self.chat_table = Some(value),
             "store.chat_ttl_secs" => self.chat_ttl = Some(setting.seconds()?),
             "store.operation_timeout_ms" => self.operation_timeout = setting.millis()?,
