@@ -107,7 +107,9 @@ fn set(connection: &mut CassandraConnection, key: &str, value: String) -> Result
 
 /// The hosts themselves are not shown: a password that is not encoded may be taken for one.
 pub(super) fn check_hosts(hosts: &[String]) -> Result<()> {
-    let Some(place) = hosts.iter().position(|host| host_and_port(host, PORT).is_none()) else { return Ok(()) };
+    let Some(place) = hosts.iter().position(|host| host_and_port(host, PORT).is_none()) else {
+        return Ok(());
+    };
     Err(refused(format!(
         "node {} of {} can not be read: write host, host:port or [v6]:port; {USER}",
         place + 1,
