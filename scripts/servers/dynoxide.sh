@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# dynoxide 1.5, a DynamoDB server that knows vector indexes, as DynamoDB Local does
+# dynoxide, a DynamoDB server that knows vector indexes, as DynamoDB Local does
 # not. Built once by cargo, from its pinned crate.
 #
 #   dynoxide.sh run [OPTIONS]        until standard input ends

@@ -1,6 +1,6 @@
 //! The tool on a real node, named by `STORE_TEST_CASSANDRA_URL`.
 
-#![allow(clippy::unwrap_used, reason = "a test may end at once")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 
 use std::process::ExitCode;
 use std::time::Duration;

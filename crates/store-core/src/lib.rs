@@ -45,6 +45,8 @@ mod reader;
 pub mod records;
 mod retriever;
 mod retrievers;
+#[cfg(feature = "tokio")]
+pub mod rounds;
 pub mod settings;
 pub mod similarity;
 #[cfg(test)]

@@ -13,14 +13,14 @@
 //! Transactions are for nothing else: other writes of the same documents wait for one, and if they hold all of the
 //! pool's connections meanwhile, it can not go on.
 
-use std::time::Duration;
-
+use async_trait::async_trait;
 use bson::oid::ObjectId;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::{ClientSession, Collection};
 use store_core::batches::cut;
+use store_core::rounds::{self, CompareAndSwap};
 use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
 
 use crate::kv::{MongoKvStore, one_of};
@@ -32,8 +32,6 @@ use crate::{bulk, codec, grid_fs};
 const KEYS: usize = 1_000;
 /// Writes of one update that are under way at once, where each has a request of its own.
 const WRITES: usize = 16;
-/// How often an update that meets other writers on its keys looks again before it answers `Conflict`.
-const ROUNDS: u64 = 200;
 /// Most bytes of old and new document in a command of their own, which takes 16 MB.
 const MAX_CONDITION_BYTES: usize = 15 << 20;
 /// Bytes of old and new documents in one request that makes many changes.
@@ -65,6 +63,68 @@ enum Together {
     Unsupported,
 }
 
+/// The documents of one collection.
+struct Values<'a> {
+    store: &'a MongoKvStore,
+    collection: &'a Collection<RawDocumentBuf>,
+}
+
+#[async_trait]
+impl CompareAndSwap for Values<'_> {
+    type Stored = RawDocumentBuf;
+    type Change = Change;
+
+    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<RawDocumentBuf>>> {
+        let mut stored = vec![None; keys.len()];
+        let keep = |place: usize, document: &RawDocument| {
+            if let Some(slot) = stored.get_mut(place) {
+                *slot = Some(document.to_owned());
+            }
+            Ok(())
+        };
+        self.store.read(self.collection, keys, keep).await?;
+        Ok(stored)
+    }
+
+    async fn decide(
+        &self,
+        place: usize,
+        key: &str,
+        stored: Option<RawDocumentBuf>,
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<(Option<JsonObject>, Option<Change>)> {
+        let old = match &stored {
+            Some(document) => {
+                let read = decode(document, DateTime::now()).map_err(|error| error.with_key(key))?;
+                self.store.value_of(self.collection, key, read).await?
+            }
+            None => None,
+        };
+        Ok(match apply(key, old.as_ref())? {
+            Update::Keep => (old, None),
+            Update::Put(value) => {
+                let new = encode(key, &value, None, 0)?;
+                let fits = fits(key, &new);
+                let new = if fits.is_err() && self.store.spills() {
+                    pointer(key, grid_fs::save(&self.store.space, key, key, &value).await?)?
+                } else {
+                    fits.map(|()| new)?
+                };
+                (Some(value), Some(Change { place, old: stored, new: Some(new) }))
+            }
+            // What has expired is left to the server.
+            Update::Delete => {
+                let change = old.and(stored).map(|stored| Change { place, old: Some(stored), new: None });
+                (None, change)
+            }
+        })
+    }
+
+    async fn change(&self, changes: Vec<Change>) -> Result<Vec<usize>> {
+        self.store.change(self.collection, changes).await
+    }
+}
+
 impl MongoKvStore {
     pub(crate) async fn update(
         &self,
@@ -77,93 +137,9 @@ impl MongoKvStore {
         let target = self.collection(collection)?;
         let mut after = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS) {
-            after.extend(self.update_chunk(&target, keys, apply).await?);
+            after.extend(rounds::update(&Values { store: self, collection: &target }, keys, apply).await?);
         }
         Ok(after)
-    }
-
-    async fn update_chunk(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        keys: &[&str],
-        apply: &mut UpdateFn<'_>,
-    ) -> Result<Vec<Option<JsonObject>>> {
-        let mut after = vec![None; keys.len()];
-        let mut open: Vec<usize> = (0..keys.len()).collect();
-        for round in 0..ROUNDS {
-            let wanted: Vec<&str> = open.iter().filter_map(|place| keys.get(*place).copied()).collect();
-            let mut stored: Vec<Option<RawDocumentBuf>> = vec![None; wanted.len()];
-            let keep = |place: usize, document: &RawDocument| {
-                if let Some(slot) = stored.get_mut(place) {
-                    *slot = Some(document.to_owned());
-                }
-                Ok(())
-            };
-            self.read(collection, &wanted, keep).await?;
-            let (mut changes, mut refused) = (Vec::new(), None);
-            for ((place, key), stored) in open.iter().zip(&wanted).zip(stored) {
-                match self.decide(collection, key, *place, stored, apply).await {
-                    Ok((value, change)) => {
-                        if let Some(slot) = after.get_mut(*place) {
-                            *slot = value;
-                        }
-                        changes.extend(change);
-                    }
-                    Err(error) => {
-                        refused = Some(error);
-                        break;
-                    }
-                }
-            }
-            open = self.change(collection, changes).await?;
-            if let Some(error) = refused {
-                return Err(error);
-            }
-            if open.is_empty() {
-                return Ok(after);
-            }
-            // Those who met are spread, so that they do not meet again.
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=round.min(10)))).await;
-        }
-        let key = open.first().and_then(|place| keys.get(*place)).copied().unwrap_or_default();
-        let message = format!("others changed the key each of the {ROUNDS} times it was read");
-        Err(Error::new(ErrorKind::Conflict, message).with_key(key))
-    }
-
-    /// Asks `apply` about one key: the value afterwards, and the change to make, if any.
-    async fn decide(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        key: &str,
-        place: usize,
-        stored: Option<RawDocumentBuf>,
-        apply: &mut UpdateFn<'_>,
-    ) -> Result<(Option<JsonObject>, Option<Change>)> {
-        let old = match &stored {
-            Some(document) => {
-                let read = decode(document, DateTime::now()).map_err(|error| error.with_key(key))?;
-                self.value_of(collection, key, read).await?
-            }
-            None => None,
-        };
-        Ok(match apply(key, old.as_ref())? {
-            Update::Keep => (old, None),
-            Update::Put(value) => {
-                let new = encode(key, &value, None, 0)?;
-                let fits = fits(key, &new);
-                let new = if fits.is_err() && self.spills() {
-                    pointer(key, grid_fs::save(&self.space, key, key, &value).await?)?
-                } else {
-                    fits.map(|()| new)?
-                };
-                (Some(value), Some(Change { place, old: stored, new: Some(new) }))
-            }
-            // What has expired is left to the server.
-            Update::Delete => {
-                let change = old.and(stored).map(|stored| Change { place, old: Some(stored), new: None });
-                (None, change)
-            }
-        })
     }
 
     /// Makes the changes whose old document is still there; answers the places of the others.

@@ -3,11 +3,11 @@
 //! Python's layout has no versions: a change is made if the stored bytes are still those that were read, by a script
 //! that compares and writes many keys of a hash at once. Those whose bytes have changed are read and decided anew.
 
-use std::time::Duration;
-
+use async_trait::async_trait;
 use bytes::Bytes;
 use store_core::batches::cut;
-use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
+use store_core::rounds::{self, CompareAndSwap};
+use store_core::{Error, JsonObject, Result, Update, UpdateFn, check};
 
 use crate::driver::items;
 use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, decode, encode};
@@ -18,8 +18,6 @@ use crate::script::{Script, hex_sha1};
 const KEYS: usize = 2_000;
 /// From this size on the SHA-1 of an old value is sent in its place, and compared.
 const HASHED_BYTES: usize = 64 << 10;
-/// How often an update that meets other writers on its keys looks again before it answers `Conflict`.
-const ROUNDS: u64 = 200;
 
 /// Changes the fields whose old value still stands, and answers the places of the others. `KEYS`: the hash. `ARGV`:
 /// for each field its name; how the old value is told (`-` there was none, `=` it itself, `#` its SHA-1); the old
@@ -49,14 +47,14 @@ return lost",
 
 /// What becomes of a key: the bytes that must still be there, and the new ones; empty if it goes.
 #[derive(Debug)]
-struct Change<'a> {
+struct Change {
     place: usize,
-    key: &'a str,
+    key: String,
     old: Option<Bytes>,
     new: Bytes,
 }
 
-impl Change<'_> {
+impl Change {
     fn size(&self) -> usize {
         let old = self.old.as_ref().map_or(0, |old| old.len().min(HASHED_BYTES));
         self.key.len() + old + self.new.len()
@@ -68,7 +66,7 @@ impl Change<'_> {
             Some(old) if old.len() < HASHED_BYTES => ("=", old.clone()),
             Some(old) => ("#", Bytes::from(hex_sha1(old))),
         };
-        [Bytes::from(self.key.to_owned()), Bytes::from_static(how.as_bytes()), old, self.new.clone()]
+        [Bytes::from(self.key.clone()), Bytes::from_static(how.as_bytes()), old, self.new.clone()]
     }
 }
 
@@ -83,73 +81,31 @@ impl RedisKvStore {
         check::no_duplicates("key", keys.iter().copied())?;
         let mut after = Vec::with_capacity(keys.len());
         for keys in cut(keys, KEYS, TRIP_BYTES, |key| key.len()) {
-            after.extend(self.update_chunk(&hash, keys, apply).await?);
+            after.extend(rounds::update(&Values { store: self, hash: &hash }, keys, apply).await?);
         }
         Ok(after)
-    }
-
-    async fn update_chunk(
-        &self,
-        hash: &Bytes,
-        keys: &[&str],
-        apply: &mut UpdateFn<'_>,
-    ) -> Result<Vec<Option<JsonObject>>> {
-        let mut after = vec![None; keys.len()];
-        let mut open: Vec<usize> = (0..keys.len()).collect();
-        for round in 0..ROUNDS {
-            let wanted: Vec<&str> = open.iter().filter_map(|place| keys.get(*place).copied()).collect();
-            let stored = self.read(hash, &wanted, true).await?;
-            let (mut changes, mut refused) = (Vec::new(), None);
-            for ((place, key), stored) in open.iter().zip(&wanted).zip(stored) {
-                match decide(*place, key, stored, apply) {
-                    Ok((value, change)) => {
-                        if let Some(slot) = after.get_mut(*place) {
-                            *slot = value;
-                        }
-                        changes.extend(change);
-                    }
-                    Err(error) => {
-                        refused = Some(error);
-                        break;
-                    }
-                }
-            }
-            open = self.change(hash, &changes).await?;
-            if let Some(error) = refused {
-                return Err(error);
-            }
-            if open.is_empty() {
-                return Ok(after);
-            }
-            // Those who met are spread, so that they do not meet again.
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=round.min(10)))).await;
-        }
-        let open: Vec<&str> = open.iter().filter_map(|place| keys.get(*place).copied()).collect();
-        let message = format!("others changed the key each of the {ROUNDS} times it was read");
-        let key = open.first().copied().unwrap_or_default();
-        Err(Error::new(ErrorKind::Conflict, message).with_key(key).with_failed(open))
     }
 
     /// Removes a key if its stored bytes are still these; answers whether they were.
     pub(crate) async fn remove_if(&self, collection: &str, key: &str, old: &Bytes) -> Result<bool> {
         let hash = self.keyed(collection, &[key])?;
-        let change = Change { place: 0, key, old: Some(old.clone()), new: Bytes::new() };
+        let change = Change { place: 0, key: key.to_owned(), old: Some(old.clone()), new: Bytes::new() };
         Ok(self.change(&hash, &[change]).await?.is_empty())
     }
 
     /// Makes the changes whose old value still stands; answers the places of the others, in order.
-    async fn change(&self, hash: &Bytes, changes: &[Change<'_>]) -> Result<Vec<usize>> {
+    async fn change(&self, hash: &Bytes, changes: &[Change]) -> Result<Vec<usize>> {
         let (mut open, mut sent) = (Vec::new(), 0);
         for trip in cut(changes, KEYS, TRIP_BYTES, Change::size) {
             sent += trip.len();
             let unsent = changes.get(sent..).unwrap_or_default();
-            let runs: Vec<&[Change<'_>]> = cut(trip, RUN_KEYS, RUN_BYTES, Change::size).collect();
+            let runs: Vec<&[Change]> = cut(trip, RUN_KEYS, RUN_BYTES, Change::size).collect();
             let calls = runs.iter().map(|run| {
                 let args: Vec<Bytes> = run.iter().flat_map(Change::args).collect();
                 (vec![hash.clone()], args)
             });
-            let failed = |error: Error, lost: &[&[Change<'_>]]| {
-                error.with_failed(lost.iter().copied().flatten().chain(unsent).map(|change| change.key))
+            let failed = |error: Error, lost: &[&[Change]]| {
+                error.with_failed(lost.iter().copied().flatten().chain(unsent).map(|change| &change.key))
             };
             let answers = self.space.scripts(&CHANGE, calls.collect()).await;
             let answers = answers.map_err(|error| failed(error, &runs))?;
@@ -174,20 +130,41 @@ impl RedisKvStore {
     }
 }
 
-/// Asks `apply` about one key: the value afterwards, and the change to make, if any.
-fn decide<'a>(
-    place: usize,
-    key: &'a str,
-    stored: Option<Bytes>,
-    apply: &mut UpdateFn<'_>,
-) -> Result<(Option<JsonObject>, Option<Change<'a>>)> {
-    let old = stored.as_ref().map(|stored| decode(key, stored)).transpose()?;
-    Ok(match apply(key, old.as_ref())? {
-        Update::Keep => (old, None),
-        Update::Put(value) => {
-            let new = encode(key, &value)?;
-            (Some(value), Some(Change { place, key, old: stored, new }))
-        }
-        Update::Delete => (None, stored.map(|old| Change { place, key, old: Some(old), new: Bytes::new() })),
-    })
+/// The fields of one hash.
+struct Values<'a> {
+    store: &'a RedisKvStore,
+    hash: &'a Bytes,
+}
+
+#[async_trait]
+impl CompareAndSwap for Values<'_> {
+    type Stored = Bytes;
+    type Change = Change;
+
+    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>> {
+        self.store.read(self.hash, keys, true).await
+    }
+
+    async fn decide(
+        &self,
+        place: usize,
+        key: &str,
+        stored: Option<Bytes>,
+        apply: &mut UpdateFn<'_>,
+    ) -> Result<(Option<JsonObject>, Option<Change>)> {
+        let old = stored.as_ref().map(|stored| decode(key, stored)).transpose()?;
+        let change = |old, new| Change { place, key: key.to_owned(), old, new };
+        Ok(match apply(key, old.as_ref())? {
+            Update::Keep => (old, None),
+            Update::Put(value) => {
+                let new = encode(key, &value)?;
+                (Some(value), Some(change(stored, new)))
+            }
+            Update::Delete => (None, stored.map(|old| change(Some(old), Bytes::new()))),
+        })
+    }
+
+    async fn change(&self, changes: Vec<Change>) -> Result<Vec<usize>> {
+        self.store.change(self.hash, &changes).await
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::rounds::{self, Round};
 use store_core::{
     AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, Result, Selector, check,
     vector_check,
@@ -25,7 +26,9 @@ use crate::session::{Call, Class, Value};
 /// Nodes that an update reads at once.
 const READ: usize = 100;
 /// How often a write that meets others on its node looks again before it answers `Conflict`.
-const ROUNDS: usize = 200;
+const ROUNDS: u32 = 200;
+/// The longest pause before that.
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// A node ready to be written.
 struct Write {
@@ -92,12 +95,6 @@ fn insert(ready: &Ready) -> String {
          ?, ?, ?{marks})",
         ready.table
     )
-}
-
-/// Waits a moment, so that writers that met do not meet again at once.
-async fn pause(round: usize) {
-    let most = 2_u64 << round.min(5);
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
 }
 
 impl CassandraVectorStore {
@@ -207,7 +204,7 @@ impl CassandraVectorStore {
                     if let Some(whose) = self.whose(ready, &write).await? {
                         return Ok(whose);
                     }
-                    pause(round).await;
+                    rounds::pause(round, LONGEST_PAUSE).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -249,53 +246,34 @@ impl CassandraVectorStore {
     ) -> Result<usize> {
         // Ids first: a change may move a node out of what is selected, and must not be met again.
         let ids = self.selected_ids(ready, selector).await?;
-        let mut changed = 0;
-        for ids in ids.chunks(READ) {
-            changed += self.patch_chunk(ready, selector, ids, patch).await?;
-        }
-        Ok(changed)
+        let round = |open| self.patch_round(ready, selector, open, patch);
+        rounds::settle(&ids, READ, LONGEST_PAUSE, round).await
     }
 
-    async fn patch_chunk(
+    async fn patch_round(
         &self,
         ready: &Arc<Ready>,
         selector: &Selector,
-        ids: &[String],
+        ids: Vec<String>,
         patch: &MetadataPatch,
-    ) -> Result<usize> {
-        let mut open = ids.to_vec();
-        let mut count = 0;
-        for round in 0..ROUNDS {
-            let rows = scan::named(&self.set, ready, &open, Keep::METADATA).await?;
-            let mut changes = Vec::with_capacity(rows.len());
-            for row in rows.into_iter().flatten() {
-                let Some(mut node) = row.node.clone().filter(|node| selector.selects(node)) else {
-                    continue;
-                };
-                patch.apply(&mut node.metadata);
-                let metadata = rows::metadata(&node, row.embedded.clone(), ready.own());
-                let metadata = metadata.map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
-                changes.push(async move {
-                    let outcome = self.change(ready, &row, metadata).await;
-                    outcome
-                        .map(|outcome| (row.id.clone(), outcome))
-                        .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))
-                });
-            }
-            let outcomes: Vec<_> = stream::iter(changes).buffer_unordered(AT_ONCE).try_collect().await?;
-            open.clear();
-            for (id, outcome) in outcomes {
-                match outcome {
-                    Outcome::Done => count += 1,
-                    Outcome::Refused => open.push(id),
-                }
-            }
-            if open.is_empty() {
-                return Ok(count);
-            }
-            pause(round).await;
+    ) -> Result<Round> {
+        let rows = scan::named(&self.set, ready, &ids, Keep::METADATA).await?;
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows.into_iter().flatten() {
+            let Some(mut node) = row.node.clone().filter(|node| selector.selects(node)) else {
+                continue;
+            };
+            patch.apply(&mut node.metadata);
+            let metadata = rows::metadata(&node, row.embedded.clone(), ready.own());
+            let metadata = metadata.map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
+            changes.push(async move {
+                let outcome = self.change(ready, &row, metadata).await;
+                outcome
+                    .map(|outcome| (row.id.clone(), matches!(outcome, Outcome::Done)))
+                    .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))
+            });
         }
-        Err(conflict(open))
+        stream::iter(changes).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// Writes the columns that the metadata decides, if the row is still what was read.

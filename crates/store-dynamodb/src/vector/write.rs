@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::rounds::{self, Round, SHORT_PAUSE};
 use store_core::{
-    AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, RefDocId, Result, Selector, check,
-    vector_check,
+    AddMode, AddReport, Embedding, MetadataPatch, Node, RefDocId, Result, Selector, check, vector_check,
 };
 
 use super::DynamoDbVectorStore;
@@ -24,8 +24,6 @@ use crate::filter::Expression;
 const AT_ONCE: usize = 16;
 /// Nodes that an update reads at once.
 const READ: usize = 100;
-/// How often an update that meets other writers on its nodes looks again before it answers `Conflict`.
-const ROUNDS: usize = 200;
 
 /// A node ready to be written.
 struct Write {
@@ -146,54 +144,35 @@ impl DynamoDbVectorStore {
         let ids = rows.map_ok(|rows| rows.into_iter().map(|row| row.id).collect::<Vec<_>>());
         let ids: Vec<String> = ids.try_concat().await?;
         let selector = super::select::resolved(&self.set, ready, selector, true).await?;
-        let mut changed = 0;
-        for ids in ids.chunks(READ) {
-            changed += self.patch_chunk(ready, &selector, ids, patch).await?;
-        }
-        Ok(changed)
+        let round = |open| self.patch_round(ready, &selector, open, patch);
+        rounds::settle(&ids, READ, SHORT_PAUSE, round).await
     }
 
-    async fn patch_chunk(
+    async fn patch_round(
         &self,
         ready: &Ready,
         selector: &Selector,
-        ids: &[String],
+        ids: Vec<String>,
         patch: &MetadataPatch,
-    ) -> Result<usize> {
-        let mut open = ids.to_vec();
-        let mut count = 0;
-        for _ in 0..ROUNDS {
-            let rows = self.set.read(ready, &open, Keep::UPDATE, true).await?;
-            let mut changes = Vec::with_capacity(rows.len());
-            for row in rows.into_iter().flatten() {
-                let Some(mut node) = row.node.clone().filter(|node| selector.selects(node)) else {
-                    continue;
-                };
-                patch.apply(&mut node.metadata);
-                let mut item = Item::new();
-                rows::metadata(ready, &node, &mut item)
-                    .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
-                changes.push(async move {
-                    let outcome = self.change(ready, &row, item).await;
-                    outcome
-                        .map(|outcome| (row.id.clone(), outcome))
-                        .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))
-                });
-            }
-            let outcomes: Vec<_> = stream::iter(changes).buffer_unordered(AT_ONCE).try_collect().await?;
-            open.clear();
-            for (id, outcome) in outcomes {
-                match outcome {
-                    Outcome::Done => count += 1,
-                    Outcome::Refused => open.push(id),
-                }
-            }
-            if open.is_empty() {
-                return Ok(count);
-            }
+    ) -> Result<Round> {
+        let rows = self.set.read(ready, &ids, Keep::UPDATE, true).await?;
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows.into_iter().flatten() {
+            let Some(mut node) = row.node.clone().filter(|node| selector.selects(node)) else {
+                continue;
+            };
+            patch.apply(&mut node.metadata);
+            let mut item = Item::new();
+            rows::metadata(ready, &node, &mut item)
+                .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))?;
+            changes.push(async move {
+                let outcome = self.change(ready, &row, item).await;
+                outcome
+                    .map(|outcome| (row.id.clone(), matches!(outcome, Outcome::Done)))
+                    .map_err(|error| error.with_key(&row.id).with_failed([&row.id]))
+            });
         }
-        let message = format!("other writers changed the nodes {ROUNDS} times in a row; repeat the call");
-        Err(Error::new(ErrorKind::Conflict, message).with_retryable(true).with_failed(open))
+        stream::iter(changes).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// Writes the attributes that the metadata decides, if the row is still what was read.

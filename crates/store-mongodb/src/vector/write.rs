@@ -3,9 +3,9 @@
 use bson::raw::{RawBsonRef, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::rounds::{self, Round, SHORT_PAUSE};
 use store_core::{
-    AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, Result, Selector, check,
-    vector_check,
+    AddMode, AddReport, Embedding, Error, MetadataPatch, Node, Result, Selector, check, vector_check,
 };
 
 use super::rows::{self, METADATA};
@@ -18,8 +18,6 @@ use crate::codec::damaged;
 const UPDATED: usize = 500;
 /// Writes of one update that are under way at once.
 const WRITES: usize = 16;
-/// How often an update that meets other writers on its nodes looks again before it answers `Conflict`.
-const ROUNDS: usize = 200;
 
 impl MongoVectorStore {
     pub(super) async fn write(&self, nodes: Vec<Node>, mode: AddMode) -> Result<AddReport> {
@@ -82,49 +80,38 @@ impl MongoVectorStore {
         while let Some(document) = self.space.call(cursor.try_next()).await? {
             ids.extend(rows::id(&document).map(str::to_owned));
         }
-        let mut changed = 0;
-        for ids in ids.chunks(UPDATED) {
-            changed += self.patch_chunk(&selected, ids, patch).await?;
-        }
-        Ok(changed)
+        let round = |open| self.patch_round(&selected, open, patch);
+        rounds::settle(&ids, UPDATED, SHORT_PAUSE, round).await
     }
 
-    async fn patch_chunk(&self, selected: &Selected, ids: &[String], patch: &MetadataPatch) -> Result<usize> {
+    async fn patch_round(
+        &self,
+        selected: &Selected,
+        ids: Vec<String>,
+        patch: &MetadataPatch,
+    ) -> Result<Round> {
         let collection = self.collection()?;
-        let mut open = ids.to_vec();
-        let mut count = 0;
-        for _ in 0..ROUNDS {
-            let of_these = one_of("_id", &open.iter().map(String::as_str).collect::<Vec<_>>())?;
-            let matches = both([of_these, selected.matches.clone()]);
-            let mut cursor = self.find(matches, Some(doc! {EMBEDDING: 0})).await?;
-            let mut changes = Vec::new();
-            while let Some(document) = self.space.call(cursor.try_next()).await? {
-                let Some(node) = rows::to_node(&document)? else { continue };
-                if selected.rest.as_ref().is_none_or(|rest| rest.matches(&node.metadata)) {
-                    changes.push(change(&document, node, patch)?);
-                }
-            }
-            let writes: Vec<_> = changes
-                .into_iter()
-                .map(|Change { id, still, update }| {
-                    let write = self.space.call(collection.update_one(still, update));
-                    async move {
-                        let written = write.await.map_err(|error| error.with_key(&id).with_failed([&id]))?;
-                        Ok::<_, Error>((written.matched_count == 0).then_some(id))
-                    }
-                })
-                .collect();
-            let total = writes.len();
-            let missed: Vec<Option<String>> =
-                stream::iter(writes).buffer_unordered(WRITES).try_collect().await?;
-            open = missed.into_iter().flatten().collect();
-            count += total - open.len();
-            if open.is_empty() {
-                return Ok(count);
+        let of_these = one_of("_id", &ids.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let matches = both([of_these, selected.matches.clone()]);
+        let mut cursor = self.find(matches, Some(doc! {EMBEDDING: 0})).await?;
+        let mut changes = Vec::new();
+        while let Some(document) = self.space.call(cursor.try_next()).await? {
+            let Some(node) = rows::to_node(&document)? else { continue };
+            if selected.rest.as_ref().is_none_or(|rest| rest.matches(&node.metadata)) {
+                changes.push(change(&document, node, patch)?);
             }
         }
-        let message = format!("other writers changed the nodes {ROUNDS} times in a row; repeat the call");
-        Err(Error::new(ErrorKind::Conflict, message).with_retryable(true).with_failed(open))
+        let writes: Vec<_> = changes
+            .into_iter()
+            .map(|Change { id, still, update }| {
+                let write = self.space.call(collection.update_one(still, update));
+                async move {
+                    let written = write.await.map_err(|error| error.with_key(&id).with_failed([&id]))?;
+                    Ok::<_, Error>((id, written.matched_count > 0))
+                }
+            })
+            .collect();
+        stream::iter(writes).buffer_unordered(WRITES).try_collect().await
     }
 }
 

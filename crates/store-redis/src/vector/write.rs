@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::rounds::{self, Round, SHORT_PAUSE};
 use store_core::{
-    AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, Result, Selector, VectorConfig,
-    check, vector_check,
+    AddMode, AddReport, Embedding, Error, MetadataPatch, Node, Result, Selector, VectorConfig, check,
+    vector_check,
 };
 
 use super::RedisVectorStore;
@@ -23,8 +24,6 @@ const ROWS: usize = 500;
 const LINKED_ROWS: usize = 100;
 /// Round trips of one write that are under way at once.
 const WRITES: usize = 2;
-/// How often an update that meets other writers on its nodes looks again before it answers `Conflict`.
-const ROUNDS: usize = 200;
 
 /// Writes one row whole: nothing of an older one stays, and no reader sees a part of it.
 ///
@@ -170,61 +169,47 @@ impl RedisVectorStore {
     ) -> Result<usize> {
         // Ids first: a search could meet a node again where the change moved it to.
         let ids: Vec<String> = self.selected(config, selector).try_concat().await?;
-        let mut changed = 0;
-        for ids in ids.chunks(READ) {
-            changed += self.patch_chunk(config, selector, ids, patch).await?;
-        }
-        Ok(changed)
+        let round = |open| self.patch_round(config, selector, open, patch);
+        rounds::settle(&ids, READ, SHORT_PAUSE, round).await
     }
 
-    async fn patch_chunk(
+    async fn patch_round(
         &self,
         config: &VectorConfig,
         selector: &Selector,
-        ids: &[String],
+        ids: Vec<String>,
         patch: &MetadataPatch,
-    ) -> Result<usize> {
+    ) -> Result<Round> {
         let set = &self.set;
-        let mut open = ids.to_vec();
-        let mut count = 0;
-        for _ in 0..ROUNDS {
-            let commands: Vec<Cmd> =
-                open.iter().map(|id| set.read_command(id, Keep::NODE).at_primary()).collect();
-            let (mut read, mut changes) = (Vec::new(), Vec::new());
-            for (id, answer) in open.iter().zip(set.space.pipeline(commands).await?) {
-                let values = items(answer?);
-                let content = values.first().cloned().unwrap_or(Value::Null);
-                let Some(mut node) = rows::to_node(id, values)?.filter(|node| selector.selects(node)) else {
-                    continue;
-                };
-                if text(&content).is_none() {
-                    let message = "the node has no _node_content, so that no change of it can be written; write it \
-                                   whole";
-                    return Err(Error::corrupt(message).with_key(id).with_failed([id]));
-                }
-                patch.apply(&mut node.metadata);
-                let mut args = vec![content];
-                args.extend(set.linked.as_ref().map(|_| Value::from(id.as_str())));
-                let fields = rows::changed(&node, config);
-                args.extend(fields.map_err(|error| error.with_key(id).with_failed([id]))?);
-                read.push(id.clone());
-                changes.push((set.keys(id), args));
+        let commands: Vec<Cmd> = ids.iter().map(|id| set.read_command(id, Keep::NODE).at_primary()).collect();
+        let (mut read, mut changes) = (Vec::new(), Vec::new());
+        for (id, answer) in ids.iter().zip(set.space.pipeline(commands).await?) {
+            let values = items(answer?);
+            let content = values.first().cloned().unwrap_or(Value::Null);
+            let Some(mut node) = rows::to_node(id, values)?.filter(|node| selector.selects(node)) else {
+                continue;
+            };
+            if text(&content).is_none() {
+                let message = "the node has no _node_content, so that no change of it can be written; write it \
+                               whole";
+                return Err(Error::corrupt(message).with_key(id).with_failed([id]));
             }
-            let script = if set.linked.is_some() { &linked::CHANGE } else { &CHANGE };
-            let answers = set.space.scripts(script, changes).await?;
-            let mut missed = Vec::new();
-            for (id, answer) in read.into_iter().zip(answers) {
-                match answer.map_err(|error| error.with_key(&id).with_failed([&id]))? {
-                    Value::Integer(0) => missed.push(id),
-                    _ => count += 1,
-                }
-            }
-            if missed.is_empty() {
-                return Ok(count);
-            }
-            open = missed;
+            patch.apply(&mut node.metadata);
+            let mut args = vec![content];
+            args.extend(set.linked.as_ref().map(|_| Value::from(id.as_str())));
+            let fields = rows::changed(&node, config);
+            args.extend(fields.map_err(|error| error.with_key(id).with_failed([id]))?);
+            read.push(id.clone());
+            changes.push((set.keys(id), args));
         }
-        let message = format!("other writers changed the nodes {ROUNDS} times in a row; repeat the call");
-        Err(Error::new(ErrorKind::Conflict, message).with_retryable(true).with_failed(open))
+        let script = if set.linked.is_some() { &linked::CHANGE } else { &CHANGE };
+        let answers = set.space.scripts(script, changes).await?;
+        read.into_iter()
+            .zip(answers)
+            .map(|(id, answer)| match answer {
+                Ok(answer) => Ok((id, !matches!(answer, Value::Integer(0)))),
+                Err(error) => Err(error.with_key(&id).with_failed([&id])),
+            })
+            .collect()
     }
 }
