@@ -19,10 +19,29 @@ pub(crate) const BYTES: usize = 256 << 10;
 pub(crate) type Entry = (String, String);
 
 /// A row that has a value: since when it has that, and its marks and since when it has these.
+#[derive(Clone)]
 struct There {
     key: String,
     written: i64,
     marks: Option<(Marks, i64)>,
+}
+
+impl There {
+    const COLUMNS: &str = "key, WRITETIME(value) AS written, mark, WRITETIME(mark) AS marked";
+
+    /// `None` of a row without a value.
+    fn of(row: &Row<'_>) -> Result<Option<Self>> {
+        let Some(written) = row.integer("written")? else { return Ok(None) };
+        let key = row.needed_text("key")?.to_owned();
+        let marked = row.integer("marked")?;
+        let marks = marked.map(|marked| Marks::read(row, "mark").map(|marks| (marks, marked)));
+        Ok(Some(Self { key, written, marks: marks.transpose()? }))
+    }
+
+    /// Whether a transaction wrote the value.
+    fn is_of_transaction(&self) -> bool {
+        self.marks.as_ref().is_some_and(|(_, marked)| *marked == self.written)
+    }
 }
 
 impl CassandraKvStore {
@@ -98,21 +117,14 @@ impl CassandraKvStore {
         let keys = check::unique_by(keys.to_vec(), false, |key| *key);
         let mut there: Vec<There> = Vec::new();
         let take = |row: &Row<'_>| {
-            if let Some(written) = row.integer("written")? {
-                let key = row.needed_text("key")?.to_owned();
-                let marked = row.integer("marked")?;
-                let marks = marked.map(|marked| Marks::read(row, "mark").map(|marks| (marks, marked)));
-                there.push(There { key, written, marks: marks.transpose()? });
-            }
+            there.extend(There::of(row)?);
             Ok(())
         };
-        let columns = "key, WRITETIME(value) AS written, mark, WRITETIME(mark) AS marked";
-        let read = self.read(collection, &keys, columns, take).await;
+        let read = self.read(collection, &keys, There::COLUMNS, take).await;
         read.map_err(|error| error.with_failed(keys.iter().copied()))?;
         if there.is_empty() {
             return Ok(0);
         }
-        let count = there.len();
         let groups = by_bucket(there, self.buckets().await?, |row| &row.key);
         let (mut runs, mut deletes) = (Vec::new(), Vec::new());
         for (bucket, rows) in &groups {
@@ -123,15 +135,19 @@ impl CassandraKvStore {
         }
         let keys = |rows: &[There]| rows.iter().map(|row| row.key.clone()).collect();
         let names = |place: usize| keys(runs.get(place).copied().unwrap_or_default());
-        each(deletes, WRITES, names).await?;
-        Ok(count)
+        Ok(each(deletes, WRITES, names).await?.iter().sum())
     }
 
-    async fn remove(&self, collection: &str, bucket: i32, rows: &[There]) -> Result<()> {
+    /// Answers how many values were removed.
+    async fn remove(&self, collection: &str, bucket: i32, rows: &[There]) -> Result<usize> {
+        let rows = self.settled(collection, bucket, rows).await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
         let calls = |table: &str| {
             let row = "WHERE collection = ? AND bucket = ? AND key = ?";
             let mut calls = Vec::with_capacity(rows.len());
-            for There { key, written, marks } in rows {
+            for There { key, written, marks } in &rows {
                 let mut call = |change: String, mut values: Vec<Value>| {
                     values.extend(partition(collection, bucket));
                     values.push(text(key.as_str()));
@@ -147,7 +163,25 @@ impl CassandraKvStore {
             }
             calls
         };
-        self.space.batch_on(&KEY_VALUES, Class::Write, calls).await.map(drop)
+        self.space.batch_on(&KEY_VALUES, Class::Write, calls).await?;
+        Ok(rows.len())
+    }
+
+    /// The rows once all transactions on them that were begun are at their end. One that has been answered may yet be
+    /// completed once more by a node that met it in the middle, and then has a later time, at which its value would come
+    /// back after a deletion.
+    async fn settled(&self, collection: &str, bucket: i32, rows: &[There]) -> Result<Vec<There>> {
+        let (open, mut settled): (Vec<There>, Vec<There>) =
+            rows.iter().cloned().partition(There::is_of_transaction);
+        if !open.is_empty() {
+            let keys: Vec<&str> = open.iter().map(|row| row.key.as_str()).collect();
+            let found =
+                self.read_bucket(Class::SerialRead, collection, bucket, &keys, There::COLUMNS).await?;
+            for row in found.iter() {
+                settled.extend(There::of(&row)?);
+            }
+        }
+        Ok(settled)
     }
 }
 

@@ -61,6 +61,13 @@ impl RecordShape {
         self.fields = fields.into_iter().map(Into::into).collect();
     }
 
+    /// Adds a field to those that the text is made of, unless it is among them.
+    pub fn add_field(&mut self, field: &str) {
+        if !self.fields.iter().any(|known| known == field) {
+            self.fields.push(field.to_owned());
+        }
+    }
+
     /// What stands between the texts of the fields.
     pub fn set_separator(&mut self, separator: impl Into<String>) {
         self.separator = separator.into();
@@ -100,15 +107,23 @@ impl RecordShape {
         collection: &str,
         find: impl Fn(&str) -> Result<Option<Cow<'a, Value>>>,
     ) -> Result<Option<Document>> {
+        self.document_of(id, collection, &Json(find))
+    }
+
+    /// As [`document`](Self::document), of a record that is no JSON.
+    ///
+    /// # Errors
+    /// Those of the record, and `InvalidInput` for one without a field that must be there; they name the record.
+    pub fn document_of(&self, id: &str, collection: &str, record: &impl Record) -> Result<Option<Document>> {
         let make = || {
-            let Some(text) = self.text(id, &find)? else { return Ok(None) };
+            let Some(text) = self.text(id, record)? else { return Ok(None) };
             let mut document = self.blank.clone();
             if !text.is_empty() {
                 document.set_text(text);
             }
             if let Some(metadata) = &self.metadata {
                 for (field, name) in metadata {
-                    let value = find(field)?.map(Cow::into_owned).unwrap_or_default();
+                    let value = record.value(field)?.unwrap_or_default();
                     document.metadata.insert(name.clone(), value);
                 }
                 document.metadata.insert("collection".to_owned(), collection.into());
@@ -118,34 +133,57 @@ impl RecordShape {
         make().map_err(|error: Error| error.with_key(id))
     }
 
-    fn text<'a>(
-        &self,
-        id: &str,
-        find: &impl Fn(&str) -> Result<Option<Cow<'a, Value>>>,
-    ) -> Result<Option<String>> {
-        let mut text: Option<String> = None;
+    fn text(&self, id: &str, record: &impl Record) -> Result<Option<String>> {
+        let (mut text, mut first) = (String::new(), true);
         for field in &self.fields {
-            let piece = match (find(field)?, self.missing) {
-                (Some(Cow::Borrowed(Value::String(text))), _) => Cow::Borrowed(text.as_str()),
-                (Some(Cow::Owned(Value::String(text))), _) => Cow::Owned(text),
-                (Some(other), _) => Cow::Owned(python::str(&other)),
-                (None, MissingField::LeaveOut) => continue,
-                (None, MissingField::SkipDocument) => return Ok(None),
-                (None, MissingField::Fail) => {
+            let before = text.len();
+            if !first {
+                text.push_str(&self.separator);
+            }
+            if record.push_text(field, &mut text)? {
+                first = false;
+                continue;
+            }
+            text.truncate(before);
+            match self.missing {
+                MissingField::LeaveOut => {}
+                MissingField::SkipDocument => return Ok(None),
+                MissingField::Fail => {
                     return Err(Error::invalid_input(format!(
                         "the record {id:?} has no field {field:?}; say with_missing how to treat such records"
                     )));
                 }
-            };
-            match &mut text {
-                Some(text) => {
-                    text.push_str(&self.separator);
-                    text.push_str(&piece);
-                }
-                None => text = Some(piece.into_owned()),
             }
         }
-        Ok(Some(text.unwrap_or_default()))
+        Ok(Some(text))
+    }
+}
+
+/// A record that says itself what text and value its fields have.
+pub trait Record {
+    /// Appends the text of a field; `false` when there is no such field.
+    fn push_text(&self, field: &str, text: &mut String) -> Result<bool>;
+
+    /// The value of a field, for the metadata; `None` when there is no such field.
+    fn value(&self, field: &str) -> Result<Option<Value>>;
+}
+
+/// What finds values of JSON.
+struct Json<F>(F);
+
+impl<'a, F: Fn(&str) -> Result<Option<Cow<'a, Value>>>> Record for Json<F> {
+    fn push_text(&self, field: &str, text: &mut String) -> Result<bool> {
+        let found = self.0(field)?;
+        match found.as_deref() {
+            Some(Value::String(found)) => text.push_str(found),
+            Some(other) => text.push_str(&python::str(other)),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn value(&self, field: &str) -> Result<Option<Value>> {
+        Ok(self.0(field)?.map(Cow::into_owned))
     }
 }
 
@@ -188,7 +226,8 @@ macro_rules! record_options {
             self
         }
 
-        /// As [`with_metadata`](Self::with_metadata), with a name for each field.
+        /// As [`with_metadata`](Self::with_metadata), with a name for each field. A filter on metadata reaches no name with a
+        /// dot in it, so give the field `author.name` the name `author` where you want to filter by it.
         #[must_use]
         pub fn with_metadata_as(
             mut self,

@@ -124,7 +124,7 @@ async fn ends_where_it_can_go_on(cluster: &Cluster, store: &MongoBackend, reader
     }
     whole(cluster, store).await;
     let place = place.ok_or("no place was given")?;
-    for rest in [reader.clone().after(&place)?, reader.clone().after_id(last.parse::<i32>()?)] {
+    for rest in [reader.clone().after(place), reader.clone().after_id(last.parse::<i32>()?)] {
         let mut rest_ids = Vec::new();
         read(&mut rest.read_resumable(), &mut rest_ids, usize::MAX).await?;
         complete("the rest", &rest_ids, given..DOCUMENTS)?;

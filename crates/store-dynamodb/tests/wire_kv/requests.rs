@@ -143,5 +143,7 @@ async fn what_is_left_undone_is_done_or_named(db: Db) {
     let error = kv.put_many("c", entries(2), PutOptions::default()).await.unwrap_err();
     let mut failed = error.failed().to_vec();
     failed.sort_unstable();
-    assert_eq!((error.kind(), failed), (ErrorKind::Throttled, keys));
+    // The time may be over in the middle of a request, of which it is not known what it wrote.
+    assert!(matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Timeout), "{error}");
+    assert_eq!(failed, keys);
 }

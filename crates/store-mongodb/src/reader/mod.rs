@@ -2,6 +2,7 @@
 
 mod rows;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,9 +13,8 @@ use bson::{Bson, Document as BsonDocument, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::FindOptions;
 use serde_json::Value;
-use store_core::{
-    BoxStream, Cursor, Document, Error, Filter, JsonObject, MissingField, Node, Reader, Result,
-};
+use store_core::records::{Record, RecordShape};
+use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Reader, Result};
 
 use crate::MongoBackend;
 use crate::batches::BATCH;
@@ -68,26 +68,17 @@ type Extractor = Arc<dyn Fn(&Value) -> Result<String> + Send + Sync>;
 #[derive(Clone)]
 pub struct MongoReader {
     pub(crate) target: Target,
-    fields: Vec<Field>,
-    separator: String,
-    /// Paths and the names they get.
-    metadata: Option<Vec<(String, String)>>,
+    shape: RecordShape,
+    /// Fields whose text is made by a function.
+    extractors: HashMap<String, Extractor>,
     query: BsonDocument,
     pub(crate) filter: Option<Filter>,
-    limit: Option<u64>,
+    limit: Option<usize>,
     pub(crate) batch_size: Option<u32>,
-    missing: MissingField,
     natural_order: bool,
-    after: Option<Bson>,
+    after: Option<Cursor>,
+    after_id: Option<Bson>,
     pub(crate) read_preference: Option<ReadPreference>,
-    /// What every document is made from.
-    blank: Node,
-}
-
-#[derive(Clone)]
-struct Field {
-    path: String,
-    extractor: Option<Extractor>,
 }
 
 impl MongoBackend {
@@ -97,35 +88,28 @@ impl MongoBackend {
     pub fn reader(&self, collection: impl Into<String>) -> MongoReader {
         MongoReader {
             target: Target::new(&self.space, collection),
-            fields: vec![Field { path: "text".to_owned(), extractor: None }],
-            separator: String::new(),
-            metadata: None,
+            shape: RecordShape::default(),
+            extractors: HashMap::new(),
             query: BsonDocument::new(),
             filter: None,
             limit: None,
             batch_size: None,
-            missing: MissingField::Fail,
             natural_order: false,
             after: None,
+            after_id: None,
             read_preference: None,
-            blank: Node::document(""),
         }
     }
 }
 
 impl MongoReader {
+    store_core::record_options!();
+
     /// Reads in another database of the same server. Default: the store's own, which for a store without a
     /// namespace is that of key-values and documents.
     #[must_use]
     pub fn in_database(mut self, database: impl Into<String>) -> Self {
         self.target.database = Some(database.into());
-        self
-    }
-
-    /// The fields that the text is made of, in order; default `text`.
-    #[must_use]
-    pub fn with_fields(mut self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.fields = fields.into_iter().map(|path| Field { path: path.into(), extractor: None }).collect();
         self
     }
 
@@ -137,41 +121,9 @@ impl MongoReader {
         field: impl Into<String>,
         extractor: impl Fn(&Value) -> Result<String> + Send + Sync + 'static,
     ) -> Self {
-        let path = field.into();
-        let extractor: Extractor = Arc::new(extractor);
-        match self.fields.iter_mut().find(|field| field.path == path) {
-            Some(field) => field.extractor = Some(extractor),
-            None => self.fields.push(Field { path, extractor: Some(extractor) }),
-        }
-        self
-    }
-
-    /// What stands between the texts of the fields; default nothing.
-    #[must_use]
-    pub fn with_separator(mut self, separator: impl Into<String>) -> Self {
-        self.separator = separator.into();
-        self
-    }
-
-    /// The fields that become metadata, under their own names, null where one is missing; and `collection`, the
-    /// collection's name. Without this call there is no metadata at all, as in Python.
-    #[must_use]
-    pub fn with_metadata(self, fields: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.with_metadata_as(fields.into_iter().map(|path| {
-            let path = path.into();
-            (path.clone(), path)
-        }))
-    }
-
-    /// As [`with_metadata`](Self::with_metadata) with a name for each field. A filter on metadata reaches no name
-    /// with a dot in it, so give the field `author.name` the name `author` where you want to filter by it.
-    #[must_use]
-    pub fn with_metadata_as(
-        mut self,
-        fields: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
-    ) -> Self {
-        let fields = fields.into_iter().map(|(path, name)| (path.into(), name.into()));
-        self.metadata.get_or_insert_default().extend(fields);
+        let field = field.into();
+        self.shape.add_field(&field);
+        self.extractors.insert(field, Arc::new(extractor));
         self
     }
 
@@ -208,7 +160,7 @@ impl MongoReader {
 
     /// At most this many documents; default all.
     #[must_use]
-    pub fn with_limit(mut self, limit: u64) -> Self {
+    pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
     }
@@ -218,13 +170,6 @@ impl MongoReader {
     #[must_use]
     pub fn with_batch_size(mut self, documents: u32) -> Self {
         self.batch_size = Some(documents);
-        self
-    }
-
-    /// What happens to a document without one of the fields; default [`MissingField::Fail`].
-    #[must_use]
-    pub fn with_missing(mut self, missing: MissingField) -> Self {
-        self.missing = missing;
         self
     }
 
@@ -240,22 +185,16 @@ impl MongoReader {
     /// the server's order: numbers, then texts, documents, bytes, object ids, bools, dates.
     #[must_use]
     pub fn after_id(mut self, id: impl Into<Bson>) -> Self {
-        self.after = Some(id.into());
+        self.after_id = Some(id.into());
         self
     }
 
-    /// Begins after the place that [`read_resumable`](Self::read_resumable) gave with a document.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a place in another collection or of another query.
-    pub fn after(mut self, place: &Cursor) -> Result<Self> {
-        let broken = || Error::invalid_input("the place to go on from is damaged; begin again without one");
-        let text: String = place.decode(&self.query_text())?;
-        let bytes = STANDARD.decode(text).map_err(|error| broken().with_source(error))?;
-        let document = RawDocumentBuf::from_bytes(bytes).map_err(|error| broken().with_source(error))?;
-        let id = document.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
-        self.after = Some(id.ok_or_else(broken)?);
-        Ok(self)
+    /// Begins after the place that [`read_resumable`](Self::read_resumable) gave with a document. It is bound to what is
+    /// read: another collection, query or filter is `InvalidInput`; fields, metadata and limit may differ.
+    #[must_use]
+    pub fn after(mut self, place: Cursor) -> Self {
+        self.after = Some(place);
+        self
     }
 
     /// Which members of a replica set serve the reading; default as the store's connection says.
@@ -296,10 +235,14 @@ impl MongoReader {
 
     /// Everything that the caller can get wrong.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.natural_order && self.after.is_some() {
-            let message =
-                "a reading in natural order has no place to begin after; read in the order of the ids";
-            return Err(Error::invalid_input(message));
+        let refuse = |message: &str| Err(Error::invalid_input(message));
+        if self.after.is_some() && self.after_id.is_some() {
+            return refuse("there are two places to begin after; give one");
+        }
+        if self.natural_order && (self.after.is_some() || self.after_id.is_some()) {
+            return refuse(
+                "a reading in natural order has no place to begin after; read in the order of the ids",
+            );
         }
         for path in self.paths() {
             field_path::check("field", path)?;
@@ -315,13 +258,23 @@ impl MongoReader {
         !self.query.is_empty()
     }
 
-    /// The paths of all that is read.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        let metadata = self.metadata.iter().flatten().map(|(path, _)| path.as_str());
-        self.fields.iter().map(|field| field.path.as_str()).chain(metadata)
+    /// The id to begin after.
+    fn begins_after(&self) -> Result<Option<Bson>> {
+        let Some(place) = &self.after else { return Ok(self.after_id.clone()) };
+        let broken = || Error::invalid_input("the place to go on from is damaged; begin again without one");
+        let text: String = place.decode(&self.query_text())?;
+        let bytes = STANDARD.decode(text).map_err(|error| broken().with_source(error))?;
+        let document = RawDocumentBuf::from_bytes(bytes).map_err(|error| broken().with_source(error))?;
+        let id = document.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
+        id.map(Some).ok_or_else(broken)
     }
 
-    fn find_options(&self, left: Option<u64>, rest: Option<&Filter>) -> FindOptions {
+    /// The paths of all that is read.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.shape.fields()
+    }
+
+    fn find_options(&self, left: Option<usize>, rest: Option<&Filter>) -> FindOptions {
         let mut options = FindOptions::default();
         options.projection = Some(projection(self.paths().chain(rest.map(Filter::keys).unwrap_or_default())));
         options.sort = (!self.natural_order).then(|| doc! {"_id": 1});
@@ -329,7 +282,7 @@ impl MongoReader {
         options.allow_disk_use = (!self.natural_order).then_some(true);
         options.batch_size = Some(self.batch_size.unwrap_or(BATCH));
         options.selection_criteria = self.read_preference.map(criteria);
-        if self.missing != MissingField::SkipDocument && rest.is_none() {
+        if self.shape.takes_every_record() && rest.is_none() {
             options.limit = left.and_then(|left| i64::try_from(left).ok());
         }
         options
@@ -339,57 +292,30 @@ impl MongoReader {
     pub(crate) fn document(&self, stored: &RawDocument) -> Result<Option<(Document, RawBson)>> {
         let raw_id = stored.get("_id").map_err(damaged)?.unwrap_or(RawBsonRef::Null);
         let id = python_str(raw_id)?;
-        match self.content(stored, &id) {
-            Ok(None) => Ok(None),
-            Ok(Some(document)) => Ok(Some((document.with_id(id), RawBson::from(raw_id)))),
-            Err(error) => Err(error.with_key(id)),
+        let record = Stored { document: stored, extractors: &self.extractors };
+        let document = self.shape.document_of(&id, &self.target.collection, &record)?;
+        Ok(document.map(|document| (document, RawBson::from(raw_id))))
+    }
+}
+
+/// A stored document, whose texts are those of Python.
+struct Stored<'a> {
+    document: &'a RawDocument,
+    extractors: &'a HashMap<String, Extractor>,
+}
+
+impl Record for Stored<'_> {
+    fn push_text(&self, field: &str, text: &mut String) -> Result<bool> {
+        let Some(found) = field_path::lookup(self.document, field)? else { return Ok(false) };
+        match self.extractors.get(field) {
+            Some(extractor) => text.push_str(&extractor(&found.to_json()?)?),
+            None => found.push_text(text)?,
         }
+        Ok(true)
     }
 
-    /// All of it but the id.
-    fn content(&self, stored: &RawDocument, id: &str) -> Result<Option<Document>> {
-        let Some(text) = self.text(stored, id)? else { return Ok(None) };
-        // A copy of an empty document: a new one would ask the system for a random id.
-        let mut document = self.blank.clone();
-        if !text.is_empty() {
-            document.set_text(text);
-        }
-        if let Some(metadata) = &self.metadata {
-            for (path, name) in metadata {
-                let found = field_path::lookup(stored, path)?;
-                let value = found.map_or(Ok(Value::Null), |found| found.to_json())?;
-                document.metadata.insert(name.clone(), value);
-            }
-            document.metadata.insert("collection".to_owned(), self.target.collection.as_str().into());
-        }
-        Document::try_from(document).map(Some)
-    }
-
-    fn text(&self, stored: &RawDocument, id: &str) -> Result<Option<String>> {
-        let mut text = String::new();
-        let mut first = true;
-        for field in &self.fields {
-            let Some(found) = field_path::lookup(stored, &field.path)? else {
-                match self.missing {
-                    MissingField::SkipDocument => return Ok(None),
-                    MissingField::LeaveOut => continue,
-                    _ => {
-                        return Err(Error::invalid_input(format!(
-                            "the document {id:?} has no field {:?}; say with_missing how to treat such documents",
-                            field.path
-                        )));
-                    }
-                }
-            };
-            if !std::mem::take(&mut first) {
-                text.push_str(&self.separator);
-            }
-            match &field.extractor {
-                Some(extractor) => text.push_str(&extractor(&found.to_json()?)?),
-                None => found.push_text(&mut text)?,
-            }
-        }
-        Ok(Some(text))
+    fn value(&self, field: &str) -> Result<Option<Value>> {
+        field_path::lookup(self.document, field)?.map(|found| found.to_json()).transpose()
     }
 }
 
@@ -417,7 +343,7 @@ impl fmt::Debug for MongoReader {
         f.debug_struct("MongoReader")
             .field("database", &self.target.database)
             .field("collection", &self.target.collection)
-            .field("fields", &self.fields.iter().map(|field| &field.path).collect::<Vec<_>>())
+            .field("fields", &self.shape.fields().collect::<Vec<_>>())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }

@@ -21,6 +21,8 @@ const LOST_CURSOR: [i32; 2] = [43, 237];
 struct Plan {
     query: BsonDocument,
     rest: Option<Filter>,
+    /// The id to begin after.
+    after: Option<Bson>,
 }
 
 type Row = Result<(Document, RawBson)>;
@@ -33,7 +35,7 @@ pub(super) struct Rows {
     batch: Option<Batch>,
     /// The last id of the batches before this one.
     last: Option<RawBson>,
-    left: Option<u64>,
+    left: Option<usize>,
     /// Attempts in vain since something was read.
     attempt: u32,
     ended: bool,
@@ -112,7 +114,7 @@ impl Rows {
                     none => none.insert(plan(&self.reader)?),
                 };
                 let last = self.last.clone().map(Bson::try_from).transpose().map_err(damaged)?;
-                let query = after(plan.query.clone(), last.or_else(|| self.reader.after.clone()));
+                let query = after(plan.query.clone(), last.or_else(|| plan.after.clone()));
                 let options = self.reader.find_options(self.left, plan.rest.as_ref());
                 let collection = self.reader.target.collection::<RawDocumentBuf>()?;
                 let space = &self.reader.target.space;
@@ -157,9 +159,12 @@ impl Rows {
 
 fn plan(reader: &MongoReader) -> Result<Plan> {
     reader.check()?;
-    let Some(filter) = &reader.filter else { return Ok(Plan { query: reader.query.clone(), rest: None }) };
+    let after = reader.begins_after()?;
+    let Some(filter) = &reader.filter else {
+        return Ok(Plan { query: reader.query.clone(), rest: None, after });
+    };
     let Translated { matches, rest, .. } = translate(filter, Place::Root);
-    Ok(Plan { query: both(reader.query.clone(), matches), rest })
+    Ok(Plan { query: both(reader.query.clone(), matches), rest, after })
 }
 
 /// The query for what comes after this id. `$expr` compares values of all types as the index does, where `$gt`

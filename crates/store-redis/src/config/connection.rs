@@ -179,11 +179,7 @@ impl RedisConnection {
 
     /// Sets the files of the client's certificate and of its key, which may be the same.
     #[must_use]
-    pub fn with_tls_certificate_files(
-        mut self,
-        certificate: impl Into<PathBuf>,
-        key: impl Into<PathBuf>,
-    ) -> Self {
+    pub fn with_tls_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.tls_certificate_file = Some(certificate.into());
         self.tls_key_file = Some(key.into());
         self
