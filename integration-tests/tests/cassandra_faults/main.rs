@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     if common::soak() {
         trials.push(together::TRIALS);
     }
-    common::run_all(&trials)
+    common::run_all(1, &trials)
 }
 
 /// Three nodes, and the right to hurt them.

@@ -1,5 +1,6 @@
 //! What the tests that hurt servers share.
 
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ pub(crate) type Done = Result<(), Failed>;
 
 pub(crate) type Test = fn() -> Done;
 
-/// Runs the tests that the command line asks for.
-pub(crate) fn run_all(tests: &[&[(&'static str, Test)]]) -> ExitCode {
-    let arguments = Arguments::from_args();
+/// Runs the tests that the command line asks for, on each core so many at once: of those that mostly wait more than one.
+pub(crate) fn run_all(on_each_core: usize, tests: &[&[(&'static str, Test)]]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+    arguments.test_threads.get_or_insert(on_each_core * cores);
     let trials = tests.concat().into_iter();
     let trials = trials.map(|(name, test)| Trial::ignorable_test(name, move || run(test))).collect();
     libtest_mimic::run(&arguments, trials).exit_code()

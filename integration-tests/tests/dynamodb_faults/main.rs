@@ -31,16 +31,19 @@ fn main() -> ExitCode {
     if let Some(ended) = connecting::as_child() {
         return ended;
     }
-    common::run_all(&[
-        proxy_checks::TRIALS,
-        proxied::TRIALS,
-        histories::TRIALS,
-        transactions::TRIALS,
-        patterns::TRIALS,
-        random::TRIALS,
-        outages::TRIALS,
-        connecting::TRIALS,
-    ])
+    common::run_all(
+        3,
+        &[
+            proxy_checks::TRIALS,
+            proxied::TRIALS,
+            histories::TRIALS,
+            transactions::TRIALS,
+            patterns::TRIALS,
+            random::TRIALS,
+            outages::TRIALS,
+            connecting::TRIALS,
+        ],
+    )
 }
 
 /// The URL of the server that all share who do it no harm; it ends with this process.

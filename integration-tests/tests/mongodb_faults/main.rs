@@ -19,13 +19,10 @@ use store_core::Error;
 use store_mongodb::{MongoBackend, MongoConfig};
 
 fn main() -> ExitCode {
-    common::run_all(&[
-        failover::TRIALS,
-        outages::TRIALS,
-        reading::TRIALS,
-        connecting::TRIALS,
-        leftovers::TRIALS,
-    ])
+    common::run_all(
+        3,
+        &[failover::TRIALS, outages::TRIALS, reading::TRIALS, connecting::TRIALS, leftovers::TRIALS],
+    )
 }
 
 /// A store in a namespace of its own, whose calls may take this long.

@@ -23,16 +23,19 @@ use store_core::Error;
 use store_redis::{RedisBackend, RedisConfig};
 
 fn main() -> ExitCode {
-    common::run_all(&[
-        failover::TRIALS,
-        locks::TRIALS,
-        subscribers::TRIALS,
-        resharding::TRIALS,
-        outages::TRIALS,
-        refusals::TRIALS,
-        rights::TRIALS,
-        connecting::TRIALS,
-    ])
+    common::run_all(
+        3,
+        &[
+            failover::TRIALS,
+            locks::TRIALS,
+            subscribers::TRIALS,
+            resharding::TRIALS,
+            outages::TRIALS,
+            refusals::TRIALS,
+            rights::TRIALS,
+            connecting::TRIALS,
+        ],
+    )
 }
 
 /// A store in a namespace of its own, whose calls may take this long.
