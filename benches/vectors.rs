@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
-use store_core::similarity::Metric;
-use store_core::vector_search::{ScoredRow, Search};
-use store_core::vector_table::{VectorSnapshot, VectorTable};
+use store_core::kit::similarity::Metric;
+use store_core::kit::vector_search::{ScoredRow, Search};
+use store_core::kit::vector_table::{VectorSnapshot, VectorTable};
 
 const TOP: usize = 10;
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use nodestore::tokens::tokens;
+use nodestore::kit::tokens::tokens;
 
 use crate::output::{STRONG, printable};
 

@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{check_place, parts, shown, text};
-use store_core::url_text::encode;
+use store_core::kit::url_text::encode;
 
 use crate::folder::{Export, Import};
 use crate::url::Target;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use store_core::{Error, Result, check, url_text};
+use store_core::kit::{check, url_text};
+use store_core::{Error, Result};
 
 use crate::OpenOptions;
 

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use store_core::epoch;
+use store_core::kit::epoch;
 
 /// Microseconds of a millisecond.
 const MILLI: i64 = 1_000;

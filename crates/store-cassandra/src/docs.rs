@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use store_core::kit::doc_query;
 use store_core::{
     AddOptions, AddReport, BoxStream, DocCollections, DocQuery, DocStore, Filter, JsonObject, KvDocStore,
-    Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result, doc_query,
+    Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result,
 };
 
 use crate::error::{NAME, at};

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
+use store_core::kit::check;
 use store_core::{
-    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions, UpdateFn, check,
+    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions, UpdateFn,
 };
 
 use crate::codec::{text, texts};

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use std::time::Duration;
 
-use store_core::{Error, JsonObject, Result, epoch};
+use store_core::kit::epoch;
+use store_core::{Error, JsonObject, Result};
 
 use crate::codec::{int, text};
 use crate::schema::Table;

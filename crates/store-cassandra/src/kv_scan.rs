@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::IntoIter;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::{JsonObject, Result, ScanOptions, check};
+use store_core::kit::check;
+use store_core::{JsonObject, Result, ScanOptions};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinSet;
 

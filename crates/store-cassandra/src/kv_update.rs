@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use store_core::batches::cut;
-use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
+use store_core::kit::batches::cut;
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn};
 
 use crate::clock::wait_past;
 use crate::codec::{int, text};

@@ -1,7 +1,8 @@
 //! Putting and deleting key-values.
 
-use store_core::batches::cut;
-use store_core::{JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
+use store_core::kit::batches::cut;
+use store_core::kit::check;
+use store_core::{JsonObject, KvCapabilities, PutMode, PutOptions, Result};
 
 use crate::codec::{bigint, int, text};
 use crate::kv::CassandraKvStore;

@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use store_core::bm25::Bm25Scan;
-use store_core::{
-    DEFAULT_TOP_K, Document, Error, ErrorKind, Reader as _, Result, Retriever, ScoredNode, check,
-};
+use store_core::kit::bm25::Bm25Scan;
+use store_core::kit::check;
+use store_core::{DEFAULT_TOP_K, Document, Error, ErrorKind, Reader as _, Result, Retriever, ScoredNode};
 
 use crate::CassandraReader;
 use crate::error::at;

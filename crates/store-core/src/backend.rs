@@ -84,7 +84,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// For the same nodes embedded by another model, or for what is searched apart. Like all else it comes to be
     /// at its first use, by [`configure`](VectorStore::configure), and goes with the namespace.
     ///
-    /// `name` is of [`check::plain_name`](crate::check::plain_name); another is `InvalidInput`.
+    /// `name` is of [`check::plain_name`](crate::kit::check::plain_name); another is `InvalidInput`.
     fn vector_set(&self, name: &str) -> Result<Arc<dyn VectorStore>>;
 
     /// The names of the configured vector sets but the default one, in order.

@@ -5,7 +5,7 @@
 //! its *upper* end; the few that remain are scored exactly. The ranking is therefore that of the exact scores,
 //! ties included, however the dot products were summed: alone, in a batch, with or without a list of rows.
 
-use crate::similarity::{Metric, euclidean_distance, rounded, squared_norm};
+use crate::kit::similarity::{Metric, euclidean_distance, rounded, squared_norm};
 
 /// Twice the rounding error of one `f32` operation: the factor two covers the second-order terms of the bound and
 /// the (far smaller) errors of the `f64` arithmetic around it.

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::{BoxStream, Cursor, Filter, JsonObject, Node, NodeId, Page, RefDocId, Result, doc_query};
+use crate::kit::doc_query;
+use crate::{BoxStream, Cursor, Filter, JsonObject, Node, NodeId, Page, RefDocId, Result};
 
 /// What a write does with ids that exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

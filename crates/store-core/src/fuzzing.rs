@@ -8,10 +8,10 @@ mod common;
 use common::{check_error, check_place, json, parts, text};
 use serde_json::Value;
 
+use crate::kit::{doc_query, url_text};
 use crate::python::{parse_json, parse_json_telling, python_json, python_json_utf8, repr, str as python_str};
 use crate::{
     ChatMessage, Cursor, Error, Filter, IndexStruct, JsonObject, MetadataMode, Node, Scalar, Timestamp,
-    doc_query, url_text,
 };
 
 /// Nodes of every form, and index structs: `JSON`, or `metadata of a vector store NUL extra NUL text`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::tokens::tokens;
+use crate::kit::tokens::tokens;
 use crate::{Embedder, Embedding, Error, Result};
 
 /// Embeds by hashing words and their letters: it compares **wording, not meaning**.
@@ -15,7 +15,7 @@ use crate::{Embedder, Embedding, Error, Result};
 /// as a baseline. For meaning, plug in a model through [`Embedder`].
 ///
 /// How it works (feature hashing, Weinberger and others, ICML 2009): a text's features are its words
-/// ([`crate::tokens`]) and the runs of three and four characters in each word, with a mark at both ends. Each feature is
+/// ([`crate::kit::tokens`]) and the runs of three and four characters in each word, with a mark at both ends. Each feature is
 /// hashed to one dimension and a sign. A word weighs √(how often) · min(1, bytes / 6)², so that short words, which
 /// say least, count least in every language without a list of them; its runs share four times the squared weight
 /// of the word itself. The sum is scaled to length 1. It is never all zeros: a text without a word is hashed as a
@@ -146,7 +146,7 @@ fn narrow(value: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::similarity::cosine;
+    use crate::kit::similarity::cosine;
     use crate::{Embedder, ErrorKind};
     use proptest::prelude::*;
     use std::sync::Arc;

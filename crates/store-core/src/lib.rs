@@ -1,66 +1,38 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
-pub mod batches;
-pub mod bm25;
 mod bounds;
 pub mod cache;
 mod chat;
 mod chat_message;
-pub mod chat_place;
 mod chat_window;
-pub mod check;
 mod diagnosis;
-pub mod doc_query;
 mod docs;
 mod embedder;
-pub mod epoch;
 mod error;
-pub mod exact_search;
-pub mod field_values;
 pub mod filter;
 mod forward;
-pub mod fusion;
 #[cfg(any(test, nodestore_fuzz))]
 pub mod fuzzing;
 mod hash_embedder;
-pub mod idempotency;
 mod index;
 mod index_struct;
 mod ingestion;
 mod json;
+pub mod kit;
 mod kv;
 mod kv_layers;
-#[cfg(feature = "tokio")]
-pub mod lease;
 mod llamaindex_query;
 mod matrix;
 mod memory;
-pub mod mmr;
 mod node;
-pub mod own_types;
 mod page;
 pub mod python;
 mod reader;
-pub mod records;
 mod retriever;
 mod retrievers;
-#[cfg(feature = "tokio")]
-pub mod rounds;
-pub mod settings;
-pub mod similarity;
 #[cfg(test)]
 mod test_support;
-#[cfg(feature = "tls")]
-pub mod tls;
-pub mod tokens;
-pub mod top_k;
-#[cfg(feature = "tokio")]
-pub mod turns;
-pub mod url_text;
-pub mod vector_check;
-pub mod vector_search;
-pub mod vector_table;
 mod vectors;
 
 use std::pin::Pin;
@@ -83,6 +55,7 @@ pub use hash_embedder::HashEmbedder;
 pub use index::IndexStore;
 pub use index_struct::IndexStruct;
 pub use ingestion::{IngestEvent, IngestFailure, IngestReport, Ingestion, nodes_from_chunks};
+pub use kit::similarity::Metric;
 pub use kv::{KvCapabilities, KvStore, KvStoreExt, PutMode, PutOptions, ScanOptions, Update, UpdateFn};
 pub use kv_layers::{DocCollections, KvChatStore, KvDocStore, KvIndexStore};
 pub use llamaindex_query::{VectorStoreQuery, VectorStoreQueryMode};
@@ -95,7 +68,6 @@ pub use page::{Cursor, Page};
 pub use reader::{MissingField, Reader};
 pub use retriever::Retriever;
 pub use retrievers::{DEFAULT_TOP_K, HybridRetriever, TextRetriever, VectorRetriever};
-pub use similarity::Metric;
 pub use vectors::{
     DistinctOptions, DistinctValues, FieldKind, FieldType, FilterableField, GetOptions, MetadataPass,
     MetadataPatch, QueryKind, QueryKindName, QueryPlan, ScoredNode, Selector, VectorCapabilities,

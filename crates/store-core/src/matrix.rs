@@ -9,7 +9,7 @@
 
 use std::iter::repeat;
 
-use crate::similarity::dot_f32;
+use crate::kit::similarity::dot_f32;
 
 const ROWS: usize = 4;
 const QUERIES: usize = 3;

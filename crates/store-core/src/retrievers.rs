@@ -6,10 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::{self, Either};
 
-use crate::fusion::reciprocal_rank_fusion;
+use crate::kit::check;
+use crate::kit::fusion::reciprocal_rank_fusion;
 use crate::{
     DocStore, Embedder, Embedding, Error, Node, NodeId, QueryKind, QueryKindName, Result, Retriever,
-    ScoredNode, Selector, VectorQuery, VectorStore, VectorStoreExt, check,
+    ScoredNode, Selector, VectorQuery, VectorStore, VectorStoreExt,
 };
 
 /// Answers of a retriever unless [`with_top_k`](VectorRetriever::with_top_k) says otherwise.
@@ -245,7 +246,7 @@ impl Retriever for TextRetriever {
 /// Finds nodes by vector and by words, fused by rank.
 ///
 /// The score is `alpha / (60 + rank by vector) + (1 − alpha) / (60 + rank by text)`, ranks from 1 (see
-/// [`fusion`](crate::fusion)). A store that answers hybrid queries is asked once. Otherwise, and over two stores,
+/// [`fusion`](crate::kit::fusion)). A store that answers hybrid queries is asked once. Otherwise, and over two stores,
 /// both sides are asked at the same time and their rankings fused here; `alpha` 0 and 1 ask one side only.
 ///
 /// [`retrieve`](Retriever::retrieve) refuses an empty question, `top_k` 0 and an `alpha` outside 0 to 1 with

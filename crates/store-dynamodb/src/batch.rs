@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
 use store_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 

@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
+use store_core::kit::{check, doc_query};
 use store_core::{
     AddOptions, AddReport, BoxStream, DocCollections, DocQuery, DocStore, Filter, JsonObject, KvDocStore,
     KvStore as _, KvStoreExt, Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result, ScanOptions,
-    Update, check, doc_query,
+    Update,
 };
 
 use crate::batch::{self, Write};

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::kit::doc_query;
 use store_core::{
     BoxStream, DocQuery, Error, Filter, JsonObject, KvStore as _, Node, NodeId, Page, Result, ScanOptions,
-    doc_query,
 };
 
 use crate::admit::{admitting, untold};

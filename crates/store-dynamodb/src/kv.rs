@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use store_core::kit::check;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions,
-    UpdateFn, check,
+    UpdateFn,
 };
 
 use crate::batch::{self, Read};

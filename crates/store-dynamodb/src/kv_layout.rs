@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-pub(crate) use store_core::epoch::seconds as now;
-use store_core::{JsonObject, Result, epoch};
+use store_core::kit::epoch;
+pub(crate) use store_core::kit::epoch::seconds as now;
+use store_core::{JsonObject, Result};
 
 use crate::codec::{self, Item};
 use crate::schema::EXPIRES;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::vec::IntoIter;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
-use store_core::{Error, ErrorKind, JsonObject, Result, ScanOptions, check};
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, JsonObject, Result, ScanOptions};
 use tokio::task::JoinSet;
 
 use crate::codec::{self, Item};

@@ -10,8 +10,9 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
-use store_core::batches::cut;
-use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
+use store_core::kit::batches::cut;
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn};
 
 use crate::batch::Backoff;
 use crate::codec::{Item, MAX_ITEM_BYTES, SHAPES, item_size};

@@ -1,7 +1,8 @@
 //! Putting and deleting key-values.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::{Error, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
+use store_core::kit::check;
+use store_core::{Error, JsonObject, KvCapabilities, PutMode, PutOptions, Result};
 
 use crate::batch::{self, Write};
 use crate::codec::{self, Item, MAX_ITEM_BYTES, item_size};

@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use store_core::epoch::millis;
-use store_core::{Error, JsonObject, Result, check};
+use store_core::kit::check;
+use store_core::kit::epoch::millis;
+use store_core::{Error, JsonObject, Result};
 
 use crate::batch::{self, Read, Write};
 use crate::codec::Item;

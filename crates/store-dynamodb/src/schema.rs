@@ -58,7 +58,9 @@ pub(crate) fn is_of(main: &str, table: &str) -> bool {
     }
     let Some(set) = rest.strip_prefix("-vectors") else { return false };
     set.is_empty()
-        || set.strip_prefix('-').is_some_and(|set| store_core::check::plain_name("vector set", set).is_ok())
+        || set
+            .strip_prefix('-')
+            .is_some_and(|set| store_core::kit::check::plain_name("vector set", set).is_ok())
 }
 
 /// Refuses a name that could be the partition of something of our own; `what` says what it names.

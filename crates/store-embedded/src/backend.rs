@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use store_core::kit::check;
 use store_core::{
-    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvStore, Result, VectorStore, check,
+    Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvStore, Result, VectorStore,
 };
 
 use crate::chat::EmbeddedChatStore;

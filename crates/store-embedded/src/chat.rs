@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result, check};
+use store_core::kit::check;
+use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result};
 
 use crate::codec::{self, Span};
 use crate::engine::{Rows, Table, WriteTable};

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use store_core::settings::{self, Setting};
-use store_core::{Error, Result, url_text};
+use store_core::kit::settings::{self, Setting};
+use store_core::kit::url_text;
+use store_core::{Error, Result};
 
 use crate::error::NAME;
 

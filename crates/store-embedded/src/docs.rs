@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use store_core::kit::{check, doc_query};
 use store_core::{
     AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, Filter, JsonObject, Node, NodeId,
-    Page, RefDocDeleted, RefDocId, RefDocInfo, Result, check, doc_query,
+    Page, RefDocDeleted, RefDocId, RefDocInfo, Result,
 };
 
 use crate::codec::{self, Span};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{BoxStream, IndexStore, IndexStruct, Result, check};
+use store_core::kit::check;
+use store_core::{BoxStream, IndexStore, IndexStruct, Result};
 
 use crate::codec::{self, Span};
 use crate::engine::Table as _;

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
-use store_core::epoch::millis;
+use store_core::kit::check;
+use store_core::kit::epoch::millis;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result,
-    ScanOptions, Update, UpdateFn, check,
+    ScanOptions, Update, UpdateFn,
 };
 
 use crate::codec::{self, Span};

@@ -11,7 +11,7 @@ use bson::{Document, doc};
 use mongodb::error::{ErrorKind as Driver, IndexedWriteError};
 use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{ClientSession, Collection};
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
 use store_core::{Error, ErrorKind, Result};
 
 use crate::codec::{DocumentWriter, Index};

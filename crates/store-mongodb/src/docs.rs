@@ -10,10 +10,11 @@ use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, join};
 use mongodb::Collection;
-use store_core::doc_query::{self, MAX_SORTED, Place};
+use store_core::kit::check;
+use store_core::kit::doc_query::{self, MAX_SORTED, Place};
 use store_core::{
     AddOptions, AddReport, BoxStream, DocCollections, DocQuery, DocStore, Error, Filter, JsonObject,
-    KvDocStore, Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result, check,
+    KvDocStore, Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result,
 };
 
 use crate::error::{NAME, at};

@@ -5,7 +5,7 @@
 
 use bson::{Bson, Decimal128, Document, doc};
 use serde_json::Value;
-use store_core::doc_query::Place;
+use store_core::kit::doc_query::Place;
 use store_core::{DocQuery, JsonObject, Order};
 
 /// Where sort keys stand while a query runs.

@@ -9,7 +9,8 @@ use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use mongodb::error::{ErrorKind as Driver, GridFsErrorKind};
 use mongodb::gridfs::GridFsBucket;
 use mongodb::options::GridFsBucketOptions;
-use store_core::{Error, JsonObject, Result, check};
+use store_core::kit::check;
+use store_core::{Error, JsonObject, Result};
 
 use crate::codec::{self, DocumentWriter};
 use crate::error::{from_driver, timed_out};

@@ -12,10 +12,11 @@ use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::Collection;
 use mongodb::options::FindOptions;
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
+use store_core::kit::check;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, Node, PutMode, PutOptions, Result,
-    ScanOptions, UpdateFn, check,
+    ScanOptions, UpdateFn,
 };
 
 use crate::batches::Batches;

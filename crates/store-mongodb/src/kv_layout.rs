@@ -10,7 +10,8 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
-use store_core::{Error, JsonObject, Node, Result, check};
+use store_core::kit::check;
+use store_core::{Error, JsonObject, Node, Result};
 
 use crate::codec::{self, DocumentWriter, MAX_DOCUMENT_BYTES};
 use crate::schema::{EXPIRES_AT, EXTRA, FILE, VALUE};

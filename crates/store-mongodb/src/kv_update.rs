@@ -19,9 +19,10 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::{ClientSession, Collection};
-use store_core::batches::cut;
-use store_core::rounds::{self, CompareAndSwap};
-use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn, check};
+use store_core::kit::batches::cut;
+use store_core::kit::check;
+use store_core::kit::rounds::{self, CompareAndSwap};
+use store_core::{Error, ErrorKind, JsonObject, Result, Update, UpdateFn};
 
 use crate::kv::{MongoKvStore, one_of};
 use crate::kv_layout::{decode, encode, file_of, fits, pointer};

@@ -8,7 +8,8 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{DateTime, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
-use store_core::{Error, JsonObject, KvCapabilities, Node, PutMode, PutOptions, Result, check};
+use store_core::kit::check;
+use store_core::{Error, JsonObject, KvCapabilities, Node, PutMode, PutOptions, Result};
 
 use crate::bulk::{self, Refused, failed};
 use crate::grid_fs;

@@ -7,7 +7,8 @@ use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
 use futures::TryStreamExt as _;
 use serde_json::Value;
-use store_core::{DEFAULT_TOP_K, Error, ErrorKind, JsonObject, Node, Result, Retriever, ScoredNode, check};
+use store_core::kit::check;
+use store_core::{DEFAULT_TOP_K, Error, ErrorKind, JsonObject, Node, Result, Retriever, ScoredNode};
 use tokio::sync::OnceCell;
 
 use crate::MongoBackend;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mongodb::{Client, Database};
 use store_core::Result;
-use store_core::turns::Turns;
+use store_core::kit::turns::Turns;
 
 use crate::config::{CHAT_DATABASE, KV_DATABASE, MongoConfig, VECTOR_DATABASE};
 use crate::diagnose::Opened;

@@ -6,7 +6,8 @@ use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::{BoxStream, Error, ErrorKind, Result, check};
+use store_core::kit::check;
+use store_core::{BoxStream, Error, ErrorKind, Result};
 
 use crate::aggregation::MongoAggregation;
 use crate::codec::MAX_DOCUMENT_BYTES;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fred::clients::Pool;
 use futures::TryStreamExt as _;
+use store_core::kit::check;
 use store_core::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, IndexStore, KvIndexStore, KvStore, Reader, Result,
-    VectorStore, check,
+    VectorStore,
 };
 
 use crate::chat::RedisChatStore;

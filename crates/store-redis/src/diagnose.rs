@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use fred::types::Value;
-use store_core::{Diagnosis, ErrorKind, Finding, Result, epoch};
+use store_core::kit::epoch;
+use store_core::{Diagnosis, ErrorKind, Finding, Result};
 
 use crate::config::{RedisConfig, RedisConnection, Topology};
 use crate::driver::{Cmd, integer, items, text};

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value as Json;
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
+use store_core::kit::check;
 use store_core::{
     AddOptions, AddReport, BoxStream, DocCollections, DocQuery, DocStore, JsonObject, KvDocStore,
-    KvStore as _, KvStoreExt, Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result, Update, check,
+    KvStore as _, KvStoreExt, Node, NodeId, Page, RefDocDeleted, RefDocId, RefDocInfo, Result, Update,
 };
 
 use crate::driver::{Cmd, bytes, integer, items, unexpected};

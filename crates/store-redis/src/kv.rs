@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value as Json;
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
+use store_core::kit::check;
 use store_core::python::parse_json;
 use store_core::{
-    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions, UpdateFn, check,
+    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions, UpdateFn,
 };
 
 use crate::driver::{Cmd, bytes, items};

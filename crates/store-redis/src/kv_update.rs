@@ -5,9 +5,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::batches::cut;
-use store_core::rounds::{self, CompareAndSwap};
-use store_core::{Error, JsonObject, Result, Update, UpdateFn, check};
+use store_core::kit::batches::cut;
+use store_core::kit::check;
+use store_core::kit::rounds::{self, CompareAndSwap};
+use store_core::{Error, JsonObject, Result, Update, UpdateFn};
 
 use crate::driver::items;
 use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, decode, encode};

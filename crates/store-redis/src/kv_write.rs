@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
-use store_core::batches::cut;
-use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, check};
+use store_core::kit::batches::cut;
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result};
 
 use crate::driver::{Cmd, integer, items, unexpected};
 use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, TRIP_KEYS, encode_into};

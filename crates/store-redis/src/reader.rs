@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use store_core::filter::lookup;
-use store_core::records::RecordShape;
+use store_core::kit::records::RecordShape;
 use store_core::{BoxStream, Document, Error, JsonObject, KvStore as _, Reader, Result, ScanOptions};
 
 use crate::RedisBackend;

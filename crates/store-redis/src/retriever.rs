@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use store_core::{DEFAULT_TOP_K, Error, ErrorKind, Node, Result, Retriever, ScoredNode, check};
+use store_core::kit::check;
+use store_core::{DEFAULT_TOP_K, Error, ErrorKind, Node, Result, Retriever, ScoredNode};
 
 use crate::RedisBackend;
 use crate::error::at;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use nodestore::cassandra::CassandraConfig;
 use nodestore::dynamodb::DynamoDbConfig;
 use nodestore::embedded::EmbeddedConfig;
+use nodestore::kit::{doc_query, tokens};
 use nodestore::mongodb::MongoConfig;
 use nodestore::redis::RedisConfig;
-use nodestore::{Capabilities, DEFAULT_TOP_K, VectorCapabilities, doc_query, filter, tokens};
+use nodestore::{Capabilities, DEFAULT_TOP_K, VectorCapabilities, filter};
 
 use crate::stores::{Kind, Other};
 

@@ -5,7 +5,8 @@ use futures::TryStreamExt as _;
 
 use super::part::{Both, PAGE, Page, Part, Side, json, pages};
 use crate::folder::KEPT_FILES;
-use crate::{BoxStream, Error, ErrorKind, JsonObject, KvStore, PutOptions, Result, ScanOptions, check};
+use crate::kit::check;
+use crate::{BoxStream, Error, ErrorKind, JsonObject, KvStore, PutOptions, Result, ScanOptions};
 
 type Entry = (String, JsonObject);
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::scan::unreadable;
-use crate::{Error, Result, check};
+use crate::kit::check;
+use crate::{Error, Result};
 
 pub(super) const DOCSTORE: &str = "docstore.json";
 pub(super) const INDEX_STORE: &str = "index_store.json";

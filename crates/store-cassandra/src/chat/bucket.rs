@@ -1,8 +1,9 @@
 //! Buckets: reading them, changing them, writing whole ones.
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use store_core::chat_place::{FIRST, after, place};
-use store_core::{Result, batches};
+use store_core::Result;
+use store_core::kit::batches;
+use store_core::kit::chat_place::{FIRST, after, place};
 use tracing::warn;
 
 use super::CassandraChatStore;

@@ -1,7 +1,7 @@
 //! Changes of histories.
 
 use futures::try_join;
-use store_core::chat_place::{after, between, place};
+use store_core::kit::chat_place::{after, between, place};
 use store_core::{ChatMessage, Error, ErrorKind, Result};
 
 use super::bucket::{Placed, fits, size};

@@ -1,8 +1,9 @@
 //! What is known of a history and of its buckets, and messages as they are stored.
 
-use store_core::chat_place::FIRST;
+use store_core::kit::chat_place::FIRST;
+use store_core::kit::check;
 use store_core::python::parse_json;
-use store_core::{ChatMessage, Error, Result, check};
+use store_core::{ChatMessage, Error, Result};
 
 use crate::clock::micros;
 use crate::session::Row;

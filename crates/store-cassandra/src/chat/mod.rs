@@ -1,7 +1,7 @@
 //! Chat histories: a row for each message, in partitions of a bounded size.
 //!
 //! A history is a list of *buckets*. A bucket is a partition of `chat_messages`: its messages by their place (see
-//! [`chat_place`](store_core::chat_place)), newest first, and in static columns its *head*: a version, the next place,
+//! [`chat_place`](store_core::kit::chat_place)), newest first, and in static columns its *head*: a version, the next place,
 //! how full it is, and whether it is closed for appends. The list stands in the session's row of `chat_heads`. A window
 //! is one read of the list and one of the newest bucket, from its end.
 //!
@@ -33,8 +33,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
-use store_core::turns::{Remembered, Turns};
-use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, check};
+use store_core::kit::check;
+use store_core::kit::turns::{Remembered, Turns};
+use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result};
 
 use crate::deadline;
 use crate::error::at;

@@ -10,8 +10,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use store_core::settings::{self, Setting};
-use store_core::{Error, Result, check};
+use store_core::kit::check;
+use store_core::kit::settings::{self, Setting};
+use store_core::{Error, Result};
 
 use crate::error::NAME;
 use crate::schema::string;

@@ -32,7 +32,7 @@ use futures::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
-use store_core::url_text::host_and_port;
+use store_core::kit::url_text::host_and_port;
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::mpsc;
 
@@ -205,7 +205,7 @@ impl CassandraConnection {
             return Ok(None);
         }
         let file = |option: &'static str, path: &'a Option<PathBuf>| Some((option, path.as_deref()?));
-        let tls = store_core::tls::client(
+        let tls = store_core::kit::tls::client(
             file("tlsCAFile", &self.tls_ca_file),
             file("tlsCertificateFile", &self.tls_certificate_file),
             file("tlsKeyFile", &self.tls_key_file),

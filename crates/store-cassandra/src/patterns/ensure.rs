@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use store_core::{Error, ErrorKind, Result, check};
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, Result};
 
 use super::indexes::{CassandraIndex, LiveIndex};
 use super::views::{CassandraView, Column, LiveView};

@@ -7,8 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::idempotency::{Begun, Idempotency, IdempotencyBegun, IdempotencyConfig, IdempotencyPlace};
-use store_core::{Error, Result, check};
+use store_core::kit::check;
+use store_core::kit::idempotency::{
+    Begun, Idempotency, IdempotencyBegun, IdempotencyConfig, IdempotencyPlace,
+};
+use store_core::{Error, Result};
 
 use crate::CassandraBackend;
 use crate::codec::{int, text};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::Result;
-use store_core::lease::{Lease, LeasePlace, LeaseTaken, LeaseTerms, LockConfig, LockGuard};
+use store_core::kit::lease::{Lease, LeasePlace, LeaseTaken, LeaseTerms, LockConfig, LockGuard};
 
 use crate::CassandraBackend;
 use crate::clock::micros;

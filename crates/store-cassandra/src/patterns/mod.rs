@@ -12,7 +12,8 @@ mod views;
 
 use std::time::Duration;
 
-use store_core::{Result, check};
+use store_core::Result;
+use store_core::kit::check;
 
 pub use counter::{CassandraCounter, CounterConfig};
 pub use ensure::{SchemaDifference, SchemaReport};
@@ -20,8 +21,8 @@ pub use idempotency::CassandraIdempotency;
 pub use indexes::CassandraIndex;
 pub use lock::CassandraLock;
 pub use series::{BucketEstimate, CassandraSeries, SeriesType};
-pub use store_core::idempotency::{Begun, IdempotencyClaim, IdempotencyConfig};
-pub use store_core::lease::{LockConfig, LockGuard};
+pub use store_core::kit::idempotency::{Begun, IdempotencyClaim, IdempotencyConfig};
+pub use store_core::kit::lease::{LockConfig, LockGuard};
 pub use time_series::{CassandraTimeSeries, TimeSample};
 pub use views::CassandraView;
 

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::Value as Json;
-use store_core::batches::cut;
+use store_core::kit::batches::cut;
 use store_core::{Error, Result};
 
 use super::time_series::Inner;

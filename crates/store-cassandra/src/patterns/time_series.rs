@@ -12,7 +12,8 @@ use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use store_core::{BoxStream, Error, JsonObject, Result, check};
+use store_core::kit::check;
+use store_core::{BoxStream, Error, JsonObject, Result};
 use tokio::sync::OnceCell;
 
 use super::ensure::SchemaReport;

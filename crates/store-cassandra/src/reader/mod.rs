@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
-use store_core::records::RecordShape;
+use store_core::kit::records::RecordShape;
 use store_core::{BoxStream, Cursor, Document, Error, Reader, Result};
 
 use crate::CassandraBackend;

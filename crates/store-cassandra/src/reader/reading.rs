@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use store_core::filter::lookup;
-use store_core::records::ended_after;
+use store_core::kit::records::ended_after;
 use store_core::{Cursor, Document, Error, ErrorKind, Result, ScanOptions};
 
 use super::pages::{self, Pages};

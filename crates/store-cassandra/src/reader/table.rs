@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use store_core::{Error, ErrorKind, Result, check};
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, Result};
 
 use super::CassandraReader;
 use super::pages::Part;

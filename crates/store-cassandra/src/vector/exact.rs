@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::{ExactSearch, Need, SearchRow, scored};
+use store_core::kit::exact_search::{ExactSearch, Need, SearchRow, scored};
 use store_core::{BoxStream, QueryPlan, Result, ScoredNode, VectorQuery};
 
 use super::rows::{Keep, Row, latest};

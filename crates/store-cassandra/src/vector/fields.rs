@@ -1,7 +1,8 @@
 //! Questions about metadata fields, answered from the metadata of what is selected, which is read in pages.
 
 use async_trait::async_trait;
-use store_core::{JsonObject, MetadataPass, Result, Selector, check};
+use store_core::kit::check;
+use store_core::{JsonObject, MetadataPass, Result, Selector};
 
 use super::CassandraVectorStore;
 use crate::error::NAME;

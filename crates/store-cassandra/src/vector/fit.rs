@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use store_core::similarity::squared_norm;
+use store_core::kit::similarity::squared_norm;
 use store_core::{Error, Metric, Result};
 
 /// Squared lengths that the index takes well.

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::answer_open;
-use store_core::similarity::rounded;
-use store_core::{Embedding, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery, mmr};
+use store_core::kit::exact_search::answer_open;
+use store_core::kit::mmr;
+use store_core::kit::similarity::rounded;
+use store_core::{Embedding, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery};
 
 use super::exact;
 use super::fit::fit;

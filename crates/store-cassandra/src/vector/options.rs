@@ -1,7 +1,7 @@
 //! How vectors are kept and found.
 
 use serde::Deserialize;
-use store_core::settings::Setting;
+use store_core::kit::settings::Setting;
 use store_core::{Error, Result};
 
 use crate::error::NAME;

@@ -16,7 +16,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use store_core::{Error, FilterableField, JsonObject, Metric, Node, RefDocId, Result, check, python};
+use store_core::kit::check;
+use store_core::{Error, FilterableField, JsonObject, Metric, Node, RefDocId, Result, python};
 
 use super::fit::fit;
 use super::terms::{Shadows, shadows};

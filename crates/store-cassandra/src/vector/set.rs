@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig, vector_check};
+use store_core::kit::vector_check;
+use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig};
 
 use super::options::CassandraVectorEngine;
 use super::rows::OWN;

@@ -8,11 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::rounds::{self, Round};
-use store_core::{
-    AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, Result, Selector, check,
-    vector_check,
-};
+use store_core::kit::rounds::{self, Round};
+use store_core::kit::{check, vector_check};
+use store_core::{AddMode, AddReport, Embedding, Error, ErrorKind, MetadataPatch, Node, Result, Selector};
 
 use super::CassandraVectorStore;
 use super::fit::fit;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use serde_json::Value;
+use store_core::kit::check;
 use store_core::{
     BoxStream, Error, ErrorKind, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result,
-    ScanOptions, Update, UpdateFn, check,
+    ScanOptions, Update, UpdateFn,
 };
 
 use super::{Fault, pause};

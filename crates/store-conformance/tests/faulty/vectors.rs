@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use store_core::kit::vector_check;
 use store_core::{
     AddMode, AddReport, Condition, Filter, GetOptions, MetadataPatch, Node, Page, QueryKind, QueryPlan,
     Result, Scalar, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery,
-    VectorStore, VectorStoreExt, vector_check,
+    VectorStore, VectorStoreExt,
 };
 
 use super::{Fault, pause};

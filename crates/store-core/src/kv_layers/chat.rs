@@ -7,9 +7,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::named;
+use crate::kit::check;
 use crate::{
     BoxStream, ChatMessage, ChatStore, Error, ErrorKind, JsonObject, KvStore, KvStoreExt, PutOptions, Result,
-    ScanOptions, Update, check,
+    ScanOptions, Update,
 };
 
 /// Messages that a header holds before they move into a segment of their own.

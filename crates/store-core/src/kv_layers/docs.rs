@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::named;
 use super::ref_docs::{self, RefDocChange};
+use crate::kit::{check, doc_query};
 use crate::{
     AddMode, AddOptions, AddReport, BoxStream, DocQuery, DocStore, Error, ErrorKind, JsonObject, KvStore,
     KvStoreExt, Node, NodeId, Page, PutMode, PutOptions, RefDocDeleted, RefDocId, RefDocInfo, Result,
-    ScanOptions, Update, UpdateFn, check, doc_query,
+    ScanOptions, Update, UpdateFn,
 };
 
 /// How often a writer that meets others on the same nodes looks again whether its edges still stand.

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, future};
 
 use super::named;
-use crate::{BoxStream, IndexStore, IndexStruct, KvStore, KvStoreExt, Result, ScanOptions, check};
+use crate::kit::check;
+use crate::{BoxStream, IndexStore, IndexStruct, KvStore, KvStoreExt, Result, ScanOptions};
 
 /// LlamaIndex's index store over any key-value store: one entry per struct in `index_store/data`, with the
 /// struct's data as JSON text inside, as Python writes it.

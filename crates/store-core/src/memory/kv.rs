@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 
 use super::{NAME, read, write};
+use crate::kit::check;
 use crate::{
     BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutMode, PutOptions, Result, ScanOptions, Update,
-    UpdateFn, check,
+    UpdateFn,
 };
 
 /// Entries that a scan copies in one go while it holds the lock.

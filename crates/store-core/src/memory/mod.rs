@@ -11,9 +11,10 @@ use async_trait::async_trait;
 pub use kv::MemoryKvStore;
 pub use vectors::MemoryVectorStore;
 
+use crate::kit::check;
 use crate::{
     Backend, Capabilities, ChatStore, Diagnosis, DocStore, Finding, IndexStore, KvChatStore, KvDocStore,
-    KvIndexStore, KvStore, Result, VectorStore, check,
+    KvIndexStore, KvStore, Result, VectorStore,
 };
 
 /// A backend that keeps everything in memory.

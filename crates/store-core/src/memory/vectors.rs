@@ -7,15 +7,16 @@ use std::sync::RwLock;
 use async_trait::async_trait;
 
 use super::{NAME, read, write};
-use crate::bm25::Bm25Index;
-use crate::fusion::reciprocal_rank_fusion_by;
-use crate::vector_check::PageStart;
-use crate::vector_search::{Rows, ScoredRow, Search};
-use crate::vector_table::VectorTable;
+use crate::kit::bm25::Bm25Index;
+use crate::kit::fusion::reciprocal_rank_fusion_by;
+use crate::kit::vector_check::PageStart;
+use crate::kit::vector_search::{Rows, ScoredRow, Search};
+use crate::kit::vector_table::VectorTable;
+use crate::kit::{check, vector_check};
 use crate::{
     AddMode, AddReport, Error, GetOptions, JsonObject, MetadataPass, MetadataPatch, Node, Page, QueryKind,
     QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery,
-    VectorStore, check, vector_check,
+    VectorStore,
 };
 
 /// Nodes with embeddings in memory.

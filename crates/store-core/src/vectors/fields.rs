@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Selector;
-use crate::field_values::{self, FieldKinds, ScalarValues};
 use crate::filter::lookup;
+use crate::kit::field_values::{self, FieldKinds, ScalarValues};
 use crate::{Condition, Error, Filter, JsonObject, Result};
 
 /// A page of the different values of a field.

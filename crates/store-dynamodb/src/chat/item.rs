@@ -1,8 +1,9 @@
 //! The items of chats in our own layout, and their keys.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use store_core::kit::check;
 use store_core::python::parse_json;
-use store_core::{ChatMessage, Error, Result, check};
+use store_core::{ChatMessage, Error, Result};
 
 use super::place::{FIRST, generation};
 use crate::codec::{Item, MAX_ITEM_BYTES};

@@ -9,7 +9,8 @@ mod stage;
 
 use std::sync::Arc;
 
-use store_core::{ChatStore, Error, epoch};
+use store_core::kit::epoch;
+use store_core::{ChatStore, Error};
 
 use crate::config::DynamoDbChatLayout;
 use crate::error::at;

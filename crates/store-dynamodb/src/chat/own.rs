@@ -22,8 +22,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::turns::{Remembered, Turns};
-use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result, check};
+use store_core::kit::check;
+use store_core::kit::turns::{Remembered, Turns};
+use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result};
 
 use super::item::{
     Encoded, Entry, Head, LISTING, MAX_SESSION, Run, expires, head_key, key, listed, listing_key, partition,

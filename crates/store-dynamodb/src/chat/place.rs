@@ -1,9 +1,9 @@
-//! Where a message stands in its history (see [`chat_place`](store_core::chat_place)), and the names of generations.
+//! Where a message stands in its history (see [`chat_place`](store_core::kit::chat_place)), and the names of generations.
 
-use store_core::chat_place;
-use store_core::epoch::micros;
+use store_core::kit::chat_place;
+use store_core::kit::epoch::micros;
 
-pub(super) use store_core::chat_place::{FIRST, after, place};
+pub(super) use store_core::kit::chat_place::{FIRST, after, place};
 
 /// The longest place; the sort key that holds it is of 1,024 bytes at most.
 const LONGEST: usize = 900;

@@ -20,7 +20,8 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
-use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, JsonObject, Result, check};
+use store_core::kit::check;
+use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, JsonObject, Result};
 
 use super::{named, seconds};
 use crate::batch::Backoff;

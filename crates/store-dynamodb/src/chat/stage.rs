@@ -1,7 +1,7 @@
 //! Batches that are written before they are seen, and the removal of what is seen no more.
 
 use store_core::Result;
-use store_core::epoch::micros;
+use store_core::kit::epoch::micros;
 use tracing::warn;
 
 use super::item::{Encoded, LAST, RUNS, Run, SLOTS, in_run, key, partition, sort_of};

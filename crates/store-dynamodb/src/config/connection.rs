@@ -12,7 +12,8 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use store_core::{Result, settings};
+use store_core::Result;
+use store_core::kit::settings;
 
 use crate::attempts::{InTheWay, Watch};
 

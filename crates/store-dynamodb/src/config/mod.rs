@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use serde::Deserialize;
-use store_core::settings::{self, Setting};
-use store_core::{Error, Result, check};
+use store_core::kit::check;
+use store_core::kit::settings::{self, Setting};
+use store_core::{Error, Result};
 
 use crate::error::NAME;
 use crate::schema;

@@ -1,8 +1,9 @@
 //! The store's URL, `dynamodb://region/table?…`. No message shows any part that may be a secret.
 
 use secrecy::SecretString;
-use store_core::settings::{self, Pairs, decoded_secret, millis, must_be, parsed, put};
-use store_core::{Error, Result, url_text};
+use store_core::kit::settings::{self, Pairs, decoded_secret, millis, must_be, parsed, put};
+use store_core::kit::url_text;
+use store_core::{Error, Result};
 
 use super::connection::{DynamoDbConnection, DynamoDbRetryMode};
 use super::{DynamoDbConfig, refused};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::cache::{CacheCounters, CacheStats};
-use store_core::epoch::millis;
-use store_core::own_types::{from_json, to_json};
+use store_core::kit::epoch::millis;
+use store_core::kit::own_types::{from_json, to_json};
 use store_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 use tracing::warn;
@@ -381,7 +381,7 @@ impl Inner {
         let set = match value {
             Some(value) => {
                 let size = value.len() + place.len() + OVERHEAD;
-                store_core::check::within("cached value", place, size, MAX_ITEM_BYTES)?;
+                store_core::kit::check::within("cached value", place, size, MAX_ITEM_BYTES)?;
                 condition = condition.valued(":v", text(value));
                 "SET #v = :v, #u = :u, #s = :s, #n = :n, #x = :x"
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::ReturnValue;
-use store_core::{Error, ErrorKind, Result, check};
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, Result};
 
 use super::{number, number_of};
 use crate::DynamoDbBackend;

@@ -7,9 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::epoch::millis;
-use store_core::idempotency::{Begun, Idempotency, IdempotencyBegun, IdempotencyConfig, IdempotencyPlace};
-use store_core::{Result, check};
+use store_core::Result;
+use store_core::kit::check;
+use store_core::kit::epoch::millis;
+use store_core::kit::idempotency::{
+    Begun, Idempotency, IdempotencyBegun, IdempotencyConfig, IdempotencyPlace,
+};
 
 use super::{change, millis_after, number, number_of, text, text_of};
 use crate::DynamoDbBackend;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::Result;
-use store_core::epoch::{micros, millis};
-use store_core::lease::{Lease, LeasePlace, LeaseTaken, LeaseTerms, LockConfig, LockGuard};
+use store_core::kit::epoch::{micros, millis};
+use store_core::kit::lease::{Lease, LeasePlace, LeaseTaken, LeaseTerms, LockConfig, LockGuard};
 
 use super::{change, millis_after, number, number_of, text, text_of};
 use crate::DynamoDbBackend;

@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use store_core::{Result, check, epoch};
+use store_core::Result;
+use store_core::kit::{check, epoch};
 
 pub use cache::{CacheConfig, DynamoDbCache};
 pub use counter::{CounterConfig, DynamoDbCounter};
 pub use idempotency::DynamoDbIdempotency;
 pub use lock::DynamoDbLock;
 pub use store_core::cache::CacheStats;
-pub use store_core::idempotency::{Begun, IdempotencyClaim, IdempotencyConfig};
-pub use store_core::lease::{LockConfig, LockGuard};
+pub use store_core::kit::idempotency::{Begun, IdempotencyClaim, IdempotencyConfig};
+pub use store_core::kit::lease::{LockConfig, LockGuard};
 pub use time_series::{DynamoDbTimeSeries, TimePoint, TimeSeriesConfig};
 
 use crate::codec::Item;

@@ -9,8 +9,9 @@ use futures::stream::Peekable;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::own_types::{from_json, to_json};
-use store_core::{BoxStream, Error, Result, check};
+use store_core::kit::check;
+use store_core::kit::own_types::{from_json, to_json};
+use store_core::{BoxStream, Error, Result};
 
 use super::{text, text_of};
 use crate::DynamoDbBackend;

@@ -337,8 +337,8 @@ fn check(reader: &DynamoDbReader) -> Result<()> {
                 "only a collection is read by its ids; go on with the place that read_resumable gave",
             );
         }
-        store_core::check::non_empty("id", id)?;
-        store_core::check::within("id", id, id.len(), MAX_KEY_BYTES)?;
+        store_core::kit::check::non_empty("id", id)?;
+        store_core::kit::check::within("id", id, id.len(), MAX_KEY_BYTES)?;
     }
     if let Source::Partition { table, .. } | Source::Table(table) = &reader.source
         && table.is_empty()

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use store_core::records::ended_after;
+use store_core::kit::records::ended_after;
 use store_core::{Cursor, Document, Error, ErrorKind, Result};
 use tokio::task::JoinSet;
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, StreamViewType};
-use store_core::{Error, ErrorKind, JsonObject, Result, check};
+use store_core::kit::check;
+use store_core::{Error, ErrorKind, JsonObject, Result};
 
 use super::design::{DynamoDbEntity, DynamoDbIndex, DynamoDbTableDesign, refused};
 use super::template::Template;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::{ExactSearch, Need, SearchRow, scored};
+use store_core::kit::exact_search::{ExactSearch, Need, SearchRow, scored};
 use store_core::{BoxStream, QueryPlan, Result, ScoredNode, Selector, VectorQuery};
 
 use super::engine::Engine;

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use store_core::{JsonObject, MetadataPass, Result, Selector, check};
+use store_core::kit::check;
+use store_core::{JsonObject, MetadataPass, Result, Selector};
 
 use super::DynamoDbVectorStore;
 use super::rows::Keep;

@@ -20,9 +20,10 @@ mod write;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
+use store_core::kit::{check, vector_check};
 use store_core::{
     AddMode, AddReport, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result, ScoredNode, Selector,
-    VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check, vector_check,
+    VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore,
 };
 
 use self::engine::Engine;

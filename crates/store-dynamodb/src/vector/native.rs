@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::answer_open;
-use store_core::similarity::rounded;
+use store_core::kit::exact_search::answer_open;
+use store_core::kit::similarity::rounded;
 use store_core::{
     Condition, Embedding, Filter, Metric, QueryKind, QueryPlan, Result, Scalar, ScoredNode, VectorQuery,
 };

@@ -1,7 +1,7 @@
 //! How vectors are kept and found.
 
 use serde::Deserialize;
-use store_core::settings::Setting;
+use store_core::kit::settings::Setting;
 use store_core::{Error, Result};
 
 /// What finds the nodes of a vector set. Decided when the set is configured first, and kept with it.

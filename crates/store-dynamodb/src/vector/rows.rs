@@ -22,7 +22,8 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 use store_core::filter::lookup;
-use store_core::{Error, FieldType, FilterableField, JsonObject, Node, RefDocId, Result, Scalar, check};
+use store_core::kit::check;
+use store_core::{Error, FieldType, FilterableField, JsonObject, Node, RefDocId, Result, Scalar};
 
 use super::set::Ready;
 use super::shadow;

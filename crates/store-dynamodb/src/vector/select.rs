@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use store_core::vector_check::PageStart;
+use store_core::kit::vector_check::PageStart;
 use store_core::{BoxStream, GetOptions, Node, NodeId, Page, Result, Selector};
 
 use super::DynamoDbVectorStore;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig, vector_check};
+use store_core::kit::vector_check;
+use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig};
 
 use super::options::{DynamoDbVectorEngine, DynamoDbVectorLayout};
 use super::rows::{self, Encoding, Keep, Names, Row};

@@ -7,10 +7,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::rounds::{self, Round, SHORT_PAUSE};
-use store_core::{
-    AddMode, AddReport, Embedding, MetadataPatch, Node, RefDocId, Result, Selector, check, vector_check,
-};
+use store_core::kit::rounds::{self, Round, SHORT_PAUSE};
+use store_core::kit::{check, vector_check};
+use store_core::{AddMode, AddReport, Embedding, MetadataPatch, Node, RefDocId, Result, Selector};
 
 use super::DynamoDbVectorStore;
 use super::rows::{self, Keep, Row};

@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 use serde_json::{Map, Value, json};
 use store_conformance::server;
 pub(crate) use store_conformance::server::{eventually, run};
-pub(crate) use store_core::epoch::seconds;
+pub(crate) use store_core::kit::epoch::seconds;
 use store_core::{Backend as _, Error, ErrorKind};
 use store_dynamodb::aws_sdk_dynamodb::Client;
 use store_dynamodb::aws_sdk_dynamodb::primitives::Blob;

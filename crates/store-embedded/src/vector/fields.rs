@@ -4,9 +4,8 @@ use std::cmp::Ordering;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use store_core::{
-    DistinctOptions, DistinctValues, FieldKind, Result, Selector, VectorFields, check, field_values,
-};
+use store_core::kit::{check, field_values};
+use store_core::{DistinctOptions, DistinctValues, FieldKind, Result, Selector, VectorFields};
 
 use super::filter::Index;
 use super::{EmbeddedVectorStore, rows};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use store_core::vector_table::{VectorSnapshot, VectorTable};
+use store_core::kit::vector_table::{VectorSnapshot, VectorTable};
 use store_core::{Error, Result};
 
 use super::filter::row_number;

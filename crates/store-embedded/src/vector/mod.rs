@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::vector_check::PageStart;
+use store_core::kit::vector_check::PageStart;
+use store_core::kit::{check, vector_check};
 use store_core::{
     AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
-    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
-    vector_check,
+    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore,
 };
 
 pub(crate) use self::diagnose::{WordState, bytes_in_memory, is_configured, word_state};

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
 use serde_json::Value;
-use store_core::{
-    Embedding, Error, JsonObject, Node, RefDocId, Result, VectorConfig, check, field_values, vector_check,
-};
+use store_core::kit::{check, field_values, vector_check};
+use store_core::{Embedding, Error, JsonObject, Node, RefDocId, Result, VectorConfig};
 use uuid::Uuid;
 
 use super::filter::{Index, row_number};

@@ -4,12 +4,11 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use roaring::RoaringBitmap;
-use store_core::fusion::reciprocal_rank_fusion_by;
-use store_core::vector_search::{Rows, ScoredRow, Search};
-use store_core::vector_table::VectorSnapshot;
-use store_core::{
-    Error, ErrorKind, Metric, Node, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery, vector_check,
-};
+use store_core::kit::fusion::reciprocal_rank_fusion_by;
+use store_core::kit::vector_check;
+use store_core::kit::vector_search::{Rows, ScoredRow, Search};
+use store_core::kit::vector_table::VectorSnapshot;
+use store_core::{Error, ErrorKind, Metric, Node, QueryKind, QueryPlan, Result, ScoredNode, VectorQuery};
 
 use super::words::WordSearcher;
 use super::{rows, with_index};

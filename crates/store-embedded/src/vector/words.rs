@@ -12,9 +12,9 @@ use std::ops::Bound;
 use std::path::Path;
 
 use serde::Deserialize;
-use store_core::tokens::tokens;
-use store_core::top_k::TopK;
-use store_core::vector_search::ScoredRow;
+use store_core::kit::tokens::tokens;
+use store_core::kit::top_k::TopK;
+use store_core::kit::vector_search::ScoredRow;
 use store_core::{Error, ErrorKind, Node, Result};
 use tantivy::directory::{Directory, MmapDirectory, RamDirectory};
 use tantivy::indexer::IndexWriterOptions;
@@ -247,7 +247,7 @@ fn all_rows(rows: &dyn Table) -> Result<BTreeSet<u32>> {
 struct Splitter;
 
 struct Stream<'a> {
-    tokens: store_core::tokens::Tokens<'a>,
+    tokens: store_core::kit::tokens::Tokens<'a>,
     token: Token,
 }
 

@@ -4,7 +4,8 @@ use bson::oid::ObjectId;
 use bson::raw::{RawArray, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 use bson::spec::BinarySubtype;
 use serde_json::Value;
-use store_core::{ChatMessage, Error, JsonObject, Result, check};
+use store_core::kit::check;
+use store_core::{ChatMessage, Error, JsonObject, Result};
 
 use crate::codec::{DocumentWriter, Index, MAX_DOCUMENT_BYTES, damaged, to_value};
 

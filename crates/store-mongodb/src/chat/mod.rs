@@ -33,7 +33,8 @@ use bson::{Bson, DateTime, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::{IndexOptions, ReadConcern, WriteConcern};
 use mongodb::{Collection, IndexModel};
-use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result, check};
+use store_core::kit::check;
+use store_core::{BoxStream, ChatMessage, ChatStore, Error, Result};
 
 use crate::error::{at, code};
 use crate::space::Space;

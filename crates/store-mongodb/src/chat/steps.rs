@@ -8,7 +8,8 @@ use bson::{Document, doc};
 use futures::join;
 use mongodb::options::{ReadPreference, ReturnDocument, SelectionCriteria};
 use mongodb::{ClientSession, Collection};
-use store_core::{ChatMessage, Result, check};
+use store_core::kit::check;
+use store_core::{ChatMessage, Result};
 
 use super::message::{self, Encoded};
 use super::place::{Place, between};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use store_core::settings;
+use store_core::kit::settings;
 
 /// The server and how to reach it. What is `None` or empty is left to the URL, and then to the driver.
 ///

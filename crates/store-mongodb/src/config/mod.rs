@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use store_core::settings::{self, Setting};
-use store_core::{Error, Result, check};
+use store_core::kit::check;
+use store_core::kit::settings::{self, Setting};
+use store_core::{Error, Result};
 
 use crate::error::NAME;
 use crate::vector::SearchConfig;

@@ -6,7 +6,8 @@ use mongodb::options::{Acknowledgment, ClientOptions, DriverInfo, Tls};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::path::Path;
 use std::time::Duration;
-use store_core::{Error, Result, settings, url_text};
+use store_core::kit::{settings, url_text};
+use store_core::{Error, Result};
 
 use super::{MongoConfig, MongoConnection, OPERATION_TIMEOUT, refused};
 use crate::error::{from_driver, timed_out};

@@ -13,7 +13,7 @@ use bson::{Bson, Document as BsonDocument, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::FindOptions;
 use serde_json::Value;
-use store_core::records::{Record, RecordShape};
+use store_core::kit::records::{Record, RecordShape};
 use store_core::{BoxStream, Cursor, Document, Error, Filter, JsonObject, Reader, Result};
 
 use crate::MongoBackend;

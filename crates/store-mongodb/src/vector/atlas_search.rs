@@ -14,10 +14,11 @@ use bson::raw::RawDocumentBuf;
 use bson::{Document, RawDocument};
 use futures::TryStreamExt as _;
 use mongodb::Collection;
-use store_core::fusion::reciprocal_rank_fusion;
+use store_core::kit::fusion::reciprocal_rank_fusion;
+use store_core::kit::mmr;
 use store_core::{
     Error, ErrorKind, Filter, Node, NodeId, QueryKind, RefDocId, Result, ScoredNode, Selector, VectorConfig,
-    VectorQuery, filter::Matcher, mmr,
+    VectorQuery, filter::Matcher,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -175,7 +176,7 @@ impl AtlasSearch {
         Ok(Ok(Asked { config, query, split, matching, admits: Admits::of(&query.selector) }))
     }
 
-    /// Answers a query that [`store_core::vector_check`] found right; `None`: the plain server must.
+    /// Answers a query that [`store_core::kit::vector_check`] found right; `None`: the plain server must.
     pub(crate) async fn query(
         &self,
         config: &VectorConfig,

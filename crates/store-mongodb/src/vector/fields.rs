@@ -7,9 +7,9 @@ use bson::raw::RawDocumentBuf;
 use bson::{Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
+use store_core::kit::{check, field_values};
 use store_core::{
-    Condition, DistinctOptions, DistinctValues, FieldKind, Filter, Result, Selector, VectorFields, check,
-    field_values,
+    Condition, DistinctOptions, DistinctValues, FieldKind, Filter, Result, Selector, VectorFields,
 };
 
 use super::rows::METADATA;

@@ -25,11 +25,11 @@ use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
-use store_core::vector_check::PageStart;
+use store_core::kit::vector_check::PageStart;
+use store_core::kit::{check, vector_check};
 use store_core::{
     AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
-    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
-    vector_check,
+    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore,
 };
 
 pub(crate) use self::atlas::{SCORE, number};

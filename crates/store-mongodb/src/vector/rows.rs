@@ -17,7 +17,8 @@ use std::borrow::Cow;
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use serde_json::{Map, Value};
-use store_core::{Error, JsonObject, Node, RefDocId, Result, check};
+use store_core::kit::check;
+use store_core::{Error, JsonObject, Node, RefDocId, Result};
 
 use super::{EMBEDDING, TEXT};
 use crate::codec::{self, DocumentWriter, MAX_DOCUMENT_BYTES, damaged, to_json};

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use bson::raw::{RawBsonRef, RawDocument};
 use bson::{Document, doc};
 use futures::TryStreamExt as _;
-use store_core::fusion::reciprocal_rank_fusion;
+use store_core::kit::fusion::reciprocal_rank_fusion;
+use store_core::kit::{mmr, tokens};
 use store_core::{
-    Error, ErrorKind, Node, QueryKind, QueryPlan, Result, ScoredNode, VectorConfig, VectorQuery, mmr, tokens,
+    Error, ErrorKind, Node, QueryKind, QueryPlan, Result, ScoredNode, VectorConfig, VectorQuery,
 };
 
 use super::rows::{self, METADATA};

@@ -3,10 +3,9 @@
 use bson::raw::{RawBsonRef, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::rounds::{self, Round, SHORT_PAUSE};
-use store_core::{
-    AddMode, AddReport, Embedding, Error, MetadataPatch, Node, Result, Selector, check, vector_check,
-};
+use store_core::kit::rounds::{self, Round, SHORT_PAUSE};
+use store_core::kit::{check, vector_check};
+use store_core::{AddMode, AddReport, Embedding, Error, MetadataPatch, Node, Result, Selector};
 
 use super::rows::{self, METADATA};
 use super::select::{Selected, both, one_of};

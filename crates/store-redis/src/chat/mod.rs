@@ -18,8 +18,9 @@ use bytes::Bytes;
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value as Json;
+use store_core::kit::check;
 use store_core::python::parse_json;
-use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result, check};
+use store_core::{BoxStream, ChatMessage, ChatStore, Error, ErrorKind, Result};
 
 use crate::driver::{Cmd, bytes, integer, items, unexpected};
 use crate::error::{at, server_says};

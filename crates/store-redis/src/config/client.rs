@@ -12,7 +12,7 @@ use fred::types::config::{
 use secrecy::ExposeSecret as _;
 use socket2::TcpKeepalive;
 use store_core::Result;
-use store_core::url_text::host_and_port;
+use store_core::kit::url_text::host_and_port;
 
 use super::connection::{Protocol, RedisConnection, Topology};
 use super::url::check_hosts;
@@ -166,7 +166,7 @@ impl RedisConnection {
             return Ok(None);
         }
         let file = |option: &'static str, path: &'a Option<PathBuf>| Some((option, path.as_deref()?));
-        let tls = store_core::tls::client(
+        let tls = store_core::kit::tls::client(
             file("tlsCAFile", &self.tls_ca_file),
             file("tlsCertificateFile", &self.tls_certificate_file),
             file("tlsKeyFile", &self.tls_key_file),

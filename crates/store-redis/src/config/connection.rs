@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use store_core::{Result, settings};
+use store_core::Result;
+use store_core::kit::settings;
 
 use super::refused;
 

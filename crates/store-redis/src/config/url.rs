@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use store_core::settings::{self, decoded, millis, must_be, parsed, put};
-use store_core::url_text::{self, host_and_port};
+use store_core::kit::settings::{self, decoded, millis, must_be, parsed, put};
+use store_core::kit::url_text::{self, host_and_port};
 use store_core::{Error, Result};
 
 use super::connection::{Protocol, RedisConnection, Topology};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fred::types::Value;
 use store_core::Result;
-use store_core::lease::{LeasePlace, LeaseTaken};
+use store_core::kit::lease::{LeasePlace, LeaseTaken};
 
 use crate::driver::{integer, items, unexpected};
 use crate::script::Script;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::Result;
-use store_core::lease::{Lease, LeaseTerms, LockGuard};
+use store_core::kit::lease::{Lease, LeaseTerms, LockGuard};
 
 use super::lease::{PAUSES, Place, Scripts};
 use crate::RedisBackend;

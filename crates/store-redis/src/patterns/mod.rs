@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::{Result, check, own_types};
+use store_core::Result;
+use store_core::kit::{check, own_types};
 
 pub use cache::{CacheConfig, RedisCache};
 pub use event_group::{GroupConfig, GroupLag, GroupStart, RedisEventGroup};
@@ -29,7 +30,7 @@ pub use semantic_cache::{CacheScope, SemanticCache, SemanticHit};
 pub use semaphore::{RedisPermit, RedisSemaphore, SemaphoreConfig};
 pub use sessions::RedisSessions;
 pub use store_core::cache::CacheStats;
-pub use store_core::lease::LockGuard;
+pub use store_core::kit::lease::LockGuard;
 
 use crate::command::MAX_STRING;
 use crate::space::Space;

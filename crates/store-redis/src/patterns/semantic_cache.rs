@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::filter::field;
+use store_core::kit::{check, epoch};
 use store_core::{
     AddMode, Embedder, Error, FieldType, Filter, FilterableField, Metric, Node, Result, Selector,
-    VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _, check, epoch,
+    VectorConfig, VectorQuery, VectorStore, VectorStoreExt as _,
 };
 
 use crate::script::hex_sha1;

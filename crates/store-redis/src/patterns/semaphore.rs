@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::lease::{Lease, LeaseHeld, LeaseTerms};
+use store_core::kit::lease::{Lease, LeaseHeld, LeaseTerms};
 use store_core::{Error, Result};
 
 use super::lease::{PAUSES, Place, Scripts};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::{ExactSearch, Need, SearchRow, scored};
+use store_core::kit::exact_search::{ExactSearch, Need, SearchRow, scored};
 use store_core::{
     BoxStream, NodeId, QueryPlan, Result, ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorQuery,
 };

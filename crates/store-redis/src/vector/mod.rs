@@ -27,10 +27,10 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use store_core::kit::{check, vector_check};
 use store_core::{
     AddMode, AddReport, Error, ErrorKind, GetOptions, MetadataPatch, Node, Page, QueryPlan, Result,
-    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore, check,
-    vector_check,
+    ScoredNode, Selector, VectorCapabilities, VectorConfig, VectorFields, VectorQuery, VectorStore,
 };
 
 pub(crate) use self::any_index::{IndexQuery, IndexRow, keys_of_index, search_index};

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use store_core::Result;
-use store_core::settings::Setting;
+use store_core::kit::settings::Setting;
 
 /// What finds the nodes of a vector store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 
-use store_core::{Metric, VectorConfig, tokens};
+use store_core::kit::tokens;
+use store_core::{Metric, VectorConfig};
 
 use super::answer::Hit;
 use super::prefilter::Prefilter;

@@ -23,7 +23,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use fred::types::Value;
 use serde_json::Value as Json;
-use store_core::{Error, JsonObject, Node, RefDocId, Result, VectorConfig, check, python, tokens};
+use store_core::kit::{check, tokens};
+use store_core::{Error, JsonObject, Node, RefDocId, Result, VectorConfig, python};
 
 use super::terms;
 use crate::driver::{bytes, text};

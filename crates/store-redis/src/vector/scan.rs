@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::exact_search::Need;
+use store_core::kit::exact_search::Need;
 use store_core::{BoxStream, Node, Result};
 
 use super::rows::{self, CLASS, CONTENT, EXTRA, TEXT, VECTOR};

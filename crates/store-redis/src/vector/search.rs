@@ -6,11 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::fusion::reciprocal_rank_fusion;
-use store_core::top_k::TopK;
+use store_core::kit::fusion::reciprocal_rank_fusion;
+use store_core::kit::mmr;
+use store_core::kit::top_k::TopK;
 use store_core::{
     BoxStream, Error, ErrorKind, Node, QueryKind, QueryPlan, Result, ScoredNode, Selector,
-    VectorCapabilities, VectorConfig, VectorQuery, mmr,
+    VectorCapabilities, VectorConfig, VectorQuery,
 };
 
 use super::answer::{Hit, aggregated, searched};

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::vector_check::PageStart;
+use store_core::kit::vector_check::PageStart;
 use store_core::{BoxStream, GetOptions, Node, Page, Result, Selector, VectorConfig};
 
 use super::RedisVectorStore;

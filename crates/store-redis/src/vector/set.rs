@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::{Error, Node, Result, VectorConfig, vector_check};
+use store_core::kit::vector_check;
+use store_core::{Error, Node, Result, VectorConfig};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::linked::Linked;

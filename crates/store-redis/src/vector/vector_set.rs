@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::similarity::rounded;
+use store_core::kit::similarity::rounded;
 use store_core::{
     BoxStream, Error, ErrorKind, Filter, Metric, QueryKind, QueryPlan, Result, ScoredNode, Selector,
     VectorCapabilities, VectorConfig, VectorQuery,

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use fred::types::Value;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use store_core::rounds::{self, Round, SHORT_PAUSE};
-use store_core::{
-    AddMode, AddReport, Embedding, Error, MetadataPatch, Node, Result, Selector, VectorConfig, check,
-    vector_check,
-};
+use store_core::kit::rounds::{self, Round, SHORT_PAUSE};
+use store_core::kit::{check, vector_check};
+use store_core::{AddMode, AddReport, Embedding, Error, MetadataPatch, Node, Result, Selector, VectorConfig};
 
 use super::RedisVectorStore;
 use super::linked;

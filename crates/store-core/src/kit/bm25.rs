@@ -3,15 +3,15 @@
 //! score = Σ over the query's words of idf · (k₁ + 1) · tf / (tf + k₁ · (1 − b + b · length / average length)) with
 //! idf = ln(1 + (N − n + 0.5) / (n + 0.5)), the form Lucene and tantivy use, k₁ = 1.2, b = 0.75. N counts the texts,
 //! n those that hold the word, tf how often this one does; lengths are in words. Words are those of
-//! [`crate::tokens`]; a word that stands twice in a query counts once.
+//! [`crate::kit::tokens`]; a word that stands twice in a query counts once.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::tokens::tokens;
-use crate::top_k::TopK;
-use crate::vector_search::{Rows, ScoredRow};
+use crate::kit::tokens::tokens;
+use crate::kit::top_k::TopK;
+use crate::kit::vector_search::{Rows, ScoredRow};
 
 /// How soon another occurrence of a word stops counting.
 pub const K1: f64 = 1.2;
@@ -21,8 +21,8 @@ pub const B: f64 = 0.75;
 /// An index of texts by row number. Updates cost time in proportion to the text, not to the index.
 ///
 /// ```
-/// use store_core::bm25::Bm25Index;
-/// use store_core::vector_search::Rows;
+/// use store_core::kit::bm25::Bm25Index;
+/// use store_core::kit::vector_search::Rows;
 /// let mut index = Bm25Index::default();
 /// index.add(0, "The cat sat on the mat.");
 /// index.add(1, "A dog barked at the moon.");
@@ -139,7 +139,7 @@ impl Bm25Index {
 /// [`Bm25Index`] over the same texts, to the last bit. Holds what was found, not the texts.
 ///
 /// ```
-/// use store_core::bm25::Bm25Scan;
+/// use store_core::kit::bm25::Bm25Scan;
 /// let mut scan = Bm25Scan::new("Which cat?");
 /// for (id, text) in [(0, "The cat sat on the mat."), (1, "A dog barked at the moon.")] {
 ///     scan.add(text, || Some(id));

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::kit::{check, doc_query};
 use crate::{
     AddMode, Cursor, Embedding, Error, GetOptions, MetadataPatch, Node, QueryKind, Result, Selector,
-    VectorConfig, VectorQuery, check, doc_query,
+    VectorConfig, VectorQuery,
 };
 
 /// The error of every call before [`configure`](crate::VectorStore::configure).

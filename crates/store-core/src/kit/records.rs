@@ -16,7 +16,7 @@ const SHOWN: usize = 4_000;
 /// ```
 /// use std::borrow::Cow;
 /// use serde_json::json;
-/// use store_core::records::RecordShape;
+/// use store_core::kit::records::RecordShape;
 ///
 /// # fn main() -> store_core::Result<()> {
 /// let record = json!({"title": "Cranes", "seen": 3, "year": 2024});

@@ -9,11 +9,11 @@ use std::fmt;
 
 use crate::Result;
 use crate::bounds::{Bounds, Shortlist};
+use crate::kit::mmr;
+use crate::kit::similarity::{Metric, dot_f32, rounded};
+use crate::kit::top_k::TopK;
+use crate::kit::vector_table::{BLOCK_ROWS, VectorSnapshot};
 use crate::matrix::Queries;
-use crate::mmr;
-use crate::similarity::{Metric, dot_f32, rounded};
-use crate::top_k::TopK;
-use crate::vector_table::{BLOCK_ROWS, VectorSnapshot};
 
 /// From this many queries tiles are faster than one scan each.
 const BATCH_FROM: usize = 3;

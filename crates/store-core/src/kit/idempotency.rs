@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::own_types::{from_json, to_json};
+use crate::kit::own_types::{from_json, to_json};
 use crate::{Error, ErrorKind, Result};
 
 /// How records are kept.

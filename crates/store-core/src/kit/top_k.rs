@@ -9,7 +9,7 @@ use std::fmt;
 /// An item whose score is NaN is ignored. Each `push` costs amortised constant time.
 ///
 /// ```
-/// use store_core::top_k::TopK;
+/// use store_core::kit::top_k::TopK;
 /// let mut best = TopK::new(2, |a: &&str, b: &&str| a.cmp(b));
 /// for (id, score) in [("c", 1.0), ("a", 1.0), ("d", 0.5), ("b", 1.0)] {
 ///     best.push(score, id);

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::filter::{compare_numbers, lookup};
+use crate::kit::check;
 use crate::{
     BoxStream, Cursor, DocQuery, Error, ErrorKind, Filter, JsonObject, Node, NodeId, Order, Page, Result,
-    check,
 };
 
 /// Most nodes that a sorted query without a limit holds.

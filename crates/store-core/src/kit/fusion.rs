@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::top_k::TopK;
+use crate::kit::top_k::TopK;
 
 /// The constant of reciprocal-rank fusion, 60 as in Cormack, Clarke and Büttcher (SIGIR 2009).
 pub const RANK_CONSTANT: f64 = 60.0;
@@ -19,7 +19,7 @@ pub const RANK_CONSTANT: f64 = 60.0;
 /// How deep the two rankings reach is the caller's choice; the fused order is exact when each holds every match.
 ///
 /// ```
-/// let fused = store_core::fusion::reciprocal_rank_fusion(["a", "b"], ["b", "c"], 0.5, 10);
+/// let fused = store_core::kit::fusion::reciprocal_rank_fusion(["a", "b"], ["b", "c"], 0.5, 10);
 /// assert_eq!(fused.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["b", "a", "c"]);
 /// assert_eq!(fused[0].1, 0.5 / 62.0 + 0.5 / 61.0);
 /// ```

@@ -48,7 +48,7 @@ impl Metric {
     /// This is *the* score: every search returns exactly this number, whichever way it found the row.
     ///
     /// ```
-    /// use store_core::similarity::Metric;
+    /// use store_core::kit::similarity::Metric;
     /// assert_eq!(Metric::Cosine.score(&[3.0, 4.0], &[6.0, 8.0]), 1.0);
     /// assert_eq!(Metric::Dot.score(&[3.0, 4.0], &[6.0, 8.0]), 50.0);
     /// assert_eq!(Metric::Euclidean.score(&[3.0, 4.0], &[6.0, 8.0]), f64::from(1.0_f32 / 6.0));

@@ -6,8 +6,8 @@ use crate::{Error, Result};
 /// text is not shown: it may be a secret.
 ///
 /// ```
-/// assert_eq!(store_core::url_text::decode("a%20b%C3%A9")?, "a bé");
-/// assert!(store_core::url_text::decode("100%").is_err());
+/// assert_eq!(store_core::kit::url_text::decode("a%20b%C3%A9")?, "a bé");
+/// assert!(store_core::kit::url_text::decode("100%").is_err());
 /// # Ok::<(), store_core::Error>(())
 /// ```
 pub fn decode(text: &str) -> Result<String> {
@@ -32,7 +32,7 @@ pub fn decode(text: &str) -> Result<String> {
 /// whose `?` was not encoded: what follows it would be taken for options, and shown.
 ///
 /// ```
-/// use store_core::url_text::split;
+/// use store_core::kit::url_text::split;
 /// assert_eq!(split("me:s3cret@host:1/db?tls=true")?, (Some("me:s3cret"), "host:1/db", "tls=true"));
 /// assert_eq!(split("host")?, (None, "host", ""));
 /// assert!(split("me:s3?cret@host").is_err());
@@ -55,7 +55,7 @@ pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
 /// Name and port of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for what is none of these.
 ///
 /// ```
-/// use store_core::url_text::host_and_port;
+/// use store_core::kit::url_text::host_and_port;
 ///
 /// assert_eq!(host_and_port("node1", 9042), Some(("node1", 9042)));
 /// assert_eq!(host_and_port("[::1]:7000", 9042), Some(("::1", 7000)));
@@ -86,7 +86,7 @@ pub fn host_and_port(text: &str, default: u16) -> Option<(&str, u16)> {
 /// Encodes all but letters, digits and `-._~`, so that the text may stand in any part of a URL.
 ///
 /// ```
-/// assert_eq!(store_core::url_text::encode("p@ss: é"), "p%40ss%3A%20%C3%A9");
+/// assert_eq!(store_core::kit::url_text::encode("p@ss: é"), "p%40ss%3A%20%C3%A9");
 /// ```
 #[must_use]
 pub fn encode(text: &str) -> String {

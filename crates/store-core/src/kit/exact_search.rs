@@ -6,12 +6,13 @@
 
 use std::cmp::Ordering;
 
-use crate::bm25::Bm25Scan;
-use crate::fusion::reciprocal_rank_fusion;
-use crate::similarity::rounded;
-use crate::top_k::TopK;
+use crate::kit::bm25::Bm25Scan;
+use crate::kit::fusion::reciprocal_rank_fusion;
+use crate::kit::mmr;
+use crate::kit::similarity::rounded;
+use crate::kit::top_k::TopK;
 use crate::{
-    Error, ErrorKind, Node, NodeId, QueryKind, Result, ScoredNode, Selector, VectorConfig, VectorQuery, mmr,
+    Error, ErrorKind, Node, NodeId, QueryKind, Result, ScoredNode, Selector, VectorConfig, VectorQuery,
 };
 
 /// Bytes of embeddings that are weighed for maximal marginal relevance.
@@ -55,10 +56,10 @@ pub struct SearchRow<'a> {
 
 /// One query on its way through the rows.
 ///
-/// The query must have passed [`vector_check::query`](crate::vector_check::query).
+/// The query must have passed [`vector_check::query`](crate::kit::vector_check::query).
 ///
 /// ```
-/// use store_core::exact_search::{ExactSearch, SearchRow};
+/// use store_core::kit::exact_search::{ExactSearch, SearchRow};
 /// use store_core::{Metric, VectorConfig, VectorQuery};
 ///
 /// let config = VectorConfig::new(2, Metric::Cosine);

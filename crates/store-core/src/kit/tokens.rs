@@ -22,7 +22,7 @@ pub struct Token<'a> {
 /// The words of `text` in their order; see the module for the rule.
 ///
 /// ```
-/// let words: Vec<_> = store_core::tokens::tokens("Öl, 3.5 Liter!").map(|token| token.text).collect();
+/// let words: Vec<_> = store_core::kit::tokens::tokens("Öl, 3.5 Liter!").map(|token| token.text).collect();
 /// assert_eq!(words, ["öl", "3", "5", "liter"]);
 /// ```
 #[must_use]

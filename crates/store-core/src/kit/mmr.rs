@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::bounds::{Bounds, Interval, Shortlist};
-use crate::similarity::{Metric, dot_f32, squared_norm};
+use crate::kit::similarity::{Metric, dot_f32, squared_norm};
 use crate::{Error, Result};
 
 /// The threshold where none is given: both halves count the same.

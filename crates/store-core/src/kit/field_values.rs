@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{DistinctOptions, DistinctValues, FieldKind, JsonObject, doc_query};
+use crate::kit::doc_query;
+use crate::{DistinctOptions, DistinctValues, FieldKind, JsonObject};
 
 /// The order of [`distinct`](crate::VectorFields::distinct): bools, numbers, texts, each by value; an integer before the equal float.
 #[must_use]

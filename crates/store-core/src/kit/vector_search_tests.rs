@@ -1,6 +1,6 @@
 use super::*;
 use crate::ErrorKind;
-use crate::vector_table::VectorTable;
+use crate::kit::vector_table::VectorTable;
 use proptest::prelude::*;
 
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Euclidean];

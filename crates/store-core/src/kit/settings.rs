@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::{Error, Result, url_text};
+use crate::kit::url_text;
+use crate::{Error, Result};
 
 /// What the keys of our own settings in a URL begin with.
 const OWN: &str = "store.";

@@ -3,7 +3,7 @@
 /// Cuts items into runs of at most `most` and, but for a single one, at most `most_bytes` by `bytes_of`; in order.
 ///
 /// ```
-/// use store_core::batches::cut;
+/// use store_core::kit::batches::cut;
 ///
 /// let runs: Vec<_> = cut(&["a", "bb", "cccc", "d"], 2, 3, |text| text.len()).collect();
 /// assert_eq!(runs, [&["a", "bb"][..], &["cccc"], &["d"]]);

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::similarity::check_values;
+use crate::kit::similarity::check_values;
 use crate::{Error, Result};
 
 /// Rows in a block: large enough that a scan seldom changes from one to the next, small enough to copy.
@@ -23,9 +23,9 @@ const ABSENT: f64 = f64::NAN;
 /// removed rows first). Memory: 4 bytes for each dimension and 8 for the norm, for every row up to the highest.
 ///
 /// ```
-/// use store_core::similarity::Metric;
-/// use store_core::vector_search::Search;
-/// use store_core::vector_table::VectorTable;
+/// use store_core::kit::similarity::Metric;
+/// use store_core::kit::vector_search::Search;
+/// use store_core::kit::vector_table::VectorTable;
 /// # fn main() -> store_core::Result<()> {
 /// let mut table = VectorTable::new(2);
 /// let east = table.insert(&[1.0, 0.0])?;
@@ -144,7 +144,7 @@ impl VectorTable {
 
 /// A [`VectorTable`] as it was at one moment; cheap to clone and to send to another thread.
 ///
-/// Its searches are in [`Search`](crate::vector_search::Search)'s module, [`crate::vector_search`].
+/// Its searches are in [`Search`](crate::kit::vector_search::Search)'s module, [`crate::kit::vector_search`].
 #[derive(Clone, Debug)]
 pub struct VectorSnapshot {
     dimensions: usize,
