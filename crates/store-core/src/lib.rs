@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
-mod bounds;
 pub mod cache;
 mod chat;
 mod chat_message;
@@ -23,7 +22,6 @@ pub mod kit;
 mod kv;
 mod kv_layers;
 mod llamaindex_query;
-mod matrix;
 mod memory;
 mod node;
 mod page;

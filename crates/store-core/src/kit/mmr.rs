@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::bounds::{Bounds, Interval, Shortlist};
+use super::bounds::{Bounds, Interval, Shortlist};
 use crate::kit::similarity::{Metric, dot_f32, squared_norm};
 use crate::{Error, Result};
 

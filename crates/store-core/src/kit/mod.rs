@@ -4,6 +4,7 @@
 
 pub mod batches;
 pub mod bm25;
+mod bounds;
 pub mod chat_place;
 pub mod check;
 pub mod doc_query;
@@ -14,6 +15,7 @@ pub mod fusion;
 pub mod idempotency;
 #[cfg(feature = "tokio")]
 pub mod lease;
+mod matrix;
 pub mod mmr;
 pub mod own_types;
 pub mod records;

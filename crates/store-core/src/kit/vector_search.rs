@@ -7,13 +7,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use super::bounds::{Bounds, Shortlist};
+use super::matrix::Queries;
 use crate::Result;
-use crate::bounds::{Bounds, Shortlist};
 use crate::kit::mmr;
 use crate::kit::similarity::{Metric, dot_f32, rounded};
 use crate::kit::top_k::TopK;
 use crate::kit::vector_table::{BLOCK_ROWS, VectorSnapshot};
-use crate::matrix::Queries;
 
 /// From this many queries tiles are faster than one scan each.
 const BATCH_FROM: usize = 3;
@@ -226,7 +226,7 @@ impl<'a> Scan<'a> {
     }
 
     #[cold]
-    fn consider(&mut self, row: u32, norm: f64, mut interval: crate::bounds::Interval) {
+    fn consider(&mut self, row: u32, norm: f64, mut interval: super::bounds::Interval) {
         if norm.is_nan() || self.search.rows.filter().is_some_and(|filter| !filter(row)) {
             return;
         }
