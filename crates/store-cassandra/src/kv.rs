@@ -14,7 +14,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use store_core::kit::batches::cut;
 use store_core::kit::check;
 use store_core::{
-    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions, UpdateFn,
+    BoxStream, Error, JsonObject, KvCapabilities, KvStore, Node, PutMode, PutOptions, Result, ScanOptions,
+    UpdateFn,
 };
 
 use crate::codec::{text, texts};
@@ -155,6 +156,12 @@ impl KvStore for CassandraKvStore {
         options: PutOptions,
     ) -> Result<()> {
         self.put(collection, entries, options).await.map_err(named("kv.put_many", collection))
+    }
+
+    async fn put_nodes(&self, collection: &str, nodes: &[Node], mode: PutMode) -> Result<()> {
+        let entries = nodes.iter().map(|node| (node.id.as_str().to_owned(), node)).collect();
+        let put = self.put(collection, entries, PutOptions::default().with_mode(mode));
+        put.await.map_err(named("kv.put_many", collection))
     }
 
     async fn delete_many(&self, collection: &str, keys: &[&str]) -> Result<usize> {

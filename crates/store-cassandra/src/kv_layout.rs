@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use std::time::Duration;
 
+use serde::Serialize;
 use store_core::kit::epoch;
 use store_core::{Error, JsonObject, Result};
 
@@ -79,7 +80,7 @@ pub(crate) fn decode(key: &str, stored: &str) -> Result<JsonObject> {
     })
 }
 
-pub(crate) fn encode(value: &JsonObject) -> Result<String> {
+pub(crate) fn encode(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))
 }

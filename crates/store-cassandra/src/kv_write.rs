@@ -1,8 +1,9 @@
 //! Putting and deleting key-values.
 
+use serde::Serialize;
 use store_core::kit::batches::cut;
 use store_core::kit::check;
-use store_core::{JsonObject, KvCapabilities, PutMode, PutOptions, Result};
+use store_core::{KvCapabilities, PutMode, PutOptions, Result};
 
 use crate::codec::{bigint, int, text};
 use crate::kv::CassandraKvStore;
@@ -47,16 +48,17 @@ impl There {
 
 impl CassandraKvStore {
     /// The text of a value; `LimitExceeded` for one that is too large.
-    pub(crate) fn encoded(&self, key: &str, value: &JsonObject) -> Result<String> {
+    pub(crate) fn encoded(&self, key: &str, value: &impl Serialize) -> Result<String> {
         let text = encode(value).map_err(|error| error.with_key(key).with_failed([key]))?;
         check::within("value", key, text.len(), self.space.config.max_value_bytes)?;
         Ok(text)
     }
 
-    pub(crate) async fn put(
+    /// Puts values, or nodes, that are their JSON: no object is made of them in between.
+    pub(crate) async fn put<V: Serialize + Send>(
         &self,
         collection: &str,
-        entries: Vec<(String, JsonObject)>,
+        entries: Vec<(String, V)>,
         options: PutOptions,
     ) -> Result<()> {
         // Values are measured as they are encoded, not once more before.

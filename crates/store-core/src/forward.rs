@@ -30,7 +30,7 @@ macro_rules! forward {
                 (**self).put_many(collection, entries, options).await
             }
 
-            async fn put_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+            async fn put_nodes(&self, collection: &str, nodes: &[Node], mode: PutMode) -> Result<()> {
                 (**self).put_nodes(collection, nodes, mode).await
             }
 

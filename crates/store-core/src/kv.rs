@@ -162,11 +162,8 @@ pub trait KvStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// Writes nodes as their JSON ([`Node::to_json`]) under their ids; each id is given once. A store that encodes values
     /// itself needs no JSON in between.
-    async fn put_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
-        let entries = nodes.into_iter().map(|node| {
-            let json = node.to_json();
-            (node.id.into_string(), json)
-        });
+    async fn put_nodes(&self, collection: &str, nodes: &[Node], mode: PutMode) -> Result<()> {
+        let entries = nodes.iter().map(|node| (node.id.as_str().to_owned(), node.to_json()));
         self.put_many(collection, entries.collect(), PutOptions::default().with_mode(mode)).await
     }
 

@@ -210,7 +210,7 @@ impl<'tx> DocTables<'tx> {
             self.meta.insert(id, &Meta::write(&entry.hash, edge.as_ref()))?;
             if let Some(ref_doc) = &entry.ref_doc {
                 let union = metadata.entry(ref_doc).or_default();
-                union.extend(entry.metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+                doc_query::merge_metadata(union, &entry.metadata);
             }
         }
         for (ref_doc, union) in metadata {

@@ -213,10 +213,10 @@ impl KvStore for MongoKvStore {
         self.put(collection, entries, options).await.map_err(named("kv.put_many", collection))
     }
 
-    async fn put_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+    async fn put_nodes(&self, collection: &str, nodes: &[Node], mode: PutMode) -> Result<()> {
         // One too large for a document goes to its file as JSON.
         if self.spills() {
-            let entries = nodes.into_iter().map(|node| (node.id.as_str().to_owned(), node.to_json()));
+            let entries = nodes.iter().map(|node| (node.id.as_str().to_owned(), node.to_json()));
             return self.put_many(collection, entries.collect(), PutOptions::default().with_mode(mode)).await;
         }
         self.write_nodes(collection, nodes, mode).await.map_err(named("kv.put_many", collection))

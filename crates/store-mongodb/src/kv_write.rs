@@ -47,14 +47,14 @@ impl MongoKvStore {
     }
 
     /// As [`put`](Self::put) of the nodes' JSON under their ids; each id once.
-    pub(crate) async fn write_nodes(&self, collection: &str, nodes: Vec<Node>, mode: PutMode) -> Result<()> {
+    pub(crate) async fn write_nodes(&self, collection: &str, nodes: &[Node], mode: PutMode) -> Result<()> {
         let keys: Vec<String> = nodes.iter().map(|node| node.id.as_str().to_owned()).collect();
         check::collection_and_keys(collection, keys.iter().map(String::as_str))?;
         check::no_duplicates("key", keys.iter().map(String::as_str))?;
         let mut documents: Vec<RawDocumentBuf> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let about = documents.last().map_or(0, |document| document.as_bytes().len() + 64);
-            let document = encode_node(&node, about)?;
+            let document = encode_node(node, about)?;
             fits(node.id.as_str(), &document)?;
             documents.push(document);
         }

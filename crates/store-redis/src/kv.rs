@@ -12,12 +12,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
 use serde_json::Value as Json;
 use store_core::kit::batches::cut;
 use store_core::kit::check;
 use store_core::python::parse_json;
 use store_core::{
-    BoxStream, Error, JsonObject, KvCapabilities, KvStore, PutOptions, Result, ScanOptions, UpdateFn,
+    BoxStream, Error, JsonObject, KvCapabilities, KvStore, Node, PutMode, PutOptions, Result, ScanOptions,
+    UpdateFn,
 };
 
 use crate::driver::{Cmd, bytes, items};
@@ -117,7 +119,7 @@ pub(crate) fn encode(key: &str, value: &JsonObject) -> Result<Bytes> {
 }
 
 /// [`encode`], into a buffer that is empty.
-pub(crate) fn encode_into(text: &mut Vec<u8>, key: &str, value: &JsonObject) -> Result<()> {
+pub(crate) fn encode_into(text: &mut Vec<u8>, key: &str, value: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *text, value)
         .map_err(|error| Error::invalid_input("the value can not be written as JSON").with_source(error))?;
     check::within("value with its key", key, key.len() + text.len(), MAX_BYTES)
@@ -141,6 +143,12 @@ impl KvStore for RedisKvStore {
         options: PutOptions,
     ) -> Result<()> {
         self.put(collection, entries, options).await.map_err(named("kv.put_many", collection))
+    }
+
+    async fn put_nodes(&self, collection: &str, nodes: &[Node], mode: PutMode) -> Result<()> {
+        let entries = nodes.iter().map(|node| (node.id.as_str().to_owned(), node)).collect();
+        let put = self.put(collection, entries, PutOptions::default().with_mode(mode));
+        put.await.map_err(named("kv.put_many", collection))
     }
 
     async fn delete_many(&self, collection: &str, keys: &[&str]) -> Result<usize> {

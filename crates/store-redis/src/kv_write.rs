@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
+use serde::Serialize;
 use store_core::kit::batches::cut;
 use store_core::kit::check;
-use store_core::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result};
+use store_core::{Error, ErrorKind, KvCapabilities, PutMode, PutOptions, Result};
 
 use crate::driver::{Cmd, integer, items, unexpected};
 use crate::kv::{RUN_BYTES, RUN_KEYS, RedisKvStore, TRIP_BYTES, TRIP_KEYS, encode_into};
@@ -56,7 +57,7 @@ impl Packer {
         Self { block: BytesMut::new(), text: Vec::new(), left: count, alone: count == 1 }
     }
 
-    fn entry(&mut self, key: String, value: &JsonObject) -> Result<Entry> {
+    fn entry(&mut self, key: String, value: &impl Serialize) -> Result<Entry> {
         self.text.clear();
         encode_into(&mut self.text, &key, value)?;
         let size = key.len() + self.text.len();
@@ -95,10 +96,11 @@ impl Entry {
 }
 
 impl RedisKvStore {
-    pub(crate) async fn put(
+    /// Puts values, or nodes, that are their JSON: no object is made of them in between.
+    pub(crate) async fn put<V: Serialize + Send>(
         &self,
         collection: &str,
-        entries: Vec<(String, JsonObject)>,
+        entries: Vec<(String, V)>,
         options: PutOptions,
     ) -> Result<()> {
         let hash = self.hash(collection)?;
@@ -202,7 +204,7 @@ impl RedisKvStore {
 }
 
 /// The last of the entries of each key.
-fn last_of_each(entries: Vec<(String, JsonObject)>) -> Vec<(String, JsonObject)> {
+fn last_of_each<V>(entries: Vec<(String, V)>) -> Vec<(String, V)> {
     let mut seen = HashSet::with_capacity(entries.len());
     // Nearly always each key is there once, and nothing has to be moved.
     if entries.iter().all(|(key, _)| seen.insert(key.as_str())) {
@@ -219,6 +221,7 @@ pub(crate) fn place_of(answer: &fred::types::Value) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store_core::JsonObject;
 
     #[test]
     fn what_is_packed_is_what_was_given() {

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::{Error, ErrorKind, JsonObject, KvCapabilities, PutMode, PutOptions, Result, Selector};
+use serde::Serialize;
+
+use crate::{Error, ErrorKind, KvCapabilities, PutMode, PutOptions, Result, Selector};
 
 /// Refuses an empty collection, key or id; `what` names it in the message.
 pub fn non_empty(what: &str, text: &str) -> Result<()> {
@@ -100,9 +102,9 @@ pub fn collection_and_keys<'a>(collection: &str, keys: impl IntoIterator<Item = 
 
 /// Checks a whole [`put_many`](crate::KvStore::put_many) against its contract and the store's limits, so that a
 /// refusal comes before the first write.
-pub fn put(
+pub fn put<V: Serialize>(
     collection: &str,
-    entries: &[(String, JsonObject)],
+    entries: &[(String, V)],
     options: &PutOptions,
     capabilities: &KvCapabilities,
 ) -> Result<()> {
@@ -161,7 +163,7 @@ pub fn within(what: &str, key: &str, size: usize, limit: usize) -> Result<()> {
 }
 
 /// The size of a value as compact JSON, in bytes.
-pub fn encoded_size(value: &JsonObject) -> Result<usize> {
+pub fn encoded_size(value: &impl Serialize) -> Result<usize> {
     struct Count(usize);
     impl std::io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

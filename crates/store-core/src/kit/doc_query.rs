@@ -241,6 +241,16 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
     }
 }
 
+/// Takes a node's metadata into that of its source document, which is the union of its nodes'; what nodes say
+/// differently is as the last of them says it. Nodes of one source mostly say the same, and that is not copied again.
+pub fn merge_metadata(source: &mut JsonObject, node: &JsonObject) {
+    for (key, value) in node {
+        if source.get(key) != Some(value) {
+            source.insert(key.clone(), value.clone());
+        }
+    }
+}
+
 /// Refuses empty ids, for every call that takes some.
 pub fn valid_ids<'a>(ids: impl IntoIterator<Item = &'a NodeId>) -> Result<()> {
     ids.into_iter().try_for_each(|id| {

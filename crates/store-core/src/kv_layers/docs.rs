@@ -65,13 +65,22 @@ struct Found {
     ref_docs: AtomicBool,
 }
 
-/// What the metadata collection keeps of a node.
+/// A node, and what the metadata collection keeps of it.
 #[derive(Debug)]
-struct Entry {
-    id: NodeId,
+struct Entry<'a> {
+    node: &'a Node,
     hash: String,
     ref_doc: Option<RefDocId>,
-    metadata: JsonObject,
+}
+
+impl<'a> Entry<'a> {
+    fn new(node: &'a Node) -> Self {
+        Self { node, hash: node.hash(), ref_doc: node.ref_doc_id() }
+    }
+
+    fn id(&self) -> &'a str {
+        self.node.id.as_str()
+    }
 }
 
 /// A node in the list of a source document, or taken from it.
@@ -103,7 +112,7 @@ impl<K: KvStore> KvDocStore<K> {
     }
 
     /// Writes the nodes themselves, and answers the ids which existed and stay as they are.
-    async fn write_nodes(&self, nodes: Vec<Node>, options: AddOptions) -> Result<HashSet<String>> {
+    async fn write_nodes(&self, nodes: &[Node], options: AddOptions) -> Result<HashSet<String>> {
         if !options.store_text {
             if options.mode == AddMode::Overwrite {
                 return Ok(HashSet::new());
@@ -127,10 +136,10 @@ impl<K: KvStore> KvDocStore<K> {
     }
 
     /// Writes hashes and ref-doc ids, and answers the ref docs that each node was seen to belong to before.
-    async fn write_metadata(&self, entries: &[Entry]) -> Result<RefDocsSeen> {
-        let by_id: HashMap<&str, &Entry> = entries.iter().map(|entry| (entry.id.as_str(), entry)).collect();
-        let new = |entry: &Entry| metadata_entry(&entry.hash, entry.ref_doc.as_ref());
-        let all = entries.iter().map(|entry| (entry.id.as_str(), Some(new(entry)))).collect();
+    async fn write_metadata(&self, entries: &[Entry<'_>]) -> Result<RefDocsSeen> {
+        let by_id: HashMap<&str, &Entry<'_>> = entries.iter().map(|entry| (entry.id(), entry)).collect();
+        let new = |entry: &Entry<'_>| metadata_entry(&entry.hash, entry.ref_doc.as_ref());
+        let all = entries.iter().map(|entry| (entry.id(), Some(new(entry)))).collect();
         let mut before = HashMap::new();
         let mut apply = |id: &str, old: Option<&JsonObject>| {
             note(&mut before, id, old);
@@ -326,11 +335,11 @@ impl<K: KvStore> KvDocStore<K> {
         if total == 0 {
             return Ok(AddReport::default());
         }
-        let mut entries: Vec<Entry> = nodes.iter().map(entry).collect();
-        let existing = self.write_nodes(nodes, options).await?;
-        entries.retain(|entry| !existing.contains(entry.id.as_str()));
+        let mut entries: Vec<Entry<'_>> = nodes.iter().map(Entry::new).collect();
+        let existing = self.write_nodes(&nodes, options).await?;
+        entries.retain(|entry| !existing.contains(entry.id()));
         if !entries.is_empty() {
-            let listed = listed(&mut entries);
+            let listed = listed(&entries);
             self.write_ref_docs(&listed).await?;
             let before = self.write_metadata(&entries).await?;
             self.take(left(&entries, before)).await?;
@@ -381,12 +390,6 @@ fn validate(nodes: &[Node], mode: AddMode) -> Result<()> {
     Ok(())
 }
 
-fn entry(node: &Node) -> Entry {
-    let ref_doc = node.ref_doc_id();
-    let metadata = if ref_doc.is_some() { node.metadata.clone() } else { JsonObject::new() };
-    Entry { id: node.id.clone(), hash: node.hash(), ref_doc, metadata }
-}
-
 /// The ref docs that nodes were seen to belong to; several of one where others moved it meanwhile.
 type RefDocsSeen = HashMap<String, Vec<RefDocId>>;
 
@@ -397,13 +400,13 @@ fn note(seen: &mut RefDocsSeen, id: &str, entry: Option<&JsonObject>) {
 }
 
 /// The lists that the nodes are to stand in.
-fn listed(entries: &mut [Entry]) -> BTreeMap<String, RefDocChange> {
+fn listed(entries: &[Entry<'_>]) -> BTreeMap<String, RefDocChange> {
     let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
     for entry in entries {
         if let Some(ref_doc) = &entry.ref_doc {
             let change = changes.entry(ref_doc.as_str().to_owned()).or_default();
-            change.add.push(entry.id.clone());
-            change.metadata.extend(std::mem::take(&mut entry.metadata));
+            change.add.push(entry.node.id.clone());
+            doc_query::merge_metadata(&mut change.metadata, &entry.node.metadata);
         }
     }
     changes
@@ -414,12 +417,12 @@ fn take_out(changes: &mut BTreeMap<String, RefDocChange>, ref_doc: RefDocId, id:
 }
 
 /// The lists that the nodes have left.
-fn left(entries: &[Entry], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
+fn left(entries: &[Entry<'_>], mut before: RefDocsSeen) -> BTreeMap<String, RefDocChange> {
     let mut changes: BTreeMap<String, RefDocChange> = BTreeMap::new();
     for entry in entries {
-        let before = before.remove(entry.id.as_str()).unwrap_or_default();
+        let before = before.remove(entry.id()).unwrap_or_default();
         for old in before.into_iter().filter(|old| Some(old) != entry.ref_doc.as_ref()) {
-            take_out(&mut changes, old, entry.id.clone());
+            take_out(&mut changes, old, entry.node.id.clone());
         }
     }
     changes
