@@ -33,11 +33,11 @@ pub(crate) fn shown(error: &Error) -> String {
     shown.join(" ")
 }
 
-/// An error names a place: a member, a line, a number, or the key.
+/// An error names a place: a member, a setting, a line, a number, or the key.
 pub(crate) fn check_place(error: &Error) {
     let message = error.message();
     let names = message.contains(['"', '`', '\'', '^', '[', '_'])
-        || message.contains("line ")
+        || ["line ", "store."].iter().any(|place| message.contains(place))
         || message.contains(": ");
     let counts = message.chars().any(|c| c.is_ascii_digit());
     assert!(names || counts || error.key().is_some(), "no place: {error}");

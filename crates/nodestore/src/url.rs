@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use store_core::kit::settings::{self, Setting};
 use store_core::kit::{check, url_text};
 use store_core::{Error, Result};
 
@@ -24,7 +25,7 @@ impl Target {
         let url = url.trim();
         let scheme = scheme(url)?;
         let mut target = Self { scheme, url: String::new(), namespace: None, create: None };
-        target.url = target.take_our_settings(url)?;
+        target.url = target.take_our_settings(url).map_err(|error| error.with_operation("open"))?;
         settle("store.namespace", &mut target.namespace, options.namespace.clone())?;
         settle("store.create", &mut target.create, options.create)?;
         if let Some(namespace) = &target.namespace {
@@ -72,15 +73,20 @@ impl Target {
         if let Some((_, behind)) =
             before_fragment.split_once("://").filter(|(_, behind)| !behind.starts_with('/'))
         {
-            url_text::split(behind).map_err(|error| error.with_operation("open"))?;
+            url_text::split(behind)?;
         }
         let mut theirs = Vec::new();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match key {
-                "store.namespace" => settle(key, &mut self.namespace, Some(value.to_owned()))?,
-                "store.create" => settle(key, &mut self.create, Some(parse_bool(key, value)?))?,
-                _ => theirs.push(pair),
+            if !matches!(key, "store.namespace" | "store.create") {
+                theirs.push(pair);
+                continue;
+            }
+            let value = settings::decoded(key, value)?;
+            if key == "store.create" {
+                settle(key, &mut self.create, Some(Setting { key, value: &value }.switch()?))?;
+            } else {
+                settle(key, &mut self.namespace, Some(value))?;
             }
         }
         let joint = if theirs.is_empty() { "" } else { "?" };
@@ -112,14 +118,6 @@ fn settle<T: PartialEq>(key: &str, slot: &mut Option<T>, value: Option<T>) -> Re
     }
     *slot = Some(value);
     Ok(())
-}
-
-fn parse_bool(key: &str, value: &str) -> Result<bool> {
-    match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(config(format!("{key} must be true or false"))),
-    }
 }
 
 /// The scheme in lower case.

@@ -58,7 +58,16 @@ fn options_and_url_must_agree() {
 
 #[test]
 fn bad_settings_are_refused() {
-    assert!(message("memory:?store.create=yes").contains("must be true or false"));
+    assert!(
+        message("memory:?store.create=yes").contains(r#"store.create is "yes"; it must be true or false"#)
+    );
+    assert!(message("memory:?store.namespace=%").contains("store.namespace: "));
+    assert!(message("memory:?store.namespace=a%2Fb").contains("\"a/b\""));
+}
+
+#[test]
+fn our_settings_are_decoded() {
+    assert_eq!(parse("memory:?store.namespace=%61&store.create=tru%65").unwrap().namespace(), Some("a"));
 }
 
 #[test]
