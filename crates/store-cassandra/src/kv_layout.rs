@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use store_core::kit::epoch;
+use store_core::kit::stored_json::stored_json;
 use store_core::{Error, JsonObject, Result};
 
 use crate::codec::{int, text};
@@ -75,9 +76,7 @@ pub(crate) fn value(row: &Row<'_>, key: &str) -> Result<Option<JsonObject>> {
 }
 
 pub(crate) fn decode(key: &str, stored: &str) -> Result<JsonObject> {
-    serde_json::from_str(stored).map_err(|error| {
-        Error::corrupt("the stored value is no JSON object").with_source(error).with_key(key)
-    })
+    stored_json("the stored value", stored.as_bytes()).map_err(|error| error.with_key(key))
 }
 
 pub(crate) fn encode(value: &impl Serialize) -> Result<String> {

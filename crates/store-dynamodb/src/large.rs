@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use store_core::kit::check;
 use store_core::kit::epoch::millis;
+use store_core::kit::stored_json::stored_json;
 use store_core::{Error, JsonObject, Result};
 
 use crate::batch::{self, Read, Write};
@@ -128,11 +129,9 @@ pub(crate) async fn load(
         };
         text.extend_from_slice(bytes.as_ref());
     }
-    serde_json::from_slice(&text).map(Some).map_err(|error| {
-        Error::corrupt("the chunks of the stored value are no JSON together")
-            .with_key(name)
-            .with_source(error)
-    })
+    stored_json("the stored value, put together from its chunks,", &text)
+        .map(Some)
+        .map_err(|error| error.with_key(name))
 }
 
 /// Removes the chunks of a value that was not written after all. What can not be removed now is left over.

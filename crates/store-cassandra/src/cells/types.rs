@@ -149,7 +149,8 @@ fn read(rest: &mut &str, depth: usize) -> Option<CellType> {
                 mark(rest, ':')?;
                 fields.push((field, read(rest, depth + 1)?));
             }
-            CellType::Udt(name, fields)
+            // No type of the server is without fields, and none of its values would be other than null.
+            (!fields.is_empty()).then_some(CellType::Udt(name, fields))?
         }
         _ => return None,
     };

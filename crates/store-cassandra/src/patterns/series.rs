@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use store_core::kit::stored_json::stored_json;
 use store_core::{Error, JsonObject, Result};
 
 use crate::codec::{bigint, text};
@@ -80,9 +81,7 @@ impl SeriesType {
                 None => Json::Null,
             },
             Self::Json => match row.text(column)? {
-                Some(text) => serde_json::from_str(text).map_err(|error| {
-                    Error::corrupt(format!("the column {column:?} holds no JSON")).with_source(error)
-                })?,
+                Some(text) => stored_json(&format!("the column {column:?}"), text.as_bytes())?,
                 None => Json::Null,
             },
         })

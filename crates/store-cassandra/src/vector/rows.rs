@@ -17,6 +17,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use store_core::kit::check;
+use store_core::kit::stored_json::stored_json;
 use store_core::{Error, FilterableField, JsonObject, Metric, Node, RefDocId, Result, python};
 
 use super::fit::fit;
@@ -266,8 +267,7 @@ fn parts(blob: &str) -> Result<JsonObject> {
 
 /// What our column says, if it still belongs to the rest.
 fn still(own: &str, blob: &str) -> Result<Option<Own>> {
-    let own: Own = serde_json::from_str(own)
-        .map_err(|error| Error::corrupt(format!("its column {OWN} can not be read")).with_source(error))?;
+    let own: Own = stored_json(&format!("its column {OWN}"), own.as_bytes())?;
     Ok((own.of == hash(blob)).then_some(own))
 }
 

@@ -23,6 +23,7 @@ pub mod records;
 pub mod rounds;
 pub mod settings;
 pub mod similarity;
+pub mod stored_json;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tokens;

@@ -45,7 +45,8 @@ impl Header {
     fn read(stored: Option<&JsonObject>) -> Result<Self> {
         let Some(stored) = stored else { return Ok(Self::default()) };
         Self::deserialize(stored)
-            .map_err(|error| Error::corrupt("the session's header can not be read").with_source(error))
+            // Its error may show what is stored.
+            .map_err(|_| Error::corrupt("the session's header can not be read"))
     }
 
     fn update(&self) -> Result<Update> {

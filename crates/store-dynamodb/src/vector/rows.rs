@@ -23,6 +23,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 use store_core::filter::lookup;
 use store_core::kit::check;
+use store_core::kit::stored_json::stored_json;
 use store_core::{Error, FieldType, FilterableField, JsonObject, Node, RefDocId, Result, Scalar};
 
 use super::set::Ready;
@@ -332,9 +333,7 @@ pub(super) fn from_item(ready: &Ready, mut item: Item, keep: Keep) -> Result<Row
             }
             let extra = match extra {
                 None => JsonObject::new(),
-                Some(extra) => serde_json::from_str(&extra).map_err(|error| {
-                    Error::corrupt(format!("its attribute {} is no JSON", names.extra)).with_source(error)
-                })?,
+                Some(extra) => stored_json(&format!("its attribute {}", names.extra), extra.as_bytes())?,
             };
             let mut read = Node::from_vector_parts(parts, extra, body.clone().or(Some(String::new())))?;
             read.id = id.as_str().into();

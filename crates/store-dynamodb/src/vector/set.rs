@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use store_core::kit::stored_json::stored_json;
 use store_core::kit::vector_check;
 use store_core::{Error, ErrorKind, FilterableField, NodeId, Result, VectorConfig};
 
@@ -250,12 +251,9 @@ impl Set {
         };
         let Some(item) = item else { return Ok(None) };
         let text = item.get(SETTINGS).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
-        let settings = serde_json::from_str(text).map_err(|error| {
-            Error::corrupt("the configuration of the vector set can not be read")
-                .with_collection(table)
-                .with_source(error)
-        })?;
-        Ok(Some(settings))
+        stored_json("the configuration of the vector set", text.as_bytes())
+            .map(Some)
+            .map_err(|error| error.with_collection(table))
     }
 
     /// Makes what the set needs, if it is not there, and keeps the configuration, if it agrees with what is there.

@@ -1,9 +1,11 @@
 //! The engine's file: opened, checked, opened again after a disk error, let go.
 
+use std::any::Any;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{Database, ReadableDatabase as _};
@@ -23,6 +25,8 @@ pub(super) struct StoreFile {
     folder: PathBuf,
     cache_bytes: usize,
     state: RwLock<State>,
+    /// Whether the engine met damage since the file was opened. Set while others hold the state.
+    damaged: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -45,9 +49,17 @@ struct Opened {
 
 impl State {
     /// Drops the database. On a damaged file that may panic, having let go of the file all the same.
-    fn let_go(&mut self) {
+    fn let_go(&mut self, damaged: bool) {
         let database = self.database.take();
-        catch_unwind(AssertUnwindSafe(|| drop(database))).ok();
+        catch_unwind(AssertUnwindSafe(|| {
+            let _database = database;
+            if damaged {
+                // The engine's last commit goes through pages that may be the damaged ones, and a panic while
+                // another one unwinds ends the process. In a thread that unwinds the engine only closes the file.
+                resume_unwind(Box::new(()));
+            }
+        }))
+        .ok();
     }
 }
 
@@ -60,8 +72,8 @@ impl StoreFile {
     /// Opens the folder's file, or makes it.
     pub(super) fn open(folder: PathBuf, cache_bytes: usize) -> Result<Self> {
         let opened = open(&folder, cache_bytes)?;
-        let state = State { database: Some(opened), closed: false, generation: 0 };
-        Ok(Self { folder, cache_bytes, state: RwLock::new(state) })
+        let state = RwLock::new(State { database: Some(opened), closed: false, generation: 0 });
+        Ok(Self { folder, cache_bytes, state, damaged: AtomicBool::new(false) })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -109,17 +121,23 @@ impl StoreFile {
             return Ok(());
         }
         // The file's lock goes with the old handle, so that comes first.
-        state.let_go();
+        state.let_go(self.damaged.swap(false, Ordering::Relaxed));
         state.generation += 1;
         state.database = Some(open(&self.folder, self.cache_bytes)?);
         Ok(())
+    }
+
+    /// The error of a panic of the engine, which it gives for damage. The file is let go of with care then.
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
+        self.damaged.store(true, Ordering::Relaxed);
+        from_panic(panic)
     }
 
     /// Lets go of the file for good.
     pub(super) fn close(&self) {
         let mut state = self.write();
         state.closed = true;
-        state.let_go();
+        state.let_go(self.damaged.load(Ordering::Relaxed));
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

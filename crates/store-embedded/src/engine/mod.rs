@@ -159,7 +159,7 @@ fn read_now<T>(file: &StoreFile, read: &mut impl FnMut(&ReadTx) -> Result<T>) ->
         let result = file.begin_read().and_then(|(tx, generation)| {
             seen = Some(generation);
             catch_unwind(AssertUnwindSafe(|| read(&tx)))
-                .unwrap_or_else(|panic| Err(from_panic(panic.as_ref())))
+                .unwrap_or_else(|panic| Err(file.panicked(panic.as_ref())))
         });
         (result, seen)
     };

@@ -96,8 +96,8 @@ impl Group<'_> {
         let generation = held.generation();
         // The engine may panic on a damaged file, also outside of the writes themselves.
         let work = || held.begin_write().and_then(|tx| self.run(tx, jobs));
-        let result =
-            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(from_panic(panic.as_ref())));
+        let result = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(self.file.panicked(panic.as_ref())));
         // A reopening waits until nobody holds the database.
         drop(held);
         match result {
@@ -128,7 +128,7 @@ impl Group<'_> {
         while let Some(mut job) = self.next(jobs) {
             tx.untouch();
             let result = catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
-                .unwrap_or_else(|panic| Err(from_panic(panic.as_ref())));
+                .unwrap_or_else(|panic| Err(self.file.panicked(panic.as_ref())));
             match result {
                 Ok(()) => {
                     changed |= tx.touched();

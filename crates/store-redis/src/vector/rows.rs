@@ -23,6 +23,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use fred::types::Value;
 use serde_json::Value as Json;
+use store_core::kit::stored_json::stored_json;
 use store_core::kit::{check, tokens};
 use store_core::{Error, JsonObject, Node, RefDocId, Result, VectorConfig, python};
 
@@ -221,9 +222,7 @@ pub(crate) fn to_node(id: &str, values: Vec<Value>) -> Result<Option<Node>> {
         let content = next();
         let content = text(&content).map(str::to_owned).unwrap_or_default();
         let extra = match text(&next()) {
-            Some(extra) => serde_json::from_str(extra).map_err(|error| {
-                Error::corrupt(format!("its field {EXTRA} is no JSON")).with_source(error)
-            })?,
+            Some(extra) => stored_json(&format!("its field {EXTRA}"), extra.as_bytes())?,
             None => JsonObject::new(),
         };
         let mut node = Node::from_vector_parts(metadata, extra, Some(content))?;
