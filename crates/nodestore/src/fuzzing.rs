@@ -22,6 +22,10 @@ pub fn url(data: &[u8]) {
     let [scheme, user, before, behind, rest] = parts(data).map(text);
     let (Some(scheme), Some(user), Some(rest)) = (scheme, user, rest) else { return };
     let (Some(before), Some(behind)) = (before, behind) else { return };
+    // A host may be shown, whatever it is called.
+    if rest.contains(PASSWORD) {
+        return;
+    }
     let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
     let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).collect();
     let password = format!("{before}{PASSWORD}{behind}");

@@ -67,7 +67,7 @@ fn bad_settings_are_refused() {
 
 #[test]
 fn our_settings_are_decoded() {
-    assert_eq!(parse("memory:?store.namespace=%61&store.create=tru%65").unwrap().namespace(), Some("a"));
+    assert_eq!(parse("memory:?store.namespace=%61&store.create=%74rue").unwrap().namespace(), Some("a"));
 }
 
 #[test]
