@@ -239,7 +239,7 @@ async fn many_processes_never_pass_more(db: Db) {
                 assert!(inside as u64 <= most, "{kind}: {inside} passed in {window:?}");
             }
         }
-        println!("{kind}: {} of {} calls passed in {} ms", passed.len(), 8 * calls, (end - begin) / 1_000);
+        println!("{kind}: {} calls passed in {} ms", passed.len(), (end - begin) / 1_000);
     }
 }
 
@@ -261,7 +261,10 @@ fn worker(work: &str) -> ExitCode {
         let config = RedisConfig::new(work[0].to_owned()).with_namespace(work[1]);
         let store = RedisBackend::connect(config).await.unwrap();
         let limiter = RedisRateLimiter::new(&store, "shared", limit).unwrap();
-        for _ in 0..number(5) {
+        let (begin, mut calls) = (now(), 0);
+        // However fast the machine is, several windows pass.
+        while calls < number(5) || u128::from(now() - begin) < 3 * window.as_micros() {
+            calls += 1;
             let sent = now();
             if limiter.check("u", 1).await.unwrap().allowed {
                 println!("{sent} {}", now());
