@@ -201,10 +201,9 @@ pub fn redact(url: &str) -> String {
 }
 
 /// The user part, hidden, and what follows it. A password may hold any character that ought to be encoded, so
-/// everything up to the last `@` counts as its own, even behind a `?` when there is none before.
+/// everything up to the last `@` counts as its own, even behind a `?`.
 fn redact_user(text: &str) -> (String, &str) {
-    let (authority, _) = split_at_char(text, '?');
-    let Some(at) = authority.rfind('@').or_else(|| text.rfind('@')) else { return (String::new(), text) };
+    let Some(at) = text.rfind('@') else { return (String::new(), text) };
     if text.starts_with('/') {
         // No server, so no user: a path, in which an `@` is just a character.
         return (String::new(), text);

@@ -28,14 +28,14 @@ pub fn decode(text: &str) -> Result<String> {
 /// Parts `user:password@place?query`, what stands behind the `://` of a server's URL: the user with the password, the
 /// place, the query, each as it stands there.
 ///
-/// `Config` for a `#`, and for an `@` behind the `?` where none stands before. An `@` there may be that after a password
-/// whose `?` was not encoded: what follows it would be taken for options, and shown.
+/// `Config` for a `#`, and for an `@` behind the `?`. An `@` there may be that after a password whose `?` was not
+/// encoded: parts of it would be taken for a host or for options, and shown.
 ///
 /// ```
 /// use store_core::kit::url_text::split;
 /// assert_eq!(split("me:s3cret@host:1/db?tls=true")?, (Some("me:s3cret"), "host:1/db", "tls=true"));
 /// assert_eq!(split("host")?, (None, "host", ""));
-/// assert!(split("me:s3?cret@host").is_err());
+/// assert!(split("me:s3?cret@host").is_err() && split("me:s@3?cret@host").is_err());
 /// # Ok::<(), store_core::Error>(())
 /// ```
 pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
@@ -43,13 +43,15 @@ pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
         return Err(Error::config("the URL has a # in it; write %23 for it, also in a password"));
     }
     let (before, query) = text.split_once('?').unwrap_or((text, ""));
-    match before.rsplit_once('@') {
-        Some((user, place)) => Ok((Some(user), place, query)),
-        None if query.contains('@') => Err(Error::config(
-            "the URL has an @ behind its ?, and none before; write %3F for a ? in a password, %40 for an @ in an option",
-        )),
-        None => Ok((None, before, query)),
+    if query.contains('@') {
+        return Err(Error::config(
+            "the URL has an @ behind its ?; write %3F for a ? in a password, %40 for an @ in an option",
+        ));
     }
+    Ok(match before.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place, query),
+        None => (None, before, query),
+    })
 }
 
 /// Name and port of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for what is none of these.
