@@ -22,8 +22,8 @@ pub fn url(data: &[u8]) {
     let [scheme, user, before, behind, rest] = parts(data).map(text);
     let (Some(scheme), Some(user), Some(rest)) = (scheme, user, rest) else { return };
     let (Some(before), Some(behind)) = (before, behind) else { return };
-    // A host may be shown, whatever it is called.
-    if rest.contains(PASSWORD) {
+    // A scheme, a user or a host may be shown, whatever it is called.
+    if [scheme, user, rest].iter().any(|part| part.contains(PASSWORD)) {
         return;
     }
     let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
