@@ -22,12 +22,12 @@ pub fn url(data: &[u8]) {
     let [scheme, user, before, behind, rest] = parts(data).map(text);
     let (Some(scheme), Some(user), Some(rest)) = (scheme, user, rest) else { return };
     let (Some(before), Some(behind)) = (before, behind) else { return };
-    // A scheme, a user or a host may be shown, whatever it is called.
-    if [scheme, user, rest].iter().any(|part| part.contains(PASSWORD)) {
-        return;
-    }
     let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
     let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).collect();
+    // They may be shown, whatever they are called.
+    if [scheme.as_str(), &user, rest].iter().any(|part| part.contains(PASSWORD)) {
+        return;
+    }
     let password = format!("{before}{PASSWORD}{behind}");
     // As it ought to be, and as people forget to.
     for password in [encode(&password), password] {
