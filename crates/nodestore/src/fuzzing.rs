@@ -25,7 +25,7 @@ pub fn url(data: &[u8]) {
     let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
     let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).collect();
     // They may be shown, whatever they are called.
-    if [scheme.as_str(), &user, rest].iter().any(|part| part.contains(PASSWORD)) {
+    if [scheme.as_str(), &user, rest].iter().any(|part| part.to_ascii_lowercase().contains(PASSWORD)) {
         return;
     }
     let password = format!("{before}{PASSWORD}{behind}");
