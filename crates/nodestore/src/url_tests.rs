@@ -96,6 +96,7 @@ fn no_form_of_a_url_shows_its_secret() {
         "redis://u:a#s3cret@h",
         "redis://u:a?b=s3cret@h/1?c=d",
         "redis://u:a@s3cret?b@h",
+        "redis://u:?store.create=s3cret#@h",
         "u:s3cret@h",
         "//u:s3cret@h/x",
         "u:s3cret@h//x",
