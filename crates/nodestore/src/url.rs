@@ -69,14 +69,9 @@ impl Target {
         let (before_fragment, fragment) = split_at_char(url, '#');
         let (base, query) = split_at_char(before_fragment, '?');
         let Some(query) = query.strip_prefix('?') else { return Ok(url.to_owned()) };
-        // Of a password with a ? or a # in it, the rest would be taken for settings, and shown.
-        if let Some((_, behind)) =
-            before_fragment.split_once("://").filter(|(_, behind)| !behind.starts_with('/'))
-        {
-            if fragment.contains('@') {
-                return Err(config("the URL has an @ behind its #; write %23 for a # in a password"));
-            }
-            url_text::split(behind)?;
+        // Without a server there is no user.
+        if let Some((_, behind)) = url.split_once("://").filter(|(_, behind)| !behind.starts_with('/')) {
+            url_text::check_user(behind)?;
         }
         let mut theirs = Vec::new();
         for pair in query.split('&') {

@@ -7,8 +7,21 @@ use std::process::{Command, ExitCode};
 
 use nodestore_integration_tests::{Server, find_all};
 
+const HELP: &str = "\
+Usage: with-servers [COMMAND [ARGUMENT]...]
+
+Runs a command with one server of each kind, named by the variables
+STORE_TEST_<BACKEND>_URL, and stops them when it has ended. A server whose
+variable is set already is taken instead of one of its own. Without a command,
+prints the variables and keeps the servers until Ctrl-C or the end of standard
+input.";
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == "--help" || first == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let found = match find_all() {
         Ok(found) => found,
         Err(missing) => {

@@ -28,8 +28,7 @@ pub fn decode(text: &str) -> Result<String> {
 /// Parts `user:password@place?query`, what stands behind the `://` of a server's URL: the user with the password, the
 /// place, the query, each as it stands there.
 ///
-/// `Config` for a `#`, and for an `@` behind the `?`. An `@` there may be that after a password whose `?` was not
-/// encoded: parts of it would be taken for a host or for options, and shown.
+/// `Config` for a `#`, and as [`check_user`] says.
 ///
 /// ```
 /// use store_core::kit::url_text::split;
@@ -42,16 +41,30 @@ pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
     if text.contains('#') {
         return Err(Error::config("the URL has a # in it; write %23 for it, also in a password"));
     }
+    check_user(text)?;
     let (before, query) = text.split_once('?').unwrap_or((text, ""));
-    if query.contains('@') {
-        return Err(Error::config(
-            "the URL has an @ behind its ?; write %3F for a ? in a password, %40 for an @ in an option",
-        ));
-    }
     Ok(match before.rsplit_once('@') {
         Some((user, place)) => (Some(user), place, query),
         None => (None, before, query),
     })
+}
+
+/// `Config` for an `@` behind the first `?` or `#` of what follows the `://` of a server's URL: it may be that after a
+/// password in which these were not encoded, of which parts would be taken for a host or for options, and shown.
+///
+/// ```
+/// use store_core::kit::url_text::check_user;
+/// assert!(check_user("me:s%233cret@host?tls=true#part").is_ok());
+/// assert!(check_user("me:s?3cret@host").is_err() && check_user("host/?a=b#c@d").is_err());
+/// ```
+pub fn check_user(text: &str) -> Result<()> {
+    let behind = text.find(['?', '#']).and_then(|place| text.get(place..));
+    if behind.is_some_and(|behind| behind.contains('@')) {
+        return Err(Error::config(
+            "the URL has an @ behind a ? or a #; write %3F and %23 for these in a password, %40 for an @ in an option",
+        ));
+    }
+    Ok(())
 }
 
 /// Name and port of `host`, `host:port`, `[v6]` or `[v6]:port`; `None` for what is none of these.

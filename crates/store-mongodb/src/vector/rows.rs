@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use serde_json::{Map, Value};
 use store_core::kit::check;
+use store_core::kit::stored_json::stored_json;
 use store_core::{Error, JsonObject, Node, RefDocId, Result};
 
 use super::{EMBEDDING, TEXT};
@@ -35,7 +36,6 @@ pub(super) const SOURCE_PATH: &str = "_nodestore.source";
 /// In [`EXTRA`].
 const HIDDEN: &str = "metadata";
 const SOURCE: &str = "source";
-const TYPE: &str = "type";
 const TEXT_RESOURCE: &str = "text_resource";
 
 /// A node's document, ready to be written.
@@ -91,18 +91,10 @@ fn extra(node: &Node, source: Option<String>) -> Result<JsonObject> {
     if let Some(source) = source.filter(|source| source == NO_REF_DOC) {
         extra.insert(SOURCE.to_owned(), source.into());
     }
-    if let Some(media) = node.content.as_media() {
-        let mut resource = serde_json::to_value(&media.text).map_err(|error| {
-            Error::invalid_input("the text resource can not be written as JSON").with_source(error)
-        })?;
-        if let Value::Object(resource) = &mut resource
-            && resource.get("text").is_some_and(Value::is_string)
-        {
-            resource.shift_remove("text");
-        }
-        extra.insert(TYPE.to_owned(), node.content.object_type().into());
+    for (name, value) in node.to_vector_extra()? {
         // Names are free only in maps of embeddings: a text keeps them all.
-        extra.insert(TEXT_RESOURCE.to_owned(), resource.to_string().into());
+        let value = if name == TEXT_RESOURCE { value.to_string().into() } else { value };
+        extra.insert(name, value);
     }
     Ok(extra)
 }
@@ -168,11 +160,12 @@ pub(crate) fn to_node(document: &RawDocument) -> Result<Option<Node>> {
                 _ => {}
             }
         }
-        let metadata = metadata.unwrap_or_default();
-        let mut node = match extra.and_then(|extra| media_node(&metadata, extra, text.as_deref())) {
-            Some(node) => node?,
-            None => Node::from_vector_metadata(metadata, text)?,
-        };
+        let mut extra = extra.unwrap_or_default();
+        if let Some(Value::String(json)) = extra.get(TEXT_RESOURCE) {
+            let resource = stored_json("its text resource", json.as_bytes())?;
+            extra.insert(TEXT_RESOURCE.to_owned(), resource);
+        }
+        let mut node = Node::from_vector_parts(metadata.unwrap_or_default(), extra, text)?;
         node.id = id.into();
         node.embedding = embedding;
         Ok(node)
@@ -181,32 +174,6 @@ pub(crate) fn to_node(document: &RawDocument) -> Result<Option<Node>> {
         let message = format!("a stored node can not be read: {}", error.message());
         Error::corrupt(message).with_source(error).with_key(id)
     })
-}
-
-/// A node of a class that Python's layout does not bring back; `None` when it is of another class.
-fn media_node(metadata: &JsonObject, mut extra: JsonObject, text: Option<&str>) -> Option<Result<Node>> {
-    let object_type = extra.shift_remove(TYPE)?;
-    let content = metadata.get("_node_content")?.as_str()?;
-    let parse = |text: &str| {
-        serde_json::from_str::<Value>(text)
-            .map_err(|error| Error::corrupt("its content is no JSON").with_source(error))
-    };
-    let read = || {
-        let Value::Object(mut data) = parse(content)? else {
-            return Err(Error::corrupt("its content is no JSON object"));
-        };
-        let mut resource = parse(extra.get(TEXT_RESOURCE).and_then(Value::as_str).unwrap_or("null"))?;
-        if let Value::Object(resource) = &mut resource
-            && !resource.contains_key("text")
-        {
-            resource.insert("text".to_owned(), text.unwrap_or_default().into());
-        }
-        data.shift_remove(TEXT);
-        data.insert(TEXT_RESOURCE.to_owned(), resource);
-        let outer = [("__data__".to_owned(), data.into()), ("__type__".to_owned(), object_type)];
-        Node::from_json(outer.into_iter().collect())
-    };
-    Some(read())
 }
 
 fn floats(values: &RawArray) -> impl Iterator<Item = Result<f64>> {
