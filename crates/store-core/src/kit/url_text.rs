@@ -49,8 +49,10 @@ pub fn split(text: &str) -> Result<(Option<&str>, &str, &str)> {
     })
 }
 
-/// `Config` for an `@` behind the first `?` or `#` of what follows the `://` of a server's URL: it may be that after a
-/// password in which these were not encoded, of which parts would be taken for a host or for options, and shown.
+/// Refuses, as `Config`, an `@` behind the first `?` or `#` of what follows the `://` of a server's URL.
+///
+/// It may be the one after a password in which these are not encoded: parts of the password would be taken for a host or
+/// for options, and shown.
 ///
 /// ```
 /// use store_core::kit::url_text::check_user;
