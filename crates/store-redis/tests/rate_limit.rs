@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             test("a_refused_call_consumes_nothing", a_refused_call_consumes_nothing),
             test("a_check_is_one_round_trip", a_check_is_one_round_trip),
             test("open_closed_or_an_error", open_closed_or_an_error),
-            test("many_processes_never_pass_more", many_processes_never_pass_more),
+            test("soak_many_processes_never_pass_more", many_processes_never_pass_more),
         ],
     ])
 }
